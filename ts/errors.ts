@@ -1,0 +1,90 @@
+// Every error a user can meet: one base class, one exported union of codes, and the plain form in which an error crosses a worker boundary.
+// This file decides how errors look; which rule was broken is said where it is checked. docs/errors.md is generated from REMEDIES.
+
+/** What to do about each kind of error, one remedy per code. The keys are the stable codes. */
+export const REMEDIES = {
+  INVALID_OPTION: 'Correct the named option; the message says the rule and the value it got.',
+  UNKNOWN_OPTION: 'Remove the option or use the nearest name that the message suggests.',
+  INVALID_SHAPE: 'Make the shapes agree as the message says; shapes are listed outermost axis first.',
+  INVALID_DTYPE: 'Pass the dtype that the message asks for.',
+  NOT_DIFFERENTIABLE: 'Train only parameters that the loss depends on through differentiable operations.',
+  UNBOUND_VARIABLE: 'Bind the module to an engine first (engine.bind, GPT.create).',
+  WRONG_ENGINE: 'Use tensors and parameters of one engine together; a parameter belongs to the engine that bound it.',
+  OUT_OF_MEMORY: 'Use a smaller model, batch or block size; the message says the bytes needed and the limit.',
+  BAD_PROGRAM: 'This is a fault in the library: please report it with the message.',
+  TOKEN_OUT_OF_RANGE: 'Encode the text with the tokenizer the model was made with; ids run from 0 to vocabSize − 1.',
+  LABEL_OUT_OF_RANGE: 'Labels run from 0 to vocabSize − 1; use −100 for positions to ignore.',
+  NON_FINITE_LOSS: 'Lower the learning rate or resume from the last good checkpoint; the message names the step.',
+  NON_FINITE_GRADIENT: 'Lower the learning rate or check the data; the parameters were not changed by this step.',
+  NON_FINITE_LOGITS: 'The weights hold NaN or infinity: load an earlier checkpoint.',
+  NON_FINITE_WEIGHTS: 'The weights hold NaN or infinity: load an earlier checkpoint.',
+  ENGINE_DIED: 'Start a new engine; the cause says what ended this one.',
+  ENGINE_CLOSED: 'Start a new engine: this one was closed.',
+  ENGINE_START_FAILED: 'Check that workers and the .wasm files can be loaded; the cause has the details.',
+  UNSUPPORTED_RUNTIME: 'Use Node 20.19 or newer, or a browser with WebAssembly SIMD.',
+  MODEL_CLOSED: 'Create or load the model again: this one was closed.',
+  BUSY: 'Wait for the running call of this object to end, or break out of its loop.',
+  ABORTED: 'The call was aborted by its signal; state is that of the last whole step.',
+  EMPTY_DATA: 'Give at least one file with text in it.',
+  DATA_TOO_SHORT: 'Use a longer text or a smaller blockSize.',
+  NOT_UTF8: 'Save the file as UTF-8; the message names the offset of the first invalid byte.',
+  UNKNOWN_CHARACTER: 'Use a tokenizer whose vocabulary has every character of the text.',
+  INVALID_TOKENIZER: 'Use a tokenizer folder written by this library or by Hugging Face tokenizers (character or byte level).',
+  VOCABULARY_MISMATCH: 'Use the tokenizer the checkpoint was trained with.',
+  FILE_NOT_FOUND: 'Check the path.',
+  FILE_ERROR: 'Check permissions and free space; nothing was half-written.',
+  INVALID_FILE: 'The file is not in the expected format; the message says what is wrong.',
+  INVALID_CHECKPOINT: 'Use another checkpoint: this one is incomplete, truncated or not of this library.',
+  NO_CHECKPOINT: 'Train with saveSteps first, or name a folder that holds a complete checkpoint.',
+  CHECKPOINT_MISMATCH: 'Resume with the configuration the run was started with; only maxSteps and the save and evaluation intervals may change.',
+  RUN_EXISTS: 'Pass --resume to continue, --overwrite to start again, or choose another folder.',
+  RUN_LOCKED: 'Another process writes to this run folder; wait for it or choose another folder.',
+  NOT_BUILT: 'This part is not built yet.',
+} as const;
+
+/** The stable error codes. */
+export type ErrorCode = keyof typeof REMEDIES;
+
+/** Base class of all errors this library throws. `code` is stable; the text is `op: rule, got value`. */
+export class FerroError extends Error {
+  override readonly name: string = 'FerroError';
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** An error as plain data, to cross a worker boundary. */
+export interface PlainError {
+  name: string;
+  message: string;
+  code?: string;
+  stack?: string;
+  cause?: PlainError;
+}
+
+/** Turns anything thrown into plain data (class name, code, text, stack and cause are kept; five causes deep at most). */
+export function toPlainError(error: unknown, depth = 0): PlainError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const plain: PlainError = { name: error.name, message: error.message, stack: error.stack };
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string') plain.code = code;
+  if (error.cause !== undefined && depth < 5) plain.cause = toPlainError(error.cause, depth + 1);
+  return plain;
+}
+
+/** Rebuilds the error that `toPlainError` took apart: a FerroError when it has one of our codes, else an Error of the same name. */
+export function fromPlainError(plain: PlainError): Error {
+  const options = plain.cause === undefined ? undefined : { cause: fromPlainError(plain.cause) };
+  const ours = plain.code !== undefined && plain.code in REMEDIES;
+  const error = ours ? new FerroError(plain.code as ErrorCode, plain.message, options) : new Error(plain.message, options);
+  if (!ours) error.name = plain.name;
+  if (plain.stack !== undefined) error.stack = plain.stack;
+  return error;
+}
+
+/** Throws ABORTED when the signal has been aborted; its reason is the cause. */
+export function throwIfAborted(signal: AbortSignal | undefined, op: string): void {
+  if (signal?.aborted) throw new FerroError('ABORTED', `${op}: aborted by its signal`, { cause: signal.reason });
+}
