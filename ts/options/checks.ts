@@ -1,0 +1,111 @@
+// The kinds of value an option can have: a rule in words, a test, and how the text of a flag becomes such a value. No option is named here.
+
+/** How a value is written on the command line: `opaque` values (objects, functions) have no flag. */
+export type Kind = 'number' | 'boolean' | 'string' | 'strings' | 'integers' | 'opaque';
+
+/** What a value must be. `rule` completes the sentence `"name" must be …`; `accepts` decides. */
+export interface Check<T> {
+  readonly kind: Kind;
+  readonly rule: string;
+  readonly choices?: readonly string[];
+  accepts(value: unknown): value is T;
+}
+
+const MAX_COUNT = 2_147_483_647; // sizes and counts travel as 32-bit integers
+
+function numeric(rule: string, test: (value: number) => boolean): Check<number> {
+  return { kind: 'number', rule, accepts: (value): value is number => typeof value === 'number' && Number.isFinite(value) && test(value) };
+}
+
+/** A finite number greater than 0. */
+export const positive = numeric('a positive number', (x) => x > 0);
+/** A finite number, 0 or more. */
+export const nonNegative = numeric('0 or a positive number', (x) => x >= 0);
+/** 0 ≤ x < 1: a probability of dropping, a decay of an average. */
+export const belowOne = numeric('a number from 0 to below 1', (x) => x >= 0 && x < 1);
+/** 0 ≤ x ≤ 1. */
+export const unit = numeric('a number from 0 to 1', (x) => x >= 0 && x <= 1);
+/** An integer from 1 to 2³¹ − 1. */
+export const count = numeric('a positive integer (at most 2147483647)', (x) => Number.isInteger(x) && x >= 1 && x <= MAX_COUNT);
+/** An integer from 0 to 2³¹ − 1. */
+export const whole = numeric('an integer from 0 to 2147483647', (x) => Number.isInteger(x) && x >= 0 && x <= MAX_COUNT);
+/** An integer that JavaScript holds exactly and that fits the engine's two seed words. */
+export const seed = numeric('an integer from 0 to 2^53 - 1', (x) => Number.isSafeInteger(x) && x >= 0);
+
+/** An integer from `low` to `high`. */
+export function integerFrom(low: number, high: number): Check<number> {
+  return numeric(`an integer from ${low} to ${high}`, (x) => Number.isInteger(x) && x >= low && x <= high);
+}
+
+/** true or false. */
+export const flag: Check<boolean> = { kind: 'boolean', rule: 'true or false', accepts: (value) => typeof value === 'boolean' };
+
+/** Any text, the empty one included. */
+export const text: Check<string> = { kind: 'string', rule: 'a string', accepts: (value) => typeof value === 'string' };
+
+/** Text with at least one character: a path, a name. */
+export const name: Check<string> = {
+  kind: 'string',
+  rule: 'a non-empty string',
+  accepts: (value): value is string => typeof value === 'string' && value !== '',
+};
+
+/** One of the given words. */
+export function oneOf<T extends string>(...choices: readonly T[]): Check<T> {
+  const rule = `one of ${choices.map((choice) => `"${choice}"`).join(', ')}`;
+  return { kind: 'string', rule, choices, accepts: (value): value is T => (choices as readonly unknown[]).includes(value) };
+}
+
+/** A list of non-empty strings, at least one. */
+export const names: Check<readonly string[]> = {
+  kind: 'strings',
+  rule: 'a list of at least one non-empty string',
+  accepts: (value): value is readonly string[] => Array.isArray(value) && value.length > 0 && value.every((item) => name.accepts(item)),
+};
+
+/** A list of token ids; may be empty. */
+export const ids: Check<readonly number[] | Int32Array> = {
+  kind: 'integers',
+  rule: 'a list of integers from 0 to 2147483647',
+  accepts: (value): value is readonly number[] | Int32Array =>
+    (Array.isArray(value) || value instanceof Int32Array) && Array.prototype.every.call(value, (item: unknown) => whole.accepts(item)),
+};
+
+/** An object of any class (a data set, a tokenizer, a URL …); whoever uses it checks the rest. */
+export const instance: Check<object> = {
+  kind: 'opaque',
+  rule: 'an object',
+  accepts: (value): value is object => typeof value === 'object' && value !== null,
+};
+
+/** An AbortSignal, of this realm or of another. */
+export const abortSignal: Check<AbortSignal> = {
+  kind: 'opaque',
+  rule: 'an AbortSignal',
+  accepts: (value): value is AbortSignal =>
+    instance.accepts(value) && typeof (value as { aborted?: unknown }).aborted === 'boolean' && 'addEventListener' in value,
+};
+
+/** A function. */
+export const callback: Check<(...args: never[]) => unknown> = {
+  kind: 'opaque',
+  rule: 'a function',
+  accepts: (value): value is (...args: never[]) => unknown => typeof value === 'function',
+};
+
+/** A URL or its text. */
+export const address: Check<string | URL> = {
+  kind: 'opaque',
+  rule: 'a URL or a non-empty string',
+  accepts: (value): value is string | URL => name.accepts(value) || value instanceof URL,
+};
+
+/** A value as error messages show it: short, and telling "3" from 3. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`;
+  if (typeof value === 'object' && value !== null) return `an object (${Object.getPrototypeOf(value)?.constructor?.name ?? 'Object'})`;
+  return String(value);
+}

@@ -1,0 +1,107 @@
+// Which options each object and each command accepts. Order is the order of the help text.
+
+import type { OptionName } from './table';
+
+const list = <const N extends readonly OptionName[]>(...names: N): N => names;
+
+/** `Engine.start`. */
+export const ENGINE_OPTIONS = list(
+  'threads',
+  'simd',
+  'worker',
+  'maxMemoryBytes',
+  'wasmUrl',
+  'wasmModule',
+  'workerUrl',
+  'threadWorkerUrl',
+  'onWarning',
+  'signal',
+);
+
+/** The architecture of a GPT. */
+export const GPT_CONFIG_OPTIONS = list(
+  'preset',
+  'nLayer',
+  'nHead',
+  'nEmbd',
+  'blockSize',
+  'vocabSize',
+  'dropout',
+  'bias',
+  'positionEmbedding',
+  'positionNoise',
+);
+
+/** `GPT.create`. */
+export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'signal');
+
+/** `GPT.fromPretrained`. */
+export const PRETRAINED_OPTIONS = list('signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
+
+/** The schedule and the optimizer. */
+export const OPTIMIZER_OPTIONS = list(
+  'learningRate',
+  'minLearningRate',
+  'warmupSteps',
+  'lrSchedulerType',
+  'numDecaySteps',
+  'optim',
+  'adamBeta1',
+  'adamBeta2',
+  'adamEpsilon',
+  'momentum',
+  'nesterov',
+  'weightDecay',
+  'maxGradNorm',
+);
+
+/** What `Trainer` and the `train` command share. */
+export const TRAINING_OPTIONS = list(
+  'batchSize',
+  'gradientAccumulationSteps',
+  'maxSteps',
+  'numTrainEpochs',
+  ...OPTIMIZER_OPTIONS,
+  'evalSteps',
+  'saveSteps',
+  'saveTotalLimit',
+  'loggingSteps',
+  'earlyStoppingPatience',
+  'earlyStoppingThreshold',
+  'seed',
+  'outputDir',
+  'resume',
+  'overwrite',
+);
+
+/** `new Trainer(model, options)`. */
+export const TRAINER_OPTIONS = list('dataset', 'evalDataset', ...TRAINING_OPTIONS, 'loss', 'signal', 'onWarning');
+
+/** What decides the next token. */
+export const SAMPLING_OPTIONS = list('maxNewTokens', 'temperature', 'topK', 'topP', 'doSample', 'useCache', 'stopStrings', 'seed');
+
+/** `model.generate(prompt, options)`. */
+export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');
+
+const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
+
+/** What each command of the command line accepts. */
+export const COMMAND_OPTIONS = {
+  train: list(
+    'data',
+    'evalData',
+    'evalFraction',
+    'tokenizerName',
+    'initFrom',
+    ...GPT_CONFIG_OPTIONS,
+    ...TRAINING_OPTIONS,
+    ...MACHINE,
+    'config',
+    'json',
+  ),
+  generate: list('model', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
+  eval: list('model', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
+  plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
+  bench: list('profile', ...MACHINE, 'json'),
+  demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
+} as const;

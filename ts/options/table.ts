@@ -1,0 +1,171 @@
+// The one table of options: name, check, default, help. A default that depends on other options is undefined here and told in `defaultText`; whoever owns
+// the option resolves it. The list of names that an object or a command accepts is in lists.ts. Names follow GPT-2's configuration (nLayer …), Hugging
+// Face's Trainer (learningRate …) and its generation settings (maxNewTokens …), in camelCase.
+
+import type { Check } from './checks';
+import * as check from './checks';
+import { kebabCase } from './names';
+
+/** One option. `D` is `T` where the table has a default, else undefined. */
+export interface Option<T = unknown, D = T | undefined> {
+  readonly name: string;
+  /** The flag's name without dashes; empty where the command line has none. */
+  readonly flag: string;
+  /** Other spellings taken as the same option (`output_dir` and `out`). */
+  readonly aliases: readonly string[];
+  readonly check: Check<T>;
+  readonly default: D;
+  /** The default in words, where it depends on something. */
+  readonly defaultText: string;
+  readonly help: string;
+}
+
+interface Row<D> {
+  help: string;
+  default?: D;
+  defaultText?: string;
+  flag?: string;
+  aliases?: readonly string[];
+}
+
+type Unnamed<T, D> = Omit<Option<T, D>, 'name'>;
+
+function option<T>(kind: Check<T>, row: Row<T> & { default: T }): Unnamed<T, T>;
+function option<T>(kind: Check<T>, row: Row<undefined>): Unnamed<T, undefined>;
+function option<T>(kind: Check<T>, row: Row<T | undefined>): Unnamed<T, T | undefined> {
+  return {
+    flag: row.flag ?? '?',
+    aliases: row.aliases ?? [],
+    check: kind,
+    default: row.default,
+    defaultText: row.defaultText ?? (row.default === undefined ? '' : String(row.default)),
+    help: row.help,
+  };
+}
+
+function named<T extends Record<string, Unnamed<unknown, unknown>>>(rows: T): { readonly [K in keyof T]: T[K] & { readonly name: K } } {
+  const table: Record<string, unknown> = {};
+  for (const [name, row] of Object.entries(rows)) {
+    const flag = row.flag !== '?' ? row.flag : row.check.kind === 'opaque' ? '' : kebabCase(name);
+    table[name] = Object.freeze({ ...row, name, flag });
+  }
+  return Object.freeze(table) as { readonly [K in keyof T]: T[K] & { readonly name: K } };
+}
+
+const GIB = 1024 ** 3;
+
+/** Every option there is, by its TypeScript name. */
+export const OPTIONS = named({
+  // The engine.
+  threads: option(check.integerFrom(1, 64), {
+    help: 'compute threads',
+    defaultText: "the machine's cores, at most 16; 1 without isolation",
+  }),
+  simd: option(check.oneOf('auto', 'portable', 'relaxed', 'auto256'), {
+    default: 'auto',
+    help: 'kernel build: portable gives the same bits on every machine, relaxed is faster where the runtime has it',
+  }),
+  worker: option(check.flag, { default: true, flag: '', help: 'run in a worker; false runs in the calling thread' }),
+  maxMemoryBytes: option(check.integerFrom(1024 ** 2, 4 * GIB), {
+    help: 'most memory the engine may grow to',
+    defaultText: '4 GiB, less where refused',
+  }),
+  wasmUrl: option(check.address, { help: 'where the kernels (.wasm) are' }),
+  wasmModule: option(check.instance, { help: 'the compiled kernels (WebAssembly.Module)' }),
+  workerUrl: option(check.address, { help: "where the engine worker's script is" }),
+  threadWorkerUrl: option(check.address, { help: "where the compute threads' script is" }),
+  onWarning: option(check.callback, { help: 'called with each warning, once per code', defaultText: 'console.warn' }),
+  signal: option(check.abortSignal, { help: 'aborts the call' }),
+  onProgress: option(check.callback, { help: 'called with { loaded, total } bytes' }),
+
+  // The model.
+  preset: option(check.oneOf('gpt-nano', 'gpt-micro', 'gpt-mini', 'gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl'), {
+    help: 'a named size; --n-layer, --n-head and --n-embd override its parts',
+    defaultText: 'gpt-micro on the command line',
+  }),
+  nLayer: option(check.count, { help: 'transformer blocks' }),
+  nHead: option(check.count, { help: 'attention heads; must divide nEmbd' }),
+  nEmbd: option(check.count, { help: 'width of the residual stream' }),
+  blockSize: option(check.count, { help: 'context length in tokens', defaultText: '64 for the small presets, 1024 for GPT-2 sizes' }),
+  vocabSize: option(check.count, { help: 'size of the vocabulary', defaultText: "the tokenizer's" }),
+  dropout: option(check.belowOne, { default: 0, help: 'probability of dropping an activation while training' }),
+  bias: option(check.flag, { default: true, help: 'biases in linear layers and norms' }),
+  positionEmbedding: option(check.oneOf('learned', 'sinusoidal'), { default: 'learned', help: 'position encoding' }),
+  positionNoise: option(check.nonNegative, { default: 0, help: 'standard deviation of the noise added to sinusoidal positions' }),
+  tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
+  seed: option(check.seed, { default: 42, help: 'seed of everything random' }),
+
+  // Data.
+  data: option(check.names, { help: 'UTF-8 text files' }),
+  evalData: option(check.names, { help: 'UTF-8 text files to evaluate on' }),
+  evalFraction: option(check.belowOne, { default: 0.1, help: 'part at the end of the tokens kept for evaluation, where none is given' }),
+  dataset: option(check.instance, { help: 'what to train on' }),
+  evalDataset: option(check.instance, { help: 'what to evaluate on', defaultText: 'the last tenth of the data set' }),
+
+  // Training.
+  maxSteps: option(check.count, { help: 'optimizer updates in all', defaultText: 'as many as numTrainEpochs needs' }),
+  numTrainEpochs: option(check.positive, { help: 'passes over the data, where maxSteps is not given', defaultText: '1' }),
+  batchSize: option(check.count, { default: 12, help: 'windows in a micro-batch' }),
+  gradientAccumulationSteps: option(check.count, { default: 1, help: 'micro-batches in an update' }),
+  learningRate: option(check.nonNegative, { help: 'peak learning rate', defaultText: '1e-3 from scratch, 5e-5 from pretrained weights' }),
+  minLearningRate: option(check.nonNegative, {
+    help: 'learning rate at the last step (cosine_with_min_lr, warmup_stable_decay)',
+    defaultText: 'a tenth of the peak',
+  }),
+  warmupSteps: option(check.whole, { help: 'updates with a rising learning rate', defaultText: 'min(100, maxSteps / 10)' }),
+  lrSchedulerType: option(
+    check.oneOf('constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_min_lr', 'warmup_stable_decay'),
+    {
+      help: 'shape of the learning rate',
+      defaultText: 'cosine_with_min_lr from scratch, linear from pretrained weights',
+    },
+  ),
+  numDecaySteps: option(check.whole, { help: 'updates of decay at the end (warmup_stable_decay)', defaultText: 'a tenth of maxSteps' }),
+  optim: option(check.oneOf('adamw', 'sgd'), { default: 'adamw', help: 'optimizer' }),
+  adamBeta1: option(check.belowOne, { default: 0.9, help: "AdamW's decay of the mean gradient" }),
+  adamBeta2: option(check.belowOne, { default: 0.99, help: "AdamW's decay of the mean squared gradient" }),
+  adamEpsilon: option(check.positive, { default: 1e-8, help: "AdamW's epsilon" }),
+  momentum: option(check.belowOne, { default: 0, help: "SGD's momentum" }),
+  nesterov: option(check.flag, { default: false, help: "SGD's Nesterov momentum" }),
+  weightDecay: option(check.nonNegative, { default: 0.1, help: 'decoupled weight decay (none on norms and biases)' }),
+  maxGradNorm: option(check.nonNegative, { default: 1, help: 'clip the global gradient norm; 0 = off' }),
+  evalSteps: option(check.whole, { help: 'updates between evaluations; 0 = none', defaultText: 'a tenth of maxSteps' }),
+  saveSteps: option(check.whole, { default: 500, help: 'updates between checkpoints; 0 = only at the end' }),
+  saveTotalLimit: option(check.count, { default: 2, help: 'checkpoints kept, the best one aside' }),
+  loggingSteps: option(check.count, { default: 10, help: 'updates between lines of metrics.jsonl' }),
+  earlyStoppingPatience: option(check.whole, { default: 0, help: 'evaluations without improvement before stopping; 0 = never' }),
+  earlyStoppingThreshold: option(check.nonNegative, { default: 0, help: 'least improvement of the evaluation loss that counts' }),
+  loss: option(check.callback, { help: '(module, batch) => loss', defaultText: 'next-token cross-entropy' }),
+
+  // The run directory.
+  outputDir: option(check.name, { flag: 'out', aliases: ['out'], help: 'folder of the run (run.json, metrics.jsonl, checkpoints)' }),
+  resume: option(check.flag, { default: false, help: "continue the folder's newest complete checkpoint" }),
+  overwrite: option(check.flag, { default: false, help: "replace the folder's run" }),
+
+  // Generation.
+  maxNewTokens: option(check.whole, { default: 200, help: 'tokens to write' }),
+  temperature: option(check.nonNegative, { default: 1, help: 'divides the logits; 0 = greedy' }),
+  topK: option(check.whole, { default: 0, help: 'sample among the k likeliest tokens; 0 = all' }),
+  topP: option(check.unit, { default: 1, help: 'sample among the likeliest tokens that sum to p; 1 = all' }),
+  doSample: option(check.flag, { default: true, help: 'false = greedy' }),
+  useCache: option(check.flag, { default: true, help: 'keep keys and values of earlier tokens' }),
+  stopStrings: option(check.names, { help: 'stop before any of these texts' }),
+
+  // The command line alone.
+  model: option(check.name, { help: 'folder of a model, a checkpoint or a run' }),
+  initFrom: option(check.name, { help: 'folder of a model to start from' }),
+  tokenizerName: option(check.name, {
+    flag: 'tokenizer',
+    aliases: ['tokenizer'],
+    help: 'char, byte, or a folder with tokenizer.json',
+    defaultText: 'char',
+  }),
+  prompt: option(check.text, { help: 'text to continue' }),
+  promptIds: option(check.ids, { help: 'token ids to continue: 1,2,3' }),
+  json: option(check.flag, { default: false, help: 'print one JSON object (snake_case keys) on standard output' }),
+  config: option(check.name, { help: 'options from a YAML file or a run.json; flags win' }),
+  profile: option(check.flag, { default: false, help: 'time per kernel' }),
+});
+
+/** The name of an option. */
+export type OptionName = keyof typeof OPTIONS;
