@@ -1,0 +1,15 @@
+//! The kernels of ferroformer: one file (or folder) per operation, each with
+//! - an argument struct that implements [`TileOp`] (raw pointers, for the engine),
+//! - a safe shell on slices that checks lengths,
+//! - a naive oracle and tests beside it.
+//!
+//! They allocate nothing: a thread brings `scratch_len()` floats. Every output element is one chain of operations in a
+//! fixed order, so results do not depend on tiles, blocking or the number of threads. Names, operands and dims are those
+//! of `docs/architecture.md`, section 2.
+
+pub mod tile;
+
+pub use tile::{run_all, Fault, FaultCode, TileOp};
+
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
