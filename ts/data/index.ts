@@ -1,0 +1,25 @@
+// The data room's public names. Nothing here needs an engine; only nodeFiles.ts touches Node's file system.
+export {
+  type Batch,
+  type BatchTensors,
+  type Dataset,
+  type EvalBatch,
+  type ExampleDataset,
+  type HostTensor,
+  IGNORE_INDEX,
+  isTokenDataset,
+  type TokenDataset,
+} from './dataset';
+export { countPredictions, type EvalOptions, evalBatches } from './evalBatches';
+export {
+  createSampler,
+  ExampleSampler,
+  examplesPerEpoch,
+  type Sampler,
+  type SamplerOptions,
+  stepsPerEpoch,
+  WindowSampler,
+} from './sampler';
+export { TextDataset } from './textDataset';
+export { type ReadOptions, type ReadProgress, readText, type TextSource } from './textFiles';
+export { TokenArray } from './tokenArray';

@@ -1,0 +1,82 @@
+// What every tokenizer offers: text to token ids and back, whole or piece by piece, and its form on disk. Not a tokenizer itself.
+import { FerroError } from '../errors';
+import { sha256Hex } from '../io/sha256';
+
+/** The kinds of tokenizer this library makes and reads. */
+export type TokenizerKind = 'char' | 'byte';
+
+/** Encodes a text given in pieces; the ids of all pieces together equal those of the whole text. */
+export interface StreamingEncoder {
+  /** Ids that are certain after this piece (a character cut between two pieces is held back). */
+  push(text: string): Int32Array;
+  /** Ids of what was held back; the encoder then starts a new text. */
+  flush(): Int32Array;
+}
+
+/** Decodes ids given in pieces; the texts of all pieces together equal the decoded whole, and no piece ever shows half a character. */
+export interface StreamingDecoder {
+  /** Text that is certain after these ids; '' while a character is incomplete. */
+  push(ids: number | ArrayLike<number>): string;
+  /** Text of what was held back (an incomplete character becomes U+FFFD); the decoder then starts anew. */
+  flush(): string;
+}
+
+/** A tokenizer: immutable, no engine needed, usable on any thread. Ids run from 0 to vocabSize − 1. */
+export interface Tokenizer {
+  readonly kind: TokenizerKind;
+  /** Number of different ids. */
+  readonly vocabSize: number;
+  /** Ids of the beginning-of-text, end-of-text and padding tokens; null where the tokenizer has none. */
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly padId: number | null;
+  /** SHA-256 (hexadecimal) of its tokenizer.json: equal hashes mean equal ids for every text. */
+  readonly hash: string;
+  /**
+   * Ids of a text. A lone surrogate counts as U+FFFD, as in every UTF-8 encoder.
+   * @throws UNKNOWN_CHARACTER where the vocabulary lacks a character.
+   */
+  encode(text: string): Int32Array;
+  /** Text of ids. @throws TOKEN_OUT_OF_RANGE for an id that is not an integer from 0 to vocabSize − 1. */
+  decode(ids: ArrayLike<number>): string;
+  encoder(): StreamingEncoder;
+  decoder(): StreamingDecoder;
+  /** UTF-8 bytes that a token stands for (bits per byte are computed from it). */
+  byteLength(id: number): number;
+  /** `tokenizer.json` and `tokenizer_config.json`, as Python's tokenizers and transformers read them. */
+  toFiles(options?: { modelMaxLength?: number }): Map<string, string>;
+}
+
+/** Checks one id; `position` is where it stands among the ids decoded, for the message. */
+export function checkId(op: string, id: number, vocabSize: number, position: number): void {
+  if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
+  throw new FerroError('TOKEN_OUT_OF_RANGE', `${op}: ids must be integers from 0 to ${vocabSize - 1}, got ${id} at position ${position}`);
+}
+
+/** A piece's length without the high surrogate at its end, whose other half may be in the next piece. */
+export function wholeCharacters(text: string): number {
+  const last = text.charCodeAt(text.length - 1);
+  return last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length;
+}
+
+/** Collects the texts of the two files; `tokenizer` and `config` become indented JSON. */
+export function tokenizerFiles(tokenizer: object, modelMaxLength: number | undefined): Map<string, string> {
+  const config: Record<string, unknown> = {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    clean_up_tokenization_spaces: false,
+    bos_token: null,
+    eos_token: null,
+    pad_token: null,
+    unk_token: null,
+  };
+  if (modelMaxLength !== undefined) config.model_max_length = modelMaxLength;
+  return new Map([
+    ['tokenizer.json', `${JSON.stringify(tokenizer, null, 2)}\n`],
+    ['tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`],
+  ]);
+}
+
+/** The hash of a tokenizer: of its tokenizer.json as this library writes it. */
+export function tokenizerHash(files: ReadonlyMap<string, string>): string {
+  return sha256Hex(files.get('tokenizer.json') ?? '');
+}
