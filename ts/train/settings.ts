@@ -1,0 +1,79 @@
+// The Trainer's options with every default resolved against the model and the data: how many steps, which schedule, which intervals.
+// What each option means is in the option table (ts/options); nothing here runs.
+import { FerroError } from '../errors';
+import { Schedule } from '../optim';
+import { type OptionValues, readOptions, TRAINER_OPTIONS } from '../options';
+
+/** The Trainer's options as read from the table, before anything depends on the model or the data. */
+export type TrainerValues = OptionValues<(typeof TRAINER_OPTIONS)[number]>;
+
+/** What the defaults depend on. */
+export interface Circumstances {
+  /** True when the weights came from a pretrained model: smaller learning rate, linear schedule. */
+  pretrained: boolean;
+  /** Windows one pass over the training data has. */
+  windowsPerEpoch: number;
+}
+
+/** Everything the training loop needs to know in numbers. */
+export interface Settings {
+  maxSteps: number;
+  stepsPerEpoch: number;
+  batchSize: number;
+  gradientAccumulationSteps: number;
+  schedule: Schedule;
+  maxGradNorm: number;
+  seed: number;
+  evalSteps: number;
+  saveSteps: number;
+  saveTotalLimit: number;
+  loggingSteps: number;
+  earlyStoppingPatience: number;
+  earlyStoppingThreshold: number;
+}
+
+/** Peak learning rates of DESIGN §4. */
+const FROM_SCRATCH = { learningRate: 1e-3, lrSchedulerType: 'cosine_with_min_lr' } as const;
+const FROM_PRETRAINED = { learningRate: 5e-5, lrSchedulerType: 'linear' } as const;
+
+/** Reads and checks the options of `new Trainer(model, options)`. @throws UNKNOWN_OPTION, INVALID_OPTION */
+export function readTrainerOptions(options: object): TrainerValues {
+  const values = readOptions('Trainer', options, TRAINER_OPTIONS) as TrainerValues;
+  if (values.resume && values.overwrite) throw new FerroError('INVALID_OPTION', 'Trainer: "resume" and "overwrite" exclude each other, got both');
+  if ((values.resume || values.overwrite) && values.outputDir === undefined) {
+    throw new FerroError('INVALID_OPTION', `Trainer: "${values.resume ? 'resume' : 'overwrite'}" needs an "outputDir", got none`);
+  }
+  return values;
+}
+
+/** Fills in the defaults. @throws INVALID_OPTION from the schedule's checks */
+export function resolveSettings(values: TrainerValues, circumstances: Circumstances): Settings {
+  const defaults = circumstances.pretrained ? FROM_PRETRAINED : FROM_SCRATCH;
+  const windowsPerStep = values.batchSize * values.gradientAccumulationSteps;
+  const stepsPerEpoch = circumstances.windowsPerEpoch / windowsPerStep;
+  const maxSteps = values.maxSteps ?? Math.max(1, Math.ceil((values.numTrainEpochs ?? 1) * stepsPerEpoch));
+  const tenth = Math.max(1, Math.floor(maxSteps / 10));
+  const schedule = new Schedule({
+    lrSchedulerType: values.lrSchedulerType ?? defaults.lrSchedulerType,
+    learningRate: values.learningRate ?? defaults.learningRate,
+    maxSteps,
+    warmupSteps: values.warmupSteps,
+    minLearningRate: values.minLearningRate,
+    numDecaySteps: values.numDecaySteps,
+  });
+  return {
+    maxSteps,
+    stepsPerEpoch,
+    batchSize: values.batchSize,
+    gradientAccumulationSteps: values.gradientAccumulationSteps,
+    schedule,
+    maxGradNorm: values.maxGradNorm,
+    seed: values.seed,
+    evalSteps: values.evalSteps ?? tenth,
+    saveSteps: values.saveSteps,
+    saveTotalLimit: values.saveTotalLimit,
+    loggingSteps: values.loggingSteps,
+    earlyStoppingPatience: values.earlyStoppingPatience,
+    earlyStoppingThreshold: values.earlyStoppingThreshold,
+  };
+}
