@@ -1,0 +1,55 @@
+// Bundles the sources into a flat dist/: one build for Node (library, workers, command line) and one for browsers (library, workers). Files of one folder
+// keep `new URL('./x', import.meta.url)` working after code splitting, with every bundler and without one. scripts/build.mjs runs this and adds the rest.
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { relative } from 'node:path';
+import type { Options } from 'tsup';
+import { defineConfig } from 'tsup';
+
+type Plugin = NonNullable<Options['esbuildPlugins']>[number];
+
+/** `import text from 'package/file?raw'` becomes the file's text, as in Vite (and so in the tests). */
+const rawText: Plugin = {
+  name: 'raw-text',
+  setup(build) {
+    const require = createRequire(import.meta.url);
+    const file = (path: string) => relative(process.cwd(), require.resolve(path.slice(0, -'?raw'.length))); // absolute paths would show in the bundle
+    build.onResolve({ filter: /\?raw$/ }, ({ path }) => ({ path: file(path), namespace: 'raw-text' }));
+    build.onLoad({ filter: /.*/, namespace: 'raw-text' }, async ({ path }) => ({ contents: await readFile(path, 'utf8'), loader: 'text' }));
+  },
+};
+
+const common: Options = {
+  format: 'esm',
+  outDir: 'dist',
+  target: 'es2022',
+  splitting: true,
+  sourcemap: false,
+  clean: false, // two builds share the folder; scripts/build.mjs empties it first
+  metafile: true,
+  noExternal: [/.*/], // the package has no dependencies: comlink, commander and yaml are bundled
+  esbuildPlugins: [rawText],
+};
+
+const WORKERS = { worker: 'ts/engine/inside/worker.ts', thread: 'ts/engine/inside/thread.ts' };
+
+export default defineConfig([
+  {
+    ...common,
+    platform: 'node',
+    entry: { 'index.node': 'ts/index.node.ts', 'worker.node': WORKERS.worker, 'thread.node': WORKERS.thread, cli: 'ts/cli/index.ts' },
+    dts: { entry: { 'index.node': 'ts/index.node.ts' } },
+    esbuildOptions(options) {
+      options.conditions = ['node', 'import'];
+    },
+  },
+  {
+    ...common,
+    platform: 'browser',
+    entry: { 'index.browser': 'ts/index.browser.ts', 'worker.browser': WORKERS.worker, 'thread.browser': WORKERS.thread },
+    dts: { entry: { 'index.browser': 'ts/index.browser.ts' } },
+    esbuildOptions(options) {
+      options.conditions = ['browser', 'import'];
+    },
+  },
+]);

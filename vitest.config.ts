@@ -1,0 +1,58 @@
+// The test projects. unit: internals, beside their source, on the sources. node: public behaviour, on dist/ as it is published. browser, package: slow,
+// started by scripts/test.mjs and scripts/test-package.mjs once what they need is there.
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+// Node 20 has relaxed SIMD only behind a flag, which later versions refuse.
+const execArgv = process.versions.node.startsWith('20.') ? ['--experimental-wasm-relaxed-simd'] : [];
+
+const dist = (file: string) => fileURLToPath(new URL(`./dist/${file}`, import.meta.url));
+const ferroformer = { ferroformer: dist('index.node.js') };
+
+export default defineConfig({
+  test: {
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['ts/**/*.test.ts', 'scripts/**/*.test.mjs'], pool: 'forks', execArgv, maxWorkers: 2 },
+      },
+      {
+        extends: true,
+        resolve: { alias: ferroformer },
+        test: {
+          name: 'node',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/browser/**', 'test/package/**'],
+          pool: 'forks',
+          execArgv,
+          fileParallelism: false, // engines with several threads, timed
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+        },
+      },
+    ],
+  },
+});
