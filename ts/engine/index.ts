@@ -1,0 +1,16 @@
+// The engine's door: start it, give it variables and programs, run them. Everything else in this folder is private.
+export type { Build, SimdChoice } from './build';
+export { chooseBuild, probeSimd, SIMD_CHOICES } from './build';
+export { EngineHost } from './outside/host';
+export { ProgramHandle } from './outside/programs';
+export type {
+  EngineBytes,
+  EngineInfo,
+  EngineOptions,
+  EngineWarning,
+  Outputs,
+  RunCall,
+  SequenceOptions,
+  SequenceRun,
+} from './outside/types';
+export type { Numbers } from './protocol';

@@ -1,0 +1,119 @@
+// Which engine a variable lives in, and the messages that make its region. A variable belongs to one engine at a time; it is free again
+// once released, or when its engine has ended.
+import { FerroError } from '../../errors';
+import type { Binding, Variable } from '../../graph';
+import type { Numbers, WireBinding, WireInit, WireVariable } from '../protocol';
+
+/** An engine, as far as ownership needs to know it. */
+export interface Owner {
+  readonly closed: boolean;
+}
+
+/** A variable's region in an engine. */
+export interface RegionRef {
+  readonly owner: Owner;
+  readonly id: number;
+  readonly name: string;
+  live: boolean;
+}
+
+const regionOf = new WeakMap<Variable, RegionRef>();
+
+/** The region of a variable in `owner`, or undefined. */
+export function findRegion(variable: Variable, owner: Owner): RegionRef | undefined {
+  const region = regionOf.get(variable);
+  return region?.live && region.owner === owner ? region : undefined;
+}
+
+/** The region of a variable in `owner`. @throws FerroError WRONG_ENGINE, UNBOUND_VARIABLE */
+export function requireRegion(variable: Variable, owner: Owner, op: string): RegionRef {
+  const region = regionOf.get(variable);
+  if (!region?.live || (region.owner.closed && region.owner !== owner))
+    throw new FerroError('UNBOUND_VARIABLE', `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to none`);
+  if (region.owner !== owner)
+    throw new FerroError('WRONG_ENGINE', `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to another`);
+  return region;
+}
+
+/** Makes `owner` the owner of a free variable. @throws FerroError WRONG_ENGINE, INVALID_OPTION */
+export function claimRegion(variable: Variable, owner: Owner, id: number, op: string): RegionRef {
+  const old = regionOf.get(variable);
+  if (old?.live && old.owner === owner)
+    throw new FerroError('INVALID_OPTION', `${op}: a variable is allocated once, got "${variable.name}" again`);
+  if (old?.live && !old.owner.closed)
+    throw new FerroError('WRONG_ENGINE', `${op}: a variable belongs to one engine, got "${variable.name}", which is bound to another`);
+  const region: RegionRef = { owner, id, name: variable.name, live: true };
+  regionOf.set(variable, region);
+  return region;
+}
+
+/** The number of elements of a variable. */
+export function elementsOf(variable: Variable): number {
+  return variable.shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** The message that allocates a variable. @throws FerroError INVALID_SHAPE, INVALID_DTYPE for initial data that does not fit */
+export function wireVariable(variable: Variable, id: number): WireVariable {
+  return { id, name: variable.name, bytes: elementsOf(variable) * 4, dtype: variable.dtype, init: wireInit(variable) };
+}
+
+function wireInit(variable: Variable): WireInit {
+  const { init } = variable;
+  switch (init.kind) {
+    case 'zeros':
+      return { kind: 'constant', value: 0 };
+    case 'ones':
+      return { kind: 'constant', value: 1 };
+    case 'constant':
+      return { kind: 'constant', value: init.value };
+    case 'normal':
+      return { kind: 'normal', mean: init.mean, std: init.std };
+    case 'sinusoidal': {
+      const [rows, cols] = variable.shape;
+      if (variable.shape.length !== 2)
+        throw new FerroError('INVALID_SHAPE', `allocate: sinusoidal needs a variable of rank 2, got "${variable.name}" [${variable.shape}]`);
+      return { kind: 'sinusoidal', noise: init.noise, rows, cols };
+    }
+    case 'data':
+      return { kind: 'data', data: checkedData(variable, init.data, 'allocate').slice() };
+  }
+}
+
+/** The data, if it is of the variable's dtype and length. @throws FerroError INVALID_DTYPE, INVALID_SHAPE */
+export function checkedData(variable: Variable, data: Numbers, op: string): Numbers {
+  const right = variable.dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array;
+  if (!right)
+    throw new FerroError('INVALID_DTYPE', `${op}: "${variable.name}" takes ${arrayName(variable.dtype)}, got ${describeArray(data)}`);
+  const elements = elementsOf(variable);
+  if (data.length !== elements)
+    throw new FerroError(
+      'INVALID_SHAPE',
+      `${op}: "${variable.name}" [${variable.shape}] has ${elements} elements, got ${data.length}${data.buffer.byteLength === 0 && elements > 0 ? ' (a detached or empty array)' : ''}`,
+    );
+  return data;
+}
+
+/** 'Float32Array' or 'Int32Array'. */
+export function arrayName(dtype: string): string {
+  return dtype === 'i32' ? 'Int32Array' : 'Float32Array';
+}
+
+/** The class of a value, for error texts. */
+export function describeArray(value: unknown): string {
+  if (value === null || typeof value !== 'object') return typeof value === 'object' ? 'null' : typeof value;
+  return value.constructor?.name ?? 'an object';
+}
+
+/** What each binding of a program is to `owner`, and the regions among them. Constants are copied. */
+export function wireBindings(bindings: readonly Binding[], owner: Owner, op: string): { wire: WireBinding[]; regions: RegionRef[] } {
+  const regions: RegionRef[] = [];
+  const wire = bindings.map((binding): WireBinding => {
+    if (binding.kind === 'variable') {
+      const region = requireRegion(binding.variable, owner, op);
+      regions.push(region);
+      return { variable: region.id };
+    }
+    return binding.data === undefined ? { sizeBytes: binding.sizeBytes } : { sizeBytes: binding.sizeBytes, data: binding.data.slice() };
+  });
+  return { wire, regions };
+}
