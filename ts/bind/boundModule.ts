@@ -1,0 +1,241 @@
+// A module bound to an engine: its variables have memory there, its forward can be run, its parameters read and set. It trains nothing (ts/train) and
+// generates nothing (ts/generate); both keep what they allocate here, so that one close() frees it all.
+
+import type { EngineHost, Numbers, Outputs, ProgramHandle } from '../engine';
+import { FerroError, throwIfAborted } from '../errors';
+import { compile, type Program, Tensor, type Variable } from '../graph';
+import { type Batch, batchInputs, batchSignature, type HostTensor, Module, nameModules } from '../nn';
+import { Parameter, type ParameterHome } from './parameter';
+import { ProgramCache } from './programCache';
+
+/** What `forward` takes: tensors in the order of the module's own arguments, or one record of them. */
+export type ForwardInputs = HostTensor | readonly HostTensor[] | Batch;
+
+type Returned<M extends Module> = ReturnType<M['forward']>;
+
+/** What `forward` gives: a tensor where the module returns one, a record of them where it returns named activations. */
+export type ForwardOutputs<M extends Module> =
+  Returned<M> extends Tensor ? HostTensor : Returned<M> extends object ? { [K in keyof Returned<M>]: HostTensor } : HostTensor | Batch;
+
+/** Options of `bind`. */
+export interface BindOptions {
+  /** Seed of the initial values: an integer from 0 to 2^53 − 1. Default 42. */
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+// One program per shape of the inputs. Ragged ends and a handful of prompt lengths fit; a thousand shapes do not pile up.
+const MAX_PROGRAMS = 32;
+
+/**
+ * Gives a module's variables memory and initial values in an engine.
+ * @throws INVALID_OPTION for something that is no module; WRONG_ENGINE when a variable lives in another engine; OUT_OF_MEMORY; ENGINE_CLOSED
+ */
+export async function bind<M extends Module>(host: EngineHost, module: M, options: BindOptions = {}): Promise<BoundModule<M>> {
+  throwIfAborted(options.signal, 'bind');
+  const seed = options.seed ?? 42;
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new FerroError('INVALID_OPTION', `bind: "seed" must be an integer from 0 to 2^53 - 1, got ${String(options.seed)}`);
+  }
+  const variables = nameModules(module);
+  const bound = new BoundModule(host, module, variables, seed);
+  // A variable that another bound module on this engine has brought here is shared, not allocated twice; its owner frees it.
+  await bound.allocate(
+    [...variables.values()].filter((variable) => !host.owns(variable)),
+    options.signal,
+  );
+  return bound;
+}
+
+/** A module with memory in an engine. Made by `bind`. */
+export class BoundModule<M extends Module = Module> implements ParameterHome {
+  /** Parameters by name, in the order of the module's fields. */
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  readonly #owned = new Set<Variable>();
+  readonly #handles = new Set<ProgramHandle>();
+  readonly #programs: ProgramCache;
+  #gradients: { of: ReadonlyMap<Variable, Variable>; count: Variable } | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    readonly host: EngineHost,
+    readonly module: M,
+    variables: ReadonlyMap<string, Variable>,
+    readonly seed: number,
+  ) {
+    this.parameters = new Map(Array.from(variables, ([name, variable]) => [name, new Parameter(this, name, variable)]));
+    this.#programs = new ProgramCache(host, MAX_PROGRAMS);
+  }
+
+  /** True once `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** @throws MODEL_CLOSED after `close()` */
+  assertOpen(op: string): void {
+    if (this.closed) throw new FerroError('MODEL_CLOSED', `${op}: the model must be open, got one that was closed`);
+  }
+
+  /**
+   * Runs the module's `forward` in evaluation mode (no dropout) on numbers. Compiled once per shape of the inputs.
+   *
+   * A tensor or an array of tensors is passed as the arguments of `forward`; a record of tensors as its single argument. A tensor that `forward`
+   * returns comes back as { data, shape }; a record of tensors (named activations) as a record of these.
+   * @throws INVALID_SHAPE, INVALID_DTYPE for inputs that do not fit; MODEL_CLOSED; what running a program throws
+   */
+  async forward(inputs: ForwardInputs, options: { signal?: AbortSignal } = {}): Promise<ForwardOutputs<M>> {
+    const { batch, record } = nameInputs(inputs);
+    const build = (symbols: Record<string, Tensor>) => {
+      const forward = this.module.forward as (...args: unknown[]) => unknown;
+      return nameOutputs(record ? forward.call(this.module, symbols) : forward.call(this.module, ...Object.values(symbols)));
+    };
+    const results = await this.evaluate(record ? 'forward by name' : 'forward', build, batch, options);
+    return (SINGLE in results ? results[SINGLE] : results) as ForwardOutputs<M>;
+  }
+
+  /**
+   * Runs any graph over this module's variables in evaluation mode. Compiled once per `key` and shape of the inputs.
+   * @param key names what `build` builds: the same key must mean the same graph
+   */
+  async evaluate(
+    key: string,
+    build: (inputs: Record<string, Tensor>) => Record<string, Tensor>,
+    inputs: Batch,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Record<string, HostTensor>> {
+    this.assertOpen(key);
+    const symbols = batchInputs(inputs); // checks them too
+    const compileNow = () => compile({ name: key, outputs: this.trace(false, () => build(symbols)), effects: [] });
+    return this.#programs.use(`${key}\n${batchSignature(inputs)}`, compileNow, async (handle) => {
+      const [outputs] = await this.host.run({ handle, inputs: programInputs(handle.program, inputs) }, options);
+      return hostTensors(handle.program, outputs);
+    });
+  }
+
+  /** Builds graph with the module in training or evaluation mode, all paths named; the mode is put back afterwards. */
+  trace<T>(training: boolean, build: () => T): T {
+    nameModules(this.module);
+    const before = Array.from(this.module.namedModules().values(), (module) => [module, module.training] as const);
+    this.module.train(training);
+    try {
+      return build();
+    } finally {
+      for (const [module, mode] of before) module.training = mode;
+    }
+  }
+
+  /** Gives variables memory here, freed by `close` (or before, by `release`). */
+  async allocate(variables: readonly Variable[], signal?: AbortSignal): Promise<void> {
+    this.assertOpen('allocate');
+    if (variables.length === 0) return;
+    await this.host.allocate(variables, { seed: this.seed, signal });
+    for (const variable of variables) this.#owned.add(variable);
+    // Closed while it was allocating: close() could not know of these.
+    if (this.closed) await this.#releaseOwned(variables);
+    this.assertOpen('allocate');
+  }
+
+  /** Frees variables that `allocate` gave memory. */
+  async release(variables: readonly Variable[]): Promise<void> {
+    await this.#releaseOwned(variables);
+  }
+
+  /** Loads a program for as long as it is needed: until `unload` or `close`. */
+  async load(program: Program): Promise<ProgramHandle> {
+    this.assertOpen(program.name);
+    const handle = await this.host.load(program);
+    this.#handles.add(handle);
+    if (this.closed) await this.unload(handle);
+    this.assertOpen(program.name);
+    return handle;
+  }
+
+  /** Unloads a program that `load` loaded. */
+  async unload(handle: ProgramHandle): Promise<void> {
+    if (this.#handles.delete(handle) && !this.host.closed) await this.host.unload(handle);
+  }
+
+  /** Where `parameter.grad()` finds gradients: sums, to be divided by the count. Undefined: nowhere. */
+  setGradients(gradients: { of: ReadonlyMap<Variable, Variable>; count: Variable } | undefined): void {
+    this.#gradients = gradients;
+  }
+
+  async read(variable: Variable, op: string): Promise<Numbers> {
+    this.assertOpen(op);
+    return this.host.read(variable);
+  }
+
+  async write(variable: Variable, data: Numbers, op: string): Promise<void> {
+    this.assertOpen(op);
+    await this.host.write(variable, data);
+  }
+
+  async readGradient(variable: Variable, op: string): Promise<Float32Array | null> {
+    this.assertOpen(op);
+    const gradient = this.#gradients?.of.get(variable);
+    if (gradient === undefined || this.#gradients === undefined) return null;
+    const [count, data] = await Promise.all([this.host.read(this.#gradients.count), this.host.read(gradient)]);
+    return count[0] === 0 ? new Float32Array(data.length) : Float32Array.from(data, (g) => g / count[0]);
+  }
+
+  /** Frees everything of this module in the engine: parameters, gradients, optimizer state, caches, programs. Twice is fine. */
+  close(): Promise<void> {
+    this.#closing ??= this.#free();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #free(): Promise<void> {
+    this.#gradients = undefined;
+    if (this.host.closed) return; // its memory went with it
+    await this.#programs.clear();
+    for (const handle of [...this.#handles]) await this.unload(handle);
+    await this.#releaseOwned([...this.#owned]);
+  }
+
+  async #releaseOwned(variables: readonly Variable[]): Promise<void> {
+    const ours = variables.filter((variable) => this.#owned.delete(variable));
+    if (ours.length > 0 && !this.host.closed) await this.host.release(ours);
+  }
+}
+
+/** The arrays of a batch that a program reads; it may read fewer than there are (a loss that ignores a part of its batch). */
+export function programInputs(program: Program, batch: Batch): Record<string, Numbers> {
+  return Object.fromEntries(program.inputs.map(({ name }) => [name, batch[name].data]));
+}
+
+/** The numbers of `all` that a program reads. */
+export function programScalars(program: Program, all: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(program.scalars.map((name) => [name, all[name]]));
+}
+
+const SINGLE = '(value)'; // the name of a lone output
+
+function isHostTensor(value: unknown): value is HostTensor {
+  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value && ArrayBuffer.isView(value.data);
+}
+
+function nameInputs(inputs: ForwardInputs): { batch: Batch; record: boolean } {
+  if (isHostTensor(inputs)) return { batch: { input0: inputs }, record: false };
+  if (Array.isArray(inputs)) return { batch: Object.fromEntries(inputs.map((tensor, i) => [`input${i}`, tensor as HostTensor])), record: false };
+  if (typeof inputs === 'object' && inputs !== null) return { batch: inputs as Batch, record: true };
+  throw new FerroError('INVALID_OPTION', `forward: the input must be { data, shape }, an array or a record of these, got ${String(inputs)}`);
+}
+
+function nameOutputs(value: unknown): Record<string, Tensor> {
+  if (value instanceof Tensor) return { [SINGLE]: value };
+  const record = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  const entries = Object.entries(record);
+  if (entries.length === 0 || !entries.every(([, tensor]) => tensor instanceof Tensor)) {
+    throw new FerroError('INVALID_SHAPE', `forward: the module must return a tensor or a record of tensors, got ${typeof value}`);
+  }
+  return record as Record<string, Tensor>;
+}
+
+function hostTensors(program: Program, outputs: Outputs): Record<string, HostTensor> {
+  return Object.fromEntries(program.outputs.map(({ name, shape }) => [name, { data: outputs[name], shape: shape as readonly number[] }]));
+}

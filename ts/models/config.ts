@@ -1,0 +1,73 @@
+// The configuration of a GPT: resolved from a user's options, checked before anything is built. What a checkpoint's config.json says is read in ts/io.
+
+import { FerroError } from '../errors';
+import { checkHeads } from '../nn/checks';
+import { GPT_CONFIG_OPTIONS, readOptions } from '../options';
+import { PRESETS, type PresetName } from './presets';
+
+/** A GPT's shape, every field present. */
+export interface GPTConfig {
+  /** Blocks. */
+  readonly nLayer: number;
+  /** Attention heads of a block; divides nEmbd. */
+  readonly nHead: number;
+  /** Width of the residual stream. */
+  readonly nEmbd: number;
+  /** Longest context, in tokens. */
+  readonly blockSize: number;
+  /** Token ids run from 0 to vocabSize − 1. */
+  readonly vocabSize: number;
+  /** Probability of dropping an activation in training: after the embeddings, in attention, after both branches of a block (GPT-2's three pdrops). */
+  readonly dropout: number;
+  /** Biases in linear layers and norms. */
+  readonly bias: boolean;
+  readonly positionEmbedding: 'learned' | 'sinusoidal';
+  /** Standard deviation of the noise on sinusoidal positions. */
+  readonly positionNoise: number;
+}
+
+/** What a user may give: a preset, its parts, or both (parts win). snake_case keys are accepted. */
+export interface GPTConfigOptions extends Partial<GPTConfig> {
+  readonly preset?: PresetName;
+}
+
+// Beyond these a number is a mistake: refused before a loop or an allocation runs with it. Memory is checked apart (estimate.ts).
+const LIMITS = { nLayer: 4096, nHead: 4096, nEmbd: 1 << 20, blockSize: 1 << 24, vocabSize: 1 << 28 } as const;
+
+/**
+ * Fills a configuration in. Defaults: dropout 0, biases, learned positions; without a preset nLayer, nHead, nEmbd and blockSize must be given;
+ * vocabSize always (GPT.create takes it from the tokenizer).
+ * @throws UNKNOWN_OPTION, INVALID_OPTION naming the option, the rule and the value
+ */
+export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig {
+  const given = readOptions(op, options, GPT_CONFIG_OPTIONS);
+  const preset = given.preset === undefined ? undefined : PRESETS[given.preset];
+  const size = (name: keyof typeof LIMITS): number => {
+    const value = given[name] ?? (name === 'vocabSize' ? undefined : preset?.[name]);
+    if (value === undefined) {
+      const rule = name === 'vocabSize' ? 'given, or a tokenizer' : 'given, or a preset';
+      throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${rule}, got none`);
+    }
+    if (value > LIMITS[name]) throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be at most ${LIMITS[name]}, got ${value}`);
+    return value;
+  };
+  const config: GPTConfig = {
+    nLayer: size('nLayer'),
+    nHead: size('nHead'),
+    nEmbd: size('nEmbd'),
+    blockSize: size('blockSize'),
+    vocabSize: size('vocabSize'),
+    dropout: given.dropout,
+    bias: given.bias,
+    positionEmbedding: given.positionEmbedding,
+    positionNoise: given.positionNoise,
+  };
+  checkHeads(op, config.nEmbd, config.nHead);
+  if (config.positionNoise > 0 && config.positionEmbedding !== 'sinusoidal') {
+    throw new FerroError(
+      'INVALID_OPTION',
+      `${op}: "positionNoise" is for positionEmbedding "sinusoidal", got ${config.positionNoise} with "${config.positionEmbedding}"`,
+    );
+  }
+  return Object.freeze(config);
+}

@@ -1,0 +1,121 @@
+// A GPT as a module: GPT-2's architecture and parameter names. Pure graph building; memory, training and generation are elsewhere.
+// Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
+
+import { countLabels, type Extent, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import { Block, Dropout, Embedding, type KeyValueCache, LayerNorm, LearnedPositions, Module, residualStd, type RowLoss, SinusoidalPositions } from '../nn';
+import { FerroError } from '../errors';
+import type { GPTConfig } from './config';
+
+/** Labels of this value count for nothing. */
+export const IGNORE_INDEX = -100;
+
+/** The trunk: everything but the head. Its fields carry GPT-2's names, hence `transformer.h.0.ln_1.weight` and so on. */
+export class GPTTrunk extends Module {
+  readonly wte: Embedding;
+  readonly wpe: LearnedPositions | SinusoidalPositions;
+  readonly drop: Dropout;
+  readonly h: Block[];
+  readonly ln_f: LayerNorm;
+
+  constructor(readonly config: GPTConfig) {
+    super();
+    const { nLayer, nHead, nEmbd, blockSize, vocabSize, dropout, bias } = config;
+    const projectionStd = residualStd(nLayer);
+    this.wte = new Embedding(vocabSize, nEmbd);
+    this.wpe =
+      config.positionEmbedding === 'learned'
+        ? new LearnedPositions(blockSize, nEmbd)
+        : new SinusoidalPositions(blockSize, nEmbd, { noise: config.positionNoise });
+    this.drop = new Dropout(dropout);
+    this.h = Array.from({ length: nLayer }, () => new Block(nEmbd, { nHead, bias, dropout, projectionStd }));
+    this.ln_f = new LayerNorm(nEmbd, { bias });
+  }
+
+  /** @param ids i32 [B, T], T ≤ P @returns f32 [B, T, C] after the final norm */
+  override forward(ids: Tensor): Tensor {
+    let x = this.drop.forward(this.wpe.forward(this.wte.forward(ids))); // [B, T, C]
+    for (const block of this.h) x = block.forward(x);
+    return this.ln_f.forward(x);
+  }
+}
+
+/** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019). */
+export class GPT extends Module {
+  readonly transformer: GPTTrunk;
+
+  /** @param config from `resolveConfig` */
+  constructor(readonly config: GPTConfig) {
+    super();
+    this.transformer = new GPTTrunk(config);
+  }
+
+  /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
+  override forward(ids: Tensor): Tensor {
+    return this.head(this.hidden(ids));
+  }
+
+  /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
+  hidden(ids: Tensor): Tensor {
+    checkIds(ids, this.config.blockSize);
+    return this.transformer.forward(ids);
+  }
+
+  /** logits = x·wteᵀ: f32 [.., C] → f32 [.., V]. */
+  head(x: Tensor): Tensor {
+    return linear(x, this.transformer.wte.weight.tensor, undefined, { transposed: true });
+  }
+
+  /**
+   * Next-token cross-entropy in nats per row, without ever holding all logits.
+   * @param ids i32 [B, T]
+   * @param labels i32 [B, T]: the token that follows each position (already shifted); −100 leaves a row out
+   */
+  loss(ids: Tensor, labels: Tensor): RowLoss {
+    const x = this.hidden(ids);
+    const { loss } = linearCrossEntropy(x, this.transformer.wte.weight.tensor, labels, { ignoreIndex: IGNORE_INDEX });
+    return { sum: loss, count: countLabels(labels, IGNORE_INDEX) };
+  }
+
+  /** Keys and values of `batch` sequences: two persistent variables f32 [batch, P, C] for each layer, which whoever holds an engine allocates. */
+  makeCache(batch = 1): GPTCache {
+    const { nLayer, blockSize, nEmbd } = this.config;
+    const shape = [batch, blockSize, nEmbd];
+    const make = (layer: number, what: string) =>
+      new Variable({ name: `cache.h.${layer}.${what}`, shape, trainable: false, init: { kind: 'zeros' } });
+    return { layers: Array.from({ length: nLayer }, (_, i) => ({ keys: make(i, 'keys'), values: make(i, 'values') })) };
+  }
+
+  /**
+   * Logits of the last new position, given the cache of the positions before: prefill with many new ids, decode with one.
+   * @param ids i32 [B, T], the new tokens
+   * @param position rows already cached (0 for a first prefill)
+   * @param keysUsed position + T; at most P
+   * @returns f32 [B, 1, V]
+   */
+  forwardCached(ids: Tensor, cache: GPTCache, position: Extent, keysUsed: Extent): Tensor {
+    const { wte, wpe, h, ln_f } = this.transformer;
+    let x = wpe.forward(wte.forward(ids), position); // [B, T, C]
+    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, { ...cache.layers[i], position, keysUsed });
+    return this.head(ln_f.forward(lastRow(x)));
+  }
+}
+
+/** The KV cache of a GPT. */
+export interface GPTCache {
+  readonly layers: readonly Pick<KeyValueCache, 'keys' | 'values'>[];
+}
+
+/** All variables of a cache. */
+export function cacheVariables(cache: GPTCache): Variable[] {
+  return cache.layers.flatMap(({ keys, values }) => [keys, values]);
+}
+
+function checkIds(ids: Tensor, blockSize: number): void {
+  const time = ids.shape.at(-1);
+  if (ids.shape.length !== 2 || ids.dtype !== 'i32') {
+    throw new FerroError('INVALID_SHAPE', `GPT: ids must be i32 [B, T], got ${ids.dtype} [${ids.shape.map(String).join(', ')}]`);
+  }
+  if (typeof time === 'number' && time > blockSize) {
+    throw new FerroError('INVALID_SHAPE', `GPT: ids must have at most blockSize ${blockSize} positions, got ${time}`);
+  }
+}

@@ -1,0 +1,50 @@
+// One block of a GPT: attention and feed-forward, each behind a norm and beside a residual path.
+
+import { add, type Tensor } from '../graph';
+import { LayerNorm } from './layerNorm';
+import { MLP } from './mlp';
+import { type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
+import { Module } from './module';
+
+/** Options of `Block`. */
+export interface BlockOptions {
+  nHead: number;
+  /** Biases in linear layers and norms. Default true. */
+  bias?: boolean;
+  /** Probability of dropping attention weights and both branches' outputs in training. Default 0. */
+  dropout?: number;
+  /** True (default): a position sees itself and earlier ones. */
+  causal?: boolean;
+  /** Standard deviation of the initial weights of the two projections into the residual path. Default 0.02. */
+  projectionStd?: number;
+}
+
+/** x + attn(ln_1(x)), then that + mlp(ln_2(that)): GPT-2's pre-norm block. */
+export class Block extends Module {
+  readonly ln_1: LayerNorm;
+  readonly attn: MultiHeadAttention;
+  readonly ln_2: LayerNorm;
+  readonly mlp: MLP;
+
+  /** @throws INVALID_OPTION as its layers do */
+  constructor(width: number, options: BlockOptions) {
+    super();
+    const { bias, dropout, projectionStd } = options;
+    this.ln_1 = new LayerNorm(width, { bias });
+    this.attn = new MultiHeadAttention(width, { nHead: options.nHead, causal: options.causal, bias, dropout, attentionDropout: dropout, projectionStd });
+    this.ln_2 = new LayerNorm(width, { bias });
+    this.mlp = new MLP(width, { bias, dropout, projectionStd });
+  }
+
+  /** @param x f32 [B, T, C] @returns f32 [B, T, C] */
+  override forward(x: Tensor, options: { keyMask?: Tensor } = {}): Tensor {
+    const attended = add(x, this.attn.forward(this.ln_1.forward(x), options));
+    return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
+  }
+
+  /** The same for new positions behind a cache of earlier ones. @param x f32 [B, T, C] @returns f32 [B, T, C] */
+  forwardCached(x: Tensor, cache: KeyValueCache): Tensor {
+    const attended = add(x, this.attn.forwardCached(this.ln_1.forward(x), cache));
+    return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
+  }
+}

@@ -1,0 +1,24 @@
+// Layers and the base class of modules. Builds graph; knows no engine.
+
+export { Block, type BlockOptions } from './block';
+export { Dropout } from './dropout';
+export { Embedding } from './embedding';
+export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
+export { LayerNorm, type LayerNormOptions } from './layerNorm';
+export { Linear, type LinearOptions } from './linear';
+export {
+  type Batch,
+  batchInputs,
+  batchSignature,
+  checkHostTensor,
+  dtypeOf,
+  type HostTensor,
+  type Loss,
+  type RowLoss,
+  type TotalLoss,
+  traceLoss,
+} from './loss';
+export { MLP, type MLPOptions } from './mlp';
+export { Module, nameModules, pathOf } from './module';
+export { type KeyValueCache, MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
+export { LearnedPositions, SinusoidalPositions } from './positions';

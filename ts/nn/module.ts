@@ -1,0 +1,99 @@
+// The base class of everything that has parameters. A module is a plain object: its fields are its parameters and its parts, and `forward` builds
+// graph out of symbolic tensors. It knows no engine: ts/bind gives it memory, ts/train trains it.
+
+import { FerroError } from '../errors';
+import { Variable } from '../graph';
+
+/**
+ * A layer or a model. Own fields that are a `Variable`, a `Module`, or an array of these are found by themselves, in the order they were assigned,
+ * and named by their path: `transformer.h.0.attn.c_attn.weight`. Private `#fields` are not found. A variable or module reachable by two paths is one
+ * parameter (a tied weight) and keeps the first name.
+ */
+export abstract class Module {
+  /** True while a training step is traced: dropout is on. Evaluation and generation trace with false. */
+  training = false;
+  /** Where this module stands below the root it was last named under (`nameModules`); undefined before. Random masks are keyed by it. */
+  path: string | undefined = undefined;
+
+  /** Builds the graph of this module's value from symbolic inputs. Nothing is computed here. */
+  abstract forward(...inputs: never[]): unknown;
+
+  /** Sets `training` here and below. */
+  train(mode = true): this {
+    for (const [, module] of walk(this)) module.training = mode;
+    return this;
+  }
+
+  /** `train(false)`. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Every variable here and below by its path, in the order of fields. */
+  namedVariables(): Map<string, Variable> {
+    const found = new Map<string, Variable>();
+    const seen = new Set<Variable>();
+    for (const [path, module] of walk(this)) {
+      for (const [key, value] of parts(module)) {
+        if (!(value instanceof Variable) || seen.has(value)) continue;
+        seen.add(value);
+        found.set(join(path, key), value);
+      }
+    }
+    return found;
+  }
+
+  /** Every module here and below, this one included (path ''), each once. */
+  namedModules(): Map<string, Module> {
+    return new Map(walk(this));
+  }
+}
+
+/**
+ * Names a root and everything below it: each module gets its `path`, each variable its `name`. The variable's name keys its random initialisation and
+ * names it in checkpoints, so a root is named before its variables get memory and before it is traced.
+ * @returns the variables by name
+ * @throws INVALID_OPTION when the root is not a Module
+ */
+export function nameModules(root: Module): Map<string, Variable> {
+  if (!(root instanceof Module)) throw new FerroError('INVALID_OPTION', `bind: the module must extend Module, got ${typeof root}`);
+  for (const [path, module] of walk(root)) module.path = path;
+  const variables = root.namedVariables();
+  for (const [name, variable] of variables) variable.name = name;
+  return variables;
+}
+
+/** The path of a module that needs one to key its random numbers. */
+export function pathOf(module: Module, op: string): string {
+  if (module.path === undefined) {
+    throw new FerroError('UNBOUND_VARIABLE', `${op}: the module must be named before it is traced in training (bind it to an engine), got no path`);
+  }
+  return module.path;
+}
+
+function join(path: string, key: string): string {
+  return path === '' ? key : `${path}.${key}`;
+}
+
+/** The fields of a module that are parameters or parts, arrays unrolled: `h` → `h.0`, `h.1`. */
+function* parts(module: Module): Generator<[string, Variable | Module]> {
+  for (const [key, value] of Object.entries(module)) {
+    if (!Array.isArray(value)) {
+      if (value instanceof Variable || value instanceof Module) yield [key, value];
+      continue;
+    }
+    for (let i = 0; i < value.length; i++) {
+      if (value[i] instanceof Variable || value[i] instanceof Module) yield [`${key}.${i}`, value[i]];
+    }
+  }
+}
+
+/** Depth first, each module once, so a cycle (a part that points to its parent) ends. */
+function* walk(root: Module, path = '', seen = new Set<Module>()): Generator<[string, Module]> {
+  if (seen.has(root)) return;
+  seen.add(root);
+  yield [path, root];
+  for (const [key, value] of parts(root)) {
+    if (value instanceof Module) yield* walk(value, join(path, key), seen);
+  }
+}
