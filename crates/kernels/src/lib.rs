@@ -7,7 +7,11 @@
 //! fixed order, so results do not depend on tiles, blocking or the number of threads. Names, operands and dims are those
 //! of `docs/architecture.md`, section 2.
 
+pub mod gelu;
+pub mod lanes;
+pub mod philox;
 pub mod tile;
+pub mod vecmath;
 
 pub use tile::{run_all, Fault, FaultCode, TileOp};
 

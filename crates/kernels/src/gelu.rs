@@ -1,0 +1,314 @@
+//! GELU (Hendrycks and Gimpel, arXiv:1606.08415) in both of PyTorch's forms, forward and backward, on ranges of floats: the
+//! second, loads-first pass of a matmul's block and the bodies of `unary` and `unary_backward`. Not a [`crate::TileOp`].
+//!
+//! tanh form: `x·σ(2u)`, `u = √(2/π)(x + 0.044715 x³)`, which is `x/2·(1 + tanh u)` without its cancellation.
+//! erf form: `x·Φ(x)`, `Φ(x) = (1 + erf(x/√2))/2`.
+//! Errors against f64, measured below: forward 1e-8 (tanh) or 9e-7 (erf) + 1e-6·|ref|, backward 1e-6. Finite input never gives
+//! NaN.
+
+use crate::lanes::{map1, map2};
+use crate::vecmath::{Erf, Exp};
+use simd::F32x4;
+
+const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+const CUBIC: f32 = 0.044_715;
+
+/// The tanh form and its derivative, constants loaded.
+#[derive(Clone, Copy)]
+pub struct GeluTanh {
+    exp: Exp,
+    one: F32x4,
+    linear: F32x4,      // −2√(2/π)
+    cubic: F32x4,       // −2√(2/π)·0.044715
+    slope_cubic: F32x4, // three times the cubic
+    limit: F32x4,
+}
+
+impl GeluTanh {
+    /// Loads the constants.
+    #[inline(always)]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let constants = core::hint::black_box([
+            1.0,
+            -TWICE_SQRT_2_OVER_PI,
+            -TWICE_SQRT_2_OVER_PI * CUBIC,
+            -3.0 * TWICE_SQRT_2_OVER_PI * CUBIC,
+            9.0,
+        ]);
+        let [one, linear, cubic, slope_cubic, limit] = constants.map(F32x4::splat);
+        Self {
+            exp: Exp::new(),
+            one,
+            linear,
+            cubic,
+            slope_cubic,
+            limit,
+        }
+    }
+
+    /// `e^−2u` at `x`.
+    #[inline(always)]
+    fn odds(&self, x: F32x4) -> F32x4 {
+        self.exp.eval(x * (x * x).madd(self.cubic, self.linear))
+    }
+
+    /// `gelu(x)` per lane.
+    #[inline(always)]
+    pub fn eval(&self, x: F32x4) -> F32x4 {
+        x / (self.one + self.odds(x))
+    }
+
+    /// `gelu'(x)` per lane: `σ + x·σ(1 − σ)·2u'`, with `1 − σ` as `e^−2u·σ`, which cancels nothing.
+    #[inline(always)]
+    pub fn slope(&self, x: F32x4) -> F32x4 {
+        // Beyond ±9 the derivative has reached 0 or 1, while e^−2u and x² could overflow.
+        let x = x.max(-self.limit).min(self.limit);
+        let e = self.odds(x);
+        let s = self.one / (self.one + e);
+        let minus_2u_slope = (x * x).madd(self.slope_cubic, self.linear);
+        s - (x * s) * (e * s) * minus_2u_slope
+    }
+}
+
+/// The erf form and its derivative, constants loaded.
+#[derive(Clone, Copy)]
+pub struct GeluErf {
+    erf: Erf,
+    exp: Exp,
+    half: F32x4,
+    sqrt_half: F32x4,
+    density: F32x4, // 1/√(2π)
+}
+
+impl GeluErf {
+    /// Loads the constants.
+    #[inline(always)]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let constants = core::hint::black_box([0.5, core::f32::consts::FRAC_1_SQRT_2, 0.398_942_3]);
+        let [half, sqrt_half, density] = constants.map(F32x4::splat);
+        Self {
+            erf: Erf::new(),
+            exp: Exp::new(),
+            half,
+            sqrt_half,
+            density,
+        }
+    }
+
+    /// `gelu(x)` per lane.
+    #[inline(always)]
+    pub fn eval(&self, x: F32x4) -> F32x4 {
+        let h = self.half * x;
+        h.madd(self.erf.eval(x * self.sqrt_half), h)
+    }
+
+    /// `gelu'(x)` per lane: `Φ(x) + x·φ(x)`.
+    #[inline(always)]
+    pub fn slope(&self, x: F32x4) -> F32x4 {
+        let cumulative = self.half.madd(self.erf.eval(x * self.sqrt_half), self.half);
+        let bell = self.exp.eval(-(self.half * x) * x) * self.density;
+        x.madd(bell, cumulative)
+    }
+}
+
+/// `out[i] = gelu(x[i])`, tanh form.
+///
+/// # Safety
+/// `x` readable and `out` writable for `n` floats; equal or not overlapping.
+#[inline(never)]
+pub unsafe fn gelu_tanh(x: *const f32, out: *mut f32, n: usize) {
+    let f = GeluTanh::new();
+    // SAFETY: passed on from the caller.
+    unsafe { map1(x, out, n, |x| f.eval(x)) }
+}
+
+/// `out[i] = gelu(x[i])`, erf form.
+///
+/// # Safety
+/// As [`gelu_tanh`].
+#[inline(never)]
+pub unsafe fn gelu_erf(x: *const f32, out: *mut f32, n: usize) {
+    let f = GeluErf::new();
+    // SAFETY: passed on from the caller.
+    unsafe { map1(x, out, n, |x| f.eval(x)) }
+}
+
+/// `dx[i] = dy[i]·gelu'(x[i])`, tanh form.
+///
+/// # Safety
+/// `x`, `dy` readable and `dx` writable for `n` floats; `dx` may be one of the inputs, otherwise nothing overlaps.
+#[inline(never)]
+pub unsafe fn gelu_tanh_backward(x: *const f32, dy: *const f32, dx: *mut f32, n: usize) {
+    let f = GeluTanh::new();
+    // SAFETY: passed on from the caller.
+    unsafe { map2(x, dy, dx, n, |x, dy| dy * f.slope(x)) }
+}
+
+/// `dx[i] = dy[i]·gelu'(x[i])`, erf form.
+///
+/// # Safety
+/// As [`gelu_tanh_backward`].
+#[inline(never)]
+pub unsafe fn gelu_erf_backward(x: *const f32, dy: *const f32, dx: *mut f32, n: usize) {
+    let f = GeluErf::new();
+    // SAFETY: passed on from the caller.
+    unsafe { map2(x, dy, dx, n, |x, dy| dy * f.slope(x)) }
+}
+
+/// The definitions in f64.
+#[cfg(test)]
+pub(crate) mod naive {
+    use crate::vecmath::erf64;
+
+    fn inner(x: f64) -> f64 {
+        (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
+    }
+
+    pub fn tanh_form(x: f64) -> f64 {
+        0.5 * x * (1.0 + inner(x).tanh())
+    }
+
+    pub fn tanh_slope(x: f64) -> f64 {
+        let t = inner(x).tanh();
+        let du = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
+        let rest = if x.abs() > 40.0 {
+            0.0
+        } else {
+            0.5 * x * (1.0 - t * t) * du
+        };
+        0.5 * (1.0 + t) + rest
+    }
+
+    pub fn erf_form(x: f64) -> f64 {
+        0.5 * x * (1.0 + erf64(x / 2.0f64.sqrt()))
+    }
+
+    pub fn erf_slope(x: f64) -> f64 {
+        let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        0.5 * (1.0 + erf64(x / 2.0f64.sqrt())) + if x.abs() > 40.0 { 0.0 } else { x * density }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{close, Cases};
+
+    type Forward = unsafe fn(*const f32, *mut f32, usize);
+    type Backward = unsafe fn(*const f32, *const f32, *mut f32, usize);
+    type Reference = fn(f64) -> f64;
+    const FORWARD: [(&str, Forward, Reference, f64); 2] = [
+        ("tanh", gelu_tanh, naive::tanh_form, 1e-8),
+        ("erf", gelu_erf, naive::erf_form, 9e-7),
+    ];
+    const BACKWARD: [(&str, Backward, Reference); 2] = [
+        ("tanh", gelu_tanh_backward, naive::tanh_slope),
+        ("erf", gelu_erf_backward, naive::erf_slope),
+    ];
+
+    fn dense() -> Vec<f32> {
+        (-140_000..=140_000)
+            .map(|i| i as f32 * 1e-4)
+            .chain([0.0, -0.0, 1e-20, -1e-20, 30.0, -30.0])
+            .collect()
+    }
+
+    #[test]
+    fn forward_is_accurate_over_a_dense_range() {
+        let x = dense();
+        for (name, f, reference, atol) in FORWARD {
+            let mut out = vec![f32::NAN; x.len()];
+            // SAFETY: equal lengths.
+            unsafe { f(x.as_ptr(), out.as_mut_ptr(), x.len()) };
+            let want: Vec<f64> = x.iter().map(|&v| reference(v as f64)).collect();
+            let worst = out
+                .iter()
+                .zip(&want)
+                .map(|(&g, w)| (g as f64 - w).abs() - 1e-6 * w.abs())
+                .fold(0.0, f64::max);
+            println!("gelu {name}: {worst:e} beyond 1e-6·|ref|");
+            close(&out, &want, atol, 1e-6).unwrap_or_else(|e| panic!("gelu {name}: {e}"));
+        }
+    }
+
+    #[test]
+    fn backward_is_accurate_over_a_dense_range() {
+        let x = dense();
+        let dy: Vec<f32> = (0..x.len())
+            .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        for (name, f, reference) in BACKWARD {
+            let mut dx = vec![f32::NAN; x.len()];
+            // SAFETY: equal lengths.
+            unsafe { f(x.as_ptr(), dy.as_ptr(), dx.as_mut_ptr(), x.len()) };
+            let want: Vec<f64> = x
+                .iter()
+                .zip(&dy)
+                .map(|(&v, &d)| reference(v as f64) * d as f64)
+                .collect();
+            let worst = dx
+                .iter()
+                .zip(&want)
+                .map(|(&g, w)| (g as f64 - w).abs())
+                .fold(0.0, f64::max);
+            println!("gelu {name} backward: {worst:e}");
+            close(&dx, &want, 1e-6, 0.0).unwrap_or_else(|e| panic!("gelu {name} backward: {e}"));
+        }
+    }
+
+    #[test]
+    fn every_length_gives_the_bits_of_single_elements() {
+        let x = dense();
+        let mut cases = Cases::new();
+        for n in 0..=67usize {
+            let x = &x[140_000 - 33 * 1000..][..67 * 1000];
+            let x: Vec<f32> = x.iter().step_by(1000).copied().take(n).collect();
+            for (name, f, _, _) in FORWARD {
+                let mut out = vec![7.0; n + 1];
+                // SAFETY: n floats each.
+                unsafe { f(x.as_ptr(), out.as_mut_ptr(), n) };
+                let single = |i: usize| {
+                    let mut y = 0.0;
+                    // SAFETY: one float each.
+                    unsafe { f(&x[i], &mut y, 1) };
+                    y
+                };
+                let bad = (0..n).find(|&i| out[i].to_bits() != single(i).to_bits());
+                let result = if bad.is_none() && out[n] == 7.0 {
+                    Ok(())
+                } else {
+                    Err(format!("element {bad:?}"))
+                };
+                cases.check(|| format!("{name} n {n}"), result);
+            }
+        }
+        cases.finish();
+    }
+
+    #[test]
+    fn huge_input_saturates_and_nan_stays_nan() {
+        for (name, f, _, _) in FORWARD {
+            let x = [1e4f32, 1e30, f32::MAX, -1e4, -1e30, f32::MIN, f32::NAN];
+            let mut y = [7.0f32; 7];
+            // SAFETY: seven floats each.
+            unsafe { f(x.as_ptr(), y.as_mut_ptr(), 7) };
+            assert_eq!((y[0], y[1], y[2]), (x[0], x[1], x[2]), "gelu {name}");
+            assert_eq!((y[3], y[4], y[5]), (0.0, 0.0, 0.0), "gelu {name}");
+            assert!(y[6].is_nan(), "gelu {name}");
+        }
+        for (name, f, _) in BACKWARD {
+            let x = [1e4f32, 1e30, f32::MAX, -1e4, -1e30, f32::MIN, f32::NAN];
+            let mut y = [7.0f32; 7];
+            // SAFETY: seven floats each.
+            unsafe { f(x.as_ptr(), [1.0f32; 7].as_ptr(), y.as_mut_ptr(), 7) };
+            assert_eq!(y[..3], [1.0; 3], "gelu {name} backward");
+            assert!(
+                y[3..6].iter().all(|v| v.abs() < 1e-20),
+                "gelu {name} backward {y:?}"
+            );
+            assert!(y[6].is_nan(), "gelu {name} backward");
+        }
+    }
+}
