@@ -4,7 +4,7 @@
 import type { EngineHost, Numbers, Outputs, ProgramHandle } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
 import { compile, type Program, Tensor, type Variable } from '../graph';
-import { type Batch, batchInputs, batchSignature, type HostTensor, Module, nameModules } from '../nn';
+import { type Batch, batchInputs, batchSignature, type HostTensor, type Module, nameModules } from '../nn';
 import { Parameter, type ParameterHome } from './parameter';
 import { ProgramCache } from './programCache';
 
@@ -221,9 +221,13 @@ function isHostTensor(value: unknown): value is HostTensor {
 
 function nameInputs(inputs: ForwardInputs): { batch: Batch; record: boolean } {
   if (isHostTensor(inputs)) return { batch: { input0: inputs }, record: false };
-  if (Array.isArray(inputs)) return { batch: Object.fromEntries(inputs.map((tensor, i) => [`input${i}`, tensor as HostTensor])), record: false };
+  if (Array.isArray(inputs))
+    return { batch: Object.fromEntries(inputs.map((tensor, i) => [`input${i}`, tensor as HostTensor])), record: false };
   if (typeof inputs === 'object' && inputs !== null) return { batch: inputs as Batch, record: true };
-  throw new FerroError('INVALID_OPTION', `forward: the input must be { data, shape }, an array or a record of these, got ${String(inputs)}`);
+  throw new FerroError(
+    'INVALID_OPTION',
+    `forward: the input must be { data, shape }, an array or a record of these, got ${String(inputs)}`,
+  );
 }
 
 function nameOutputs(value: unknown): Record<string, Tensor> {

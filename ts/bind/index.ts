@@ -1,4 +1,4 @@
 // Modules bound to an engine.
 
-export { BoundModule, bind, type BindOptions, type ForwardInputs, type ForwardOutputs, programInputs, programScalars } from './boundModule';
+export { type BindOptions, BoundModule, bind, type ForwardInputs, type ForwardOutputs, programInputs, programScalars } from './boundModule';
 export { Parameter } from './parameter';

@@ -1,9 +1,20 @@
 // A GPT as a module: GPT-2's architecture and parameter names. Pure graph building; memory, training and generation are elsewhere.
 // Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
-import { countLabels, type Extent, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
-import { Block, Dropout, Embedding, type KeyValueCache, LayerNorm, LearnedPositions, Module, residualStd, type RowLoss, SinusoidalPositions } from '../nn';
 import { FerroError } from '../errors';
+import { countLabels, type Extent, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import {
+  Block,
+  Dropout,
+  Embedding,
+  type KeyValueCache,
+  LayerNorm,
+  LearnedPositions,
+  Module,
+  type RowLoss,
+  residualStd,
+  SinusoidalPositions,
+} from '../nn';
 import type { GPTConfig } from './config';
 
 /** Labels of this value count for nothing. */

@@ -3,8 +3,8 @@
 import { add, type Tensor } from '../graph';
 import { LayerNorm } from './layerNorm';
 import { MLP } from './mlp';
-import { type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
 import { Module } from './module';
+import { type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
 
 /** Options of `Block`. */
 export interface BlockOptions {
@@ -31,7 +31,14 @@ export class Block extends Module {
     super();
     const { bias, dropout, projectionStd } = options;
     this.ln_1 = new LayerNorm(width, { bias });
-    this.attn = new MultiHeadAttention(width, { nHead: options.nHead, causal: options.causal, bias, dropout, attentionDropout: dropout, projectionStd });
+    this.attn = new MultiHeadAttention(width, {
+      nHead: options.nHead,
+      causal: options.causal,
+      bias,
+      dropout,
+      attentionDropout: dropout,
+      projectionStd,
+    });
     this.ln_2 = new LayerNorm(width, { bias });
     this.mlp = new MLP(width, { bias, dropout, projectionStd });
   }

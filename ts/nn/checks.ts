@@ -21,6 +21,9 @@ export function checkDropout(op: string, value: number): void {
 /** @throws INVALID_OPTION unless nHead divides the width. */
 export function checkHeads(op: string, width: number, nHead: number, widthName = 'nEmbd'): void {
   if (width % nHead !== 0) {
-    throw new FerroError('INVALID_OPTION', `${op}: "${widthName}" must be divisible by nHead, got ${widthName} ${width} and nHead ${nHead}`);
+    throw new FerroError(
+      'INVALID_OPTION',
+      `${op}: "${widthName}" must be divisible by nHead, got ${widthName} ${width} and nHead ${nHead}`,
+    );
   }
 }

@@ -3,10 +3,12 @@
 export { Block, type BlockOptions } from './block';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
+export { type GradientTargets, gradientProgram } from './gradient';
 export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';
 export {
+  asRowLoss,
   type Batch,
   batchInputs,
   batchSignature,
@@ -15,8 +17,6 @@ export {
   type HostTensor,
   type Loss,
   type RowLoss,
-  type TotalLoss,
-  traceLoss,
 } from './loss';
 export { MLP, type MLPOptions } from './mlp';
 export { Module, nameModules, pathOf } from './module';

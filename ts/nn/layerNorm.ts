@@ -1,7 +1,7 @@
 // Layer normalisation over the last axis.
 
-import { layerNorm, type Tensor, Variable } from '../graph';
 import { FerroError } from '../errors';
+import { layerNorm, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { ones, zeros } from './init';
 import { Module } from './module';

@@ -1,7 +1,7 @@
 // What a loss is, and what a batch is: the agreement between a user's module and a training loop. No loop is here.
 
-import { input, sum, type Tensor } from '../graph';
 import { FerroError } from '../errors';
+import { constant, input, Tensor } from '../graph';
 import type { Module } from './module';
 
 /** Numbers on the caller's side with their shape, outermost axis first. A Float32Array is f32, an Int32Array i32. */
@@ -22,32 +22,32 @@ export interface RowLoss {
   count: Tensor;
 }
 
-/** A loss of one's own: builds graph from the module and a symbolic batch. A plain tensor is summed and counts as 1. */
-export type Loss<M extends Module = Module> = (module: M, batch: Record<string, Tensor>) => Tensor | RowLoss;
-
-/** A loss as one number [1], and its count [1] unless it counts as 1. */
-export interface TotalLoss {
-  total: Tensor;
-  count: Tensor | undefined;
-}
+/**
+ * A loss of one's own: builds graph from the module and a symbolic batch. A plain tensor is summed and counts as 1.
+ * (Written as a method's type so that a `Loss<GPT>` can stand where any `Loss` is asked for beside its module.)
+ */
+export type Loss<M extends Module = Module> = { loss(module: M, batch: Record<string, Tensor>): Tensor | RowLoss }['loss'];
 
 /**
- * Traces a loss.
- * @throws INVALID_SHAPE when the loss returns something else than a tensor or a RowLoss
+ * What a loss returned as sum and count.
+ * @throws INVALID_SHAPE when it is neither a tensor nor a RowLoss with a count of one element
  */
-export function traceLoss<M extends Module>(module: M, loss: Loss<M>, batch: Record<string, Tensor>): TotalLoss {
-  const value = loss(module, batch);
-  if (isRowLoss(value)) return { total: sum(value.sum), count: value.count };
-  if (!isTensor(value)) throw new FerroError('INVALID_SHAPE', `loss: must return a tensor or { sum, count }, got ${describe(value)}`);
-  return { total: sum(value), count: undefined };
-}
-
-function isTensor(value: unknown): value is Tensor {
-  return typeof value === 'object' && value !== null && 'node' in value && 'dtype' in value;
+export function asRowLoss(value: unknown): RowLoss {
+  const loss = value instanceof Tensor ? { sum: value, count: constant([1]) } : value;
+  if (!isRowLoss(loss)) throw new FerroError('INVALID_SHAPE', `loss: must return a tensor or { sum, count }, got ${describe(value)}`);
+  if (loss.count.size !== 1) throw new FerroError('INVALID_SHAPE', `loss: count must have one element, got ${loss.count}`);
+  return loss;
 }
 
 function isRowLoss(value: unknown): value is RowLoss {
-  return typeof value === 'object' && value !== null && 'sum' in value && 'count' in value && isTensor(value.sum) && isTensor(value.count);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'sum' in value &&
+    'count' in value &&
+    value.sum instanceof Tensor &&
+    value.count instanceof Tensor
+  );
 }
 
 function describe(value: unknown): string {
@@ -78,9 +78,13 @@ export function checkHostTensor(op: string, name: string, tensor: HostTensor): v
     throw new FerroError('INVALID_DTYPE', `${op}: "${name}" must be { data: Float32Array | Int32Array, shape }, got ${describe(tensor)}`);
   }
   const { shape } = tensor;
-  const good = Array.isArray(shape) && shape.every((d) => Number.isInteger(d) && d >= 1) && shape.reduce((p, d) => p * d, 1) === data.length;
+  const good =
+    Array.isArray(shape) && shape.every((d) => Number.isInteger(d) && d >= 1) && shape.reduce((p, d) => p * d, 1) === data.length;
   if (!good) {
-    throw new FerroError('INVALID_SHAPE', `${op}: "${name}" must have a shape of positive integers whose product is its ${data.length} elements, got [${String(shape)}]`);
+    throw new FerroError(
+      'INVALID_SHAPE',
+      `${op}: "${name}" must have a shape of positive integers whose product is its ${data.length} elements, got [${String(shape)}]`,
+    );
   }
 }
 

@@ -66,7 +66,10 @@ export function nameModules(root: Module): Map<string, Variable> {
 /** The path of a module that needs one to key its random numbers. */
 export function pathOf(module: Module, op: string): string {
   if (module.path === undefined) {
-    throw new FerroError('UNBOUND_VARIABLE', `${op}: the module must be named before it is traced in training (bind it to an engine), got no path`);
+    throw new FerroError(
+      'UNBOUND_VARIABLE',
+      `${op}: the module must be named before it is traced in training (bind it to an engine), got no path`,
+    );
   }
   return module.path;
 }

@@ -1,7 +1,7 @@
 // Multi-head attention: Concat(head_1 … head_h)·W^O, for self-attention (GPT-2's layout) and for attention to another sequence.
 
-import { attention, attentionCached, attentionQkv, type Extent, type Tensor, type Variable, writeRows } from '../graph';
 import { FerroError } from '../errors';
+import { attention, attentionCached, attentionQkv, type Extent, type Tensor, type Variable, writeRows } from '../graph';
 import { checkDropout, checkHeads, checkSize } from './checks';
 import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';

@@ -1,7 +1,7 @@
 // Position encodings that are added to the token vectors: learned, or sines and cosines.
 
-import { addPosition, type Extent, type Tensor, Variable } from '../graph';
 import { FerroError } from '../errors';
+import { addPosition, type Extent, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { GPT2_STD, normal } from './init';
 import { Module } from './module';

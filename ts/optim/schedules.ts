@@ -6,7 +6,7 @@
 
 import { FerroError } from '../errors';
 import { cosPi } from '../math';
-import { OPTIONS, checkValue, show } from '../options';
+import { checkValue, OPTIONS, show } from '../options';
 
 /** Names of the schedules, as in Hugging Face's `lr_scheduler_type`. */
 export type ScheduleType = 'constant' | 'constant_with_warmup' | 'linear' | 'cosine' | 'cosine_with_min_lr' | 'warmup_stable_decay';
@@ -49,16 +49,34 @@ export class Schedule {
     const warms = type !== 'constant';
     const toMinimum = type === 'cosine_with_min_lr' || type === 'warmup_stable_decay';
     unused(warms || !options.warmupSteps, 'warmupSteps', options.warmupSteps, type, 'every schedule but constant');
-    unused(toMinimum || options.minLearningRate === undefined, 'minLearningRate', options.minLearningRate, type, 'cosine_with_min_lr and warmup_stable_decay');
-    unused(type === 'warmup_stable_decay' || options.numDecaySteps === undefined, 'numDecaySteps', options.numDecaySteps, type, 'warmup_stable_decay');
+    unused(
+      toMinimum || options.minLearningRate === undefined,
+      'minLearningRate',
+      options.minLearningRate,
+      type,
+      'cosine_with_min_lr and warmup_stable_decay',
+    );
+    unused(
+      type === 'warmup_stable_decay' || options.numDecaySteps === undefined,
+      'numDecaySteps',
+      options.numDecaySteps,
+      type,
+      'warmup_stable_decay',
+    );
 
-    this.warmupSteps = warms ? steps('warmupSteps', options.warmupSteps ?? Math.min(100, Math.floor(this.maxSteps / 10)), this.maxSteps) : 0;
+    this.warmupSteps = warms
+      ? steps('warmupSteps', options.warmupSteps ?? Math.min(100, Math.floor(this.maxSteps / 10)), this.maxSteps)
+      : 0;
     this.minLearningRate = toMinimum ? (options.minLearningRate ?? this.learningRate / 10) : 0;
     checkValue(op, OPTIONS.minLearningRate, this.minLearningRate);
     if (this.minLearningRate > this.learningRate) {
-      throw new FerroError('INVALID_OPTION', `${op}: "minLearningRate" must be at most learningRate ${this.learningRate}, got ${this.minLearningRate}`);
+      throw new FerroError(
+        'INVALID_OPTION',
+        `${op}: "minLearningRate" must be at most learningRate ${this.learningRate}, got ${this.minLearningRate}`,
+      );
     }
-    this.numDecaySteps = type === 'warmup_stable_decay' ? steps('numDecaySteps', options.numDecaySteps ?? Math.ceil(this.maxSteps / 10), this.maxSteps) : 0;
+    this.numDecaySteps =
+      type === 'warmup_stable_decay' ? steps('numDecaySteps', options.numDecaySteps ?? Math.ceil(this.maxSteps / 10), this.maxSteps) : 0;
   }
 
   /**
@@ -66,7 +84,8 @@ export class Schedule {
    * maxSteps it stays where it was at maxSteps.
    */
   at(t: number): number {
-    if (!Number.isInteger(t) || t < 1) throw new FerroError('INVALID_OPTION', `schedule: the update number must be an integer from 1 on, got ${t}`);
+    if (!Number.isInteger(t) || t < 1)
+      throw new FerroError('INVALID_OPTION', `schedule: the update number must be an integer from 1 on, got ${t}`);
     const step = Math.min(t, this.maxSteps);
     if (step < this.warmupSteps) return (this.learningRate * step) / this.warmupSteps;
     return Math.max(0, this.#afterWarmup(step));
@@ -115,5 +134,6 @@ function steps(name: string, value: number, maxSteps: number): number {
 }
 
 function unused(fine: boolean, name: string, value: unknown, type: string, users: string): void {
-  if (!fine) throw new FerroError('INVALID_OPTION', `schedule: "${name}" is for ${users}, got ${show(value)} with lrSchedulerType "${type}"`);
+  if (!fine)
+    throw new FerroError('INVALID_OPTION', `schedule: "${name}" is for ${users}, got ${show(value)} with lrSchedulerType "${type}"`);
 }

@@ -1,0 +1,30 @@
+// Chooses an optimizer by its name in a flat set of options (the Trainer's and the command line's).
+
+import { FerroError } from '../errors';
+import { show } from '../options';
+import { AdamW } from './adamw';
+import type { Optimizer } from './optimizer';
+import { SGD } from './sgd';
+
+/** The optimizer's part of the options; those of the other kind are ignored where they have their defaults. */
+export interface OptimizerOptions {
+  optim?: 'adamw' | 'sgd';
+  learningRate?: number;
+  adamBeta1?: number;
+  adamBeta2?: number;
+  adamEpsilon?: number;
+  weightDecay?: number;
+  momentum?: number;
+  nesterov?: boolean;
+}
+
+/** Makes the optimizer named by `optim` (default adamw). @throws INVALID_OPTION as its constructor does */
+export function createOptimizer(options: OptimizerOptions): Optimizer {
+  const { optim = 'adamw', learningRate, weightDecay } = options;
+  if (optim === 'adamw') {
+    const { adamBeta1, adamBeta2, adamEpsilon } = options;
+    return new AdamW({ learningRate, adamBeta1, adamBeta2, adamEpsilon, weightDecay });
+  }
+  if (optim === 'sgd') return new SGD({ learningRate, weightDecay, momentum: options.momentum, nesterov: options.nesterov });
+  throw new FerroError('INVALID_OPTION', `optimizer: "optim" must be "adamw" or "sgd", got ${show(optim)}`);
+}

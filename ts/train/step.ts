@@ -1,0 +1,256 @@
+// One training step of any module: gradients of some micro-batches, then one update. Used by Trainer and by engine.trainStep; it knows no data set,
+// no schedule and no files.
+
+import { type BoundModule, programInputs, programScalars } from '../bind';
+import type { Outputs, ProgramHandle, RunCall } from '../engine';
+import { FerroError, throwIfAborted } from '../errors';
+import { compile, Variable } from '../graph';
+import { seedWords } from '../math';
+import { type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
+import { clipGradients, type Optimizer, type ParameterUpdate } from '../optim';
+import { checkValue, OPTIONS } from '../options';
+import { OptimizerVariables } from './optimizerVariables';
+
+/** What a step is made from. */
+export interface TrainStepOptions<M extends Module = Module> {
+  loss: Loss<M>;
+  optimizer: Optimizer;
+  /** Clip the global gradient norm to this, 0 = off. Default 1. */
+  maxGradNorm?: number;
+  /** Keys dropout masks. Default 42. */
+  seed?: number;
+}
+
+/** What one step may say otherwise. */
+export interface StepNumbers {
+  /** Default: the optimizer's. */
+  learningRate?: number;
+  /** Number of this optimizer step, from 1 on: keys dropout masks and names the step in errors. Default: updates done so far, plus one. */
+  step?: number;
+  seed?: number;
+  maxGradNorm?: number;
+  signal?: AbortSignal;
+  /**
+   * Called between the gradients and the update, which waits for it. `gradients` maps parameter names to the variables that hold the sums over all rows
+   * (to be read or written through the engine), `count` holds the number of rows.
+   */
+  onGradients?: (gradients: ReadonlyMap<string, Variable>, count: Variable) => void | Promise<void>;
+}
+
+/** What one step did. */
+export interface StepResult {
+  /** Mean loss over all counted rows, before the update; 0 when nothing was counted. */
+  loss: number;
+  /** Global norm of the mean loss's gradient, before clipping; 0 when nothing was counted. */
+  gradNorm: number;
+  /** Rows counted. */
+  count: number;
+  /** True when nothing was counted: parameters and optimizer are as before. */
+  skipped: boolean;
+}
+
+interface Plan {
+  readonly targets: GradientTargets;
+  readonly update: ProgramHandle;
+}
+
+const MAX_PROGRAMS = 16;
+
+/**
+ * Compiles and runs training steps. Programs are made at the first step and again when the shapes of a micro-batch or the set of trainable parameters
+ * change. A step is one message to the engine, and its update is atomic: an aborted or failed step leaves parameters and optimizer as they were.
+ */
+export class TrainStep<M extends Module = Module> {
+  readonly optimizer: Optimizer;
+  /** Where moments live. */
+  readonly #state: OptimizerVariables;
+  readonly #plans = new Map<string, Plan>();
+  readonly #grads = new Map<string, ProgramHandle>(); // in order of last use
+  readonly #gradients = new Map<Variable, Variable>();
+  readonly #count = new Variable({ name: 'gradient.count', shape: [1], trainable: false });
+  readonly #guard = new Variable({ name: 'gradient.guard', shape: [1], trainable: false });
+  readonly #loss: Loss<M>;
+  readonly #maxGradNorm: number;
+  readonly #seed: number;
+  #running = false;
+  #started = false;
+  #closed = false;
+
+  /** @throws INVALID_OPTION naming the option, the rule and the value */
+  constructor(
+    readonly bound: BoundModule<M>,
+    options: TrainStepOptions<M>,
+  ) {
+    if (typeof options.loss !== 'function')
+      throw new FerroError('INVALID_OPTION', `trainStep: "loss" must be a function, got ${typeof options.loss}`);
+    if (typeof options.optimizer?.effects !== 'function') {
+      throw new FerroError('INVALID_OPTION', `trainStep: "optimizer" must be an AdamW or SGD, got ${typeof options.optimizer}`);
+    }
+    this.#loss = options.loss;
+    this.optimizer = options.optimizer;
+    this.#maxGradNorm = checked('maxGradNorm', options.maxGradNorm ?? 1);
+    this.#seed = checked('seed', options.seed ?? 42);
+    this.#state = new OptimizerVariables(bound, options.optimizer);
+  }
+
+  /** Updates done so far: the optimizer's clock. */
+  get updates(): number {
+    return this.#state.updates;
+  }
+
+  /** The optimizer's tensors and clock, for checkpoints. */
+  get state(): OptimizerVariables {
+    return this.#state;
+  }
+
+  /**
+   * One step over one or more micro-batches: as one large batch would.
+   * @returns loss and gradient norm before the update
+   * @throws NON_FINITE_LOSS, NON_FINITE_GRADIENT (nothing was changed), NOT_DIFFERENTIABLE, INVALID_SHAPE, INVALID_OPTION, ABORTED, BUSY, MODEL_CLOSED
+   */
+  async run(microBatches: Batch | readonly Batch[], numbers: StepNumbers = {}): Promise<StepResult> {
+    if (this.#closed) throw new FerroError('MODEL_CLOSED', 'trainStep: the step must be open, got one that was closed');
+    this.bound.assertOpen('trainStep');
+    throwIfAborted(numbers.signal, 'trainStep');
+    if (this.#running) throw new FerroError('BUSY', 'trainStep: one step at a time, got a second before the first had ended');
+    this.#running = true;
+    try {
+      return await this.#step(Array.isArray(microBatches) ? microBatches : [microBatches as Batch], numbers);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Frees gradients, optimizer state and programs. Twice is fine; `bound.close()` does it too. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.bound.setGradients(undefined);
+    if (this.bound.closed) return;
+    for (const handle of [...this.#grads.values(), ...Array.from(this.#plans.values(), (plan) => plan.update)])
+      await this.bound.unload(handle);
+    await this.#state.close();
+    await this.bound.release([...this.#gradients.values(), this.#count, this.#guard]);
+  }
+
+  async #step(batches: readonly Batch[], numbers: StepNumbers): Promise<StepResult> {
+    if (batches.length === 0) throw new FerroError('INVALID_OPTION', 'trainStep: at least one micro-batch is needed, got none');
+    const step = numbers.step ?? this.updates + 1;
+    const [seedLo, seedHi] = seedWords(checked('seed', numbers.seed ?? this.#seed));
+    const updateScalars = this.optimizer.scalars({
+      learningRate: numbers.learningRate ?? this.optimizer.learningRate,
+      update: this.updates + 1,
+      maxGradNorm: checked('maxGradNorm', numbers.maxGradNorm ?? this.#maxGradNorm),
+    });
+    const plan = await this.#plan();
+    const calls: RunCall[] = [];
+    for (const [micro, batch] of batches.entries()) {
+      const handle = await this.#gradProgram(plan, batch, micro === 0 ? 'first' : 'accumulate');
+      const scalars = programScalars(handle.program, { seed_lo: seedLo, seed_hi: seedHi, step, micro });
+      calls.push({ handle, inputs: programInputs(handle.program, batch), scalars, outputs: ['loss', 'count'] });
+    }
+    const update: RunCall = {
+      handle: plan.update,
+      scalars: programScalars(plan.update.program, updateScalars),
+      outputs: ['clip'],
+      atomic: true,
+    };
+    const { signal } = numbers;
+    let outputs: Outputs[];
+    if (numbers.onGradients === undefined) {
+      outputs = await this.bound.host.run([...calls, update], { signal });
+    } else {
+      outputs = await this.bound.host.run(calls, { signal });
+      await numbers.onGradients(gradientsByName(plan.targets), this.#count);
+      throwIfAborted(signal, 'trainStep');
+      outputs.push((await this.bound.host.run([update], { signal }))[0]);
+    }
+    return this.#result(outputs, step);
+  }
+
+  #result(outputs: readonly Outputs[], step: number): StepResult {
+    const [norm, , skip] = outputs[outputs.length - 1].clip;
+    let total = 0;
+    let count = 0;
+    for (const { loss, count: rows } of outputs.slice(0, -1)) {
+      total += loss[0];
+      count += rows[0];
+    }
+    if (count === 0) return { loss: 0, gradNorm: 0, count: 0, skipped: true };
+    if (!Number.isFinite(total)) {
+      throw new FerroError('NON_FINITE_LOSS', `trainStep: the loss of step ${step} must be finite, got ${total} (parameters unchanged)`);
+    }
+    if (skip !== 0) {
+      throw new FerroError(
+        'NON_FINITE_GRADIENT',
+        `trainStep: the gradient norm of step ${step} must be finite, got ${norm} (parameters unchanged)`,
+      );
+    }
+    this.#state.updates += 1;
+    return { loss: total / count, gradNorm: norm, count, skipped: false };
+  }
+
+  /** Gradient variables and the update program for the parameters that are trainable now. */
+  async #plan(): Promise<Plan> {
+    const trained = [...this.bound.parameters].filter(([, parameter]) => parameter.trainable);
+    if (trained.length === 0) throw new FerroError('NOT_DIFFERENTIABLE', 'trainStep: at least one parameter must be trainable, got none');
+    const key = trained.map(([name]) => name).join('\n');
+    const known = this.#plans.get(key);
+    if (known !== undefined) return known;
+
+    const updates: ParameterUpdate[] = [];
+    const fresh: Variable[] = this.#started ? [] : [this.#count, this.#guard];
+    const made = new Map<Variable, Variable>();
+    for (const [name, { variable }] of trained) {
+      let gradient = this.#gradients.get(variable);
+      if (gradient === undefined) {
+        gradient = new Variable({ name: `gradient.${name}`, shape: variable.shape, trainable: false });
+        fresh.push(gradient);
+        made.set(variable, gradient);
+      }
+      updates.push({ name, parameter: variable, gradient, state: await this.#state.of(name, variable) });
+    }
+    await this.bound.allocate(fresh);
+    this.#started = true;
+    for (const [variable, gradient] of made) this.#gradients.set(variable, gradient);
+
+    const clip = clipGradients([...updates.map(({ gradient }) => gradient), this.#guard], this.#count);
+    const update = await this.bound.load(compile({ name: 'update', outputs: { clip }, effects: this.optimizer.effects(updates, clip) }));
+    const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient }]));
+    const plan: Plan = { targets: { gradients, count: this.#count, guard: this.#guard }, update };
+    this.#plans.set(key, plan);
+    this.bound.setGradients({ of: this.#gradients, count: this.#count });
+    return plan;
+  }
+
+  async #gradProgram(plan: Plan, batch: Batch, mode: 'first' | 'accumulate'): Promise<ProgramHandle> {
+    const inputs = batchInputs(batch); // checks them too
+    const key = `${mode} ${batchSignature(batch)}\n${[...plan.targets.gradients.keys()].join('\n')}`;
+    let handle = this.#grads.get(key);
+    if (handle === undefined) {
+      const program = this.bound.trace(true, () => gradientProgram(this.bound.module, this.#loss, inputs, plan.targets, mode));
+      handle = await this.bound.load(program);
+    }
+    this.#grads.delete(key);
+    this.#grads.set(key, handle);
+    await this.#shrink();
+    return handle;
+  }
+
+  /** Unloads the least recently used programs beyond the limit; those of the step being prepared are among the most recent. */
+  async #shrink(): Promise<void> {
+    for (const [key, handle] of [...this.#grads].slice(0, Math.max(0, this.#grads.size - MAX_PROGRAMS))) {
+      this.#grads.delete(key);
+      await this.bound.unload(handle);
+    }
+  }
+}
+
+function checked(name: 'maxGradNorm' | 'seed', value: number): number {
+  checkValue('trainStep', OPTIONS[name], value);
+  return value;
+}
+
+function gradientsByName(targets: GradientTargets): Map<string, Variable> {
+  return new Map(Array.from(targets.gradients, ([name, { gradient }]) => [name, gradient]));
+}
