@@ -1,0 +1,126 @@
+// The compiled kernels behind typed methods: pointers made unsigned, views on the memory made for one use (the memory may grow at any
+// allocation, which leaves older views behind). No policy here: what is allocated and run is decided in the other files of inside/.
+import { createKernels } from '../../wasm/kernels';
+import type { Numbers } from '../protocol';
+
+/** Bytes of stack of each thread beside the first (whose stack is linked into the module). */
+const THREAD_STACK_BYTES = 1 << 20;
+
+/** What one slice of a run came to. */
+export type SliceResult = 'done' | 'more';
+
+/** One instance of the kernels on a memory. Methods throw what the kernels throw; see failures.ts. */
+export class Kernels {
+  readonly memory: WebAssembly.Memory;
+  readonly #glue: ReturnType<typeof createKernels>;
+
+  /** @throws whatever instantiating throws: LinkError, RangeError (out of memory) */
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
+    this.memory = memory;
+    this.#glue = createKernels();
+    this.#glue.initSync({ module, memory, thread_stack_size: THREAD_STACK_BYTES });
+  }
+
+  /** Once per memory, by the thread that will be number 0. */
+  engineInit(threads: number): void {
+    this.#glue.engine_init(threads);
+  }
+
+  /** A thread's life: blocks until the engine ends. */
+  threadMain(tid: number): void {
+    this.#glue.thread_main(tid);
+  }
+
+  /** Makes every barrier wait end with an error. */
+  poison(code: number): void {
+    this.#glue.poison(code);
+  }
+
+  /** The text of the last panic in this memory, '' when there was none. */
+  panicText(): string {
+    return this.#glue.panic_text();
+  }
+
+  /** [code, at, value, instruction] of the fault that ended the last run; empty when there was none. */
+  fault(): Int32Array {
+    return this.#glue.fault();
+  }
+
+  regionAlloc(bytes: number): number {
+    return this.#glue.region_alloc(bytes);
+  }
+
+  regionFree(region: number): void {
+    this.#glue.region_free(region);
+  }
+
+  regionFill(region: number, value: number): void {
+    this.#glue.region_fill(region, value);
+  }
+
+  regionFillNormal(region: number, mean: number, std: number, key: RandomKey): void {
+    this.#glue.region_fill_normal(region, mean, std, ...key);
+  }
+
+  regionFillSinusoidal(region: number, rows: number, cols: number, noise: number, key: RandomKey): void {
+    this.#glue.region_fill_sinusoidal(region, rows, cols, noise, ...key);
+  }
+
+  /** Copies `data` to the start of a region. */
+  write(region: number, data: Numbers): void {
+    const pointer = this.#glue.region_ptr(region) >>> 0;
+    if (data instanceof Float32Array) new Float32Array(this.memory.buffer, pointer, data.length).set(data);
+    else new Int32Array(this.memory.buffer, pointer, data.length).set(data);
+    this.#glue.region_touch(region);
+  }
+
+  /** A copy of the first `elements` of a region, in memory of its own. */
+  read(region: number, elements: number, dtype: string): Numbers {
+    const pointer = this.#glue.region_ptr(region) >>> 0;
+    const view =
+      dtype === 'i32' ? new Int32Array(this.memory.buffer, pointer, elements) : new Float32Array(this.memory.buffer, pointer, elements);
+    return view.slice();
+  }
+
+  programLoad(words: Uint32Array, regions: Uint32Array): number {
+    return this.#glue.program_load(words, regions);
+  }
+
+  programFree(program: number): void {
+    this.#glue.program_free(program);
+  }
+
+  runBegin(program: number, extents: Uint32Array, scalars: Float64Array): void {
+    this.#glue.run_begin(program, extents, scalars);
+  }
+
+  /** Runs for about `budgetMs`, up to a barrier. */
+  runSlice(budgetMs: number): SliceResult {
+    return this.#glue.run_slice(budgetMs) === 0 ? 'done' : 'more';
+  }
+
+  /** Gives a begun run up. */
+  runAbandon(): void {
+    this.#glue.run_abandon();
+  }
+
+  /** Whether multiply-add rounds once in this build on this processor. */
+  maddIsFused(): boolean {
+    return this.#glue.madd_is_fused();
+  }
+
+  liveBytes(): number {
+    return this.#glue.live_bytes();
+  }
+
+  arenaBytes(): number {
+    return this.#glue.arena_bytes();
+  }
+
+  programsLoaded(): number {
+    return this.#glue.programs_loaded();
+  }
+}
+
+/** The key of a random stream: seed and path, each as low and high word. */
+export type RandomKey = [seedLo: number, seedHi: number, pathLo: number, pathHi: number];
