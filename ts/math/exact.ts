@@ -4,8 +4,8 @@
 
 const LN2_HI = 0.6931471803691238; // the upper 32 bits of ln 2: k · LN2_HI is exact for |k| < 2^20
 const LN2_LO = 1.9082149292705877e-10; // ln 2 − LN2_HI
-const LOG2_E = 1.4426950408889634;
-const SQRT_HALF = 0.7071067811865476;
+const LOG2_E = Math.LOG2E;
+const SQRT_HALF = Math.SQRT1_2;
 
 const scratch = new DataView(new ArrayBuffer(8));
 

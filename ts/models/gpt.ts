@@ -10,6 +10,7 @@ import {
   type KeyValueCache,
   LayerNorm,
   LearnedPositions,
+  type Loss,
   Module,
   type RowLoss,
   residualStd,
@@ -110,6 +111,9 @@ export class GPT extends Module {
     return this.head(ln_f.forward(lastRow(x)));
   }
 }
+
+/** The loss of a batch { ids, labels }, both i32 [B, T]. */
+export const gptLoss: Loss<GPT> = (module, { ids, labels }) => module.loss(ids, labels);
 
 /** The KV cache of a GPT. */
 export interface GPTCache {

@@ -71,7 +71,7 @@ export function pathOf(module: Module, op: string): string {
       `${op}: the module must be named before it is traced in training (bind it to an engine), got no path`,
     );
   }
-  return module.path;
+  return module.path === '' ? '(root)' : module.path;
 }
 
 function join(path: string, key: string): string {

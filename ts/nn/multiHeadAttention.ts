@@ -1,7 +1,7 @@
 // Multi-head attention: Concat(head_1 … head_h)·W^O, for self-attention (GPT-2's layout) and for attention to another sequence.
 
 import { FerroError } from '../errors';
-import { attention, attentionCached, attentionQkv, type Extent, type Tensor, type Variable, writeRows } from '../graph';
+import { attention, attentionCached, attentionQkv, type Extent, qkvPart, type Tensor, type Variable, writeRows } from '../graph';
 import { checkDropout, checkHeads, checkSize } from './checks';
 import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';
@@ -116,8 +116,8 @@ export class MultiHeadAttention extends Module {
       throw new FerroError('INVALID_OPTION', 'MultiHeadAttention: a cache needs causal self-attention, got another kind');
     }
     const qkv = this.c_attn.forward(x);
-    const keys = writeRows(cache.keys, { qkv, part: 'key' }, cache.position);
-    const values = writeRows(cache.values, { qkv, part: 'value' }, cache.position);
+    const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), cache.position);
+    const values = writeRows(cache.values, qkvPart(qkv, 'v'), cache.position);
     return this.c_proj.forward(attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed: cache.keysUsed }));
   }
 }

@@ -1,4 +1,4 @@
-// Chooses an optimizer by its name in a flat set of options (the Trainer's and the command line's).
+// Chooses an optimizer by its name in a flat set of options (the Trainer's and the command line's): other keys are ignored.
 
 import { FerroError } from '../errors';
 import { show } from '../options';
@@ -6,7 +6,7 @@ import { AdamW } from './adamw';
 import type { Optimizer } from './optimizer';
 import { SGD } from './sgd';
 
-/** The optimizer's part of the options; those of the other kind are ignored where they have their defaults. */
+/** The optimizers' part of the options. Those of the optimizer not chosen are ignored. */
 export interface OptimizerOptions {
   optim?: 'adamw' | 'sgd';
   learningRate?: number;
@@ -20,6 +20,9 @@ export interface OptimizerOptions {
 
 /** Makes the optimizer named by `optim` (default adamw). @throws INVALID_OPTION as its constructor does */
 export function createOptimizer(options: OptimizerOptions): Optimizer {
+  if (typeof options !== 'object' || options === null) {
+    throw new FerroError('INVALID_OPTION', `optimizer: must be an AdamW, an SGD or their options, got ${show(options)}`);
+  }
   const { optim = 'adamw', learningRate, weightDecay } = options;
   if (optim === 'adamw') {
     const { adamBeta1, adamBeta2, adamEpsilon } = options;

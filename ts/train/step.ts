@@ -7,14 +7,16 @@ import { FerroError, throwIfAborted } from '../errors';
 import { compile, Variable } from '../graph';
 import { seedWords } from '../math';
 import { type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
-import { clipGradients, type Optimizer, type ParameterUpdate } from '../optim';
+import { clipGradients, createOptimizer, type Optimizer, type OptimizerOptions, type ParameterUpdate } from '../optim';
 import { checkValue, OPTIONS } from '../options';
+import { loadOptimizer, saveOptimizer } from './optimizerFile';
 import { OptimizerVariables } from './optimizerVariables';
 
 /** What a step is made from. */
 export interface TrainStepOptions<M extends Module = Module> {
   loss: Loss<M>;
-  optimizer: Optimizer;
+  /** An AdamW or SGD, or the flat options of one (`optim`, `learningRate`, `adamBeta1` …; other keys are ignored). */
+  optimizer: Optimizer | OptimizerOptions;
   /** Clip the global gradient norm to this, 0 = off. Default 1. */
   maxGradNorm?: number;
   /** Keys dropout masks. Default 42. */
@@ -83,14 +85,11 @@ export class TrainStep<M extends Module = Module> {
   ) {
     if (typeof options.loss !== 'function')
       throw new FerroError('INVALID_OPTION', `trainStep: "loss" must be a function, got ${typeof options.loss}`);
-    if (typeof options.optimizer?.effects !== 'function') {
-      throw new FerroError('INVALID_OPTION', `trainStep: "optimizer" must be an AdamW or SGD, got ${typeof options.optimizer}`);
-    }
     this.#loss = options.loss;
-    this.optimizer = options.optimizer;
+    this.optimizer = isOptimizer(options.optimizer) ? options.optimizer : createOptimizer(options.optimizer);
     this.#maxGradNorm = checked('maxGradNorm', options.maxGradNorm ?? 1);
     this.#seed = checked('seed', options.seed ?? 42);
-    this.#state = new OptimizerVariables(bound, options.optimizer);
+    this.#state = new OptimizerVariables(bound, this.optimizer);
   }
 
   /** Updates done so far: the optimizer's clock. */
@@ -108,17 +107,31 @@ export class TrainStep<M extends Module = Module> {
    * @returns loss and gradient norm before the update
    * @throws NON_FINITE_LOSS, NON_FINITE_GRADIENT (nothing was changed), NOT_DIFFERENTIABLE, INVALID_SHAPE, INVALID_OPTION, ABORTED, BUSY, MODEL_CLOSED
    */
-  async run(microBatches: Batch | readonly Batch[], numbers: StepNumbers = {}): Promise<StepResult> {
+  async run(microBatches: readonly Batch[], numbers: StepNumbers = {}): Promise<StepResult> {
     if (this.#closed) throw new FerroError('MODEL_CLOSED', 'trainStep: the step must be open, got one that was closed');
     this.bound.assertOpen('trainStep');
     throwIfAborted(numbers.signal, 'trainStep');
     if (this.#running) throw new FerroError('BUSY', 'trainStep: one step at a time, got a second before the first had ended');
     this.#running = true;
     try {
-      return await this.#step(Array.isArray(microBatches) ? microBatches : [microBatches as Batch], numbers);
+      return await this.#step(microBatches, numbers);
     } finally {
       this.#running = false;
     }
+  }
+
+  /** The optimizer's state as a safetensors file. */
+  saveState(): Promise<Uint8Array> {
+    return saveOptimizer(this.#state);
+  }
+
+  /**
+   * Puts back what `saveState` gave; the next step continues bit for bit.
+   * @param updates the clock, where the file does not say it
+   * @throws INVALID_CHECKPOINT, CHECKPOINT_MISMATCH (nothing was changed)
+   */
+  loadState(bytes: Uint8Array, updates = 0): Promise<void> {
+    return loadOptimizer(this.#state, bytes, updates);
   }
 
   /** Frees gradients, optimizer state and programs. Twice is fine; `bound.close()` does it too. */
@@ -134,7 +147,9 @@ export class TrainStep<M extends Module = Module> {
   }
 
   async #step(batches: readonly Batch[], numbers: StepNumbers): Promise<StepResult> {
-    if (batches.length === 0) throw new FerroError('INVALID_OPTION', 'trainStep: at least one micro-batch is needed, got none');
+    if (!Array.isArray(batches) || batches.length === 0) {
+      throw new FerroError('INVALID_OPTION', 'trainStep: micro-batches must be an array of at least one, got none');
+    }
     const step = numbers.step ?? this.updates + 1;
     const [seedLo, seedHi] = seedWords(checked('seed', numbers.seed ?? this.#seed));
     const updateScalars = this.optimizer.scalars({
@@ -146,7 +161,7 @@ export class TrainStep<M extends Module = Module> {
     const calls: RunCall[] = [];
     for (const [micro, batch] of batches.entries()) {
       const handle = await this.#gradProgram(plan, batch, micro === 0 ? 'first' : 'accumulate');
-      const scalars = programScalars(handle.program, { seed_lo: seedLo, seed_hi: seedHi, step, micro });
+      const scalars = programScalars(handle.program, { seedLo, seedHi, step, micro });
       calls.push({ handle, inputs: programInputs(handle.program, batch), scalars, outputs: ['loss', 'count'] });
     }
     const update: RunCall = {
@@ -244,6 +259,10 @@ export class TrainStep<M extends Module = Module> {
       await this.bound.unload(handle);
     }
   }
+}
+
+function isOptimizer(value: Optimizer | OptimizerOptions): value is Optimizer {
+  return typeof (value as Optimizer | undefined)?.effects === 'function';
 }
 
 function checked(name: 'maxGradNorm' | 'seed', value: number): number {

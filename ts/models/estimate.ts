@@ -1,0 +1,156 @@
+// What a GPT costs, known before anything runs: parameters by part, arithmetic, memory of a training run, size of its checkpoints. Read off the
+// module's own variables and off the compiled training program's plan, not from formulas. Needs no engine; how long a step takes is not known here.
+
+import { FerroError } from '../errors';
+import { type Program, Variable } from '../graph';
+import { type Batch, batchInputs, gradientProgram, nameModules } from '../nn';
+import type { GPTConfig } from './config';
+import { GPT, gptLoss } from './gpt';
+
+/** Numbers of parameters. The head shares the token table and is not counted twice. */
+export interface ParameterCounts {
+  total: number;
+  /** transformer.wte */
+  tokenEmbedding: number;
+  /** transformer.wpe, also where it is fixed */
+  positionEmbedding: number;
+  /** All c_attn and c_proj of attention. */
+  attention: number;
+  /** All c_fc and c_proj of the feed-forward parts. */
+  mlp: number;
+  norms: number;
+  /** Changed by training. */
+  trainable: number;
+}
+
+/** Floating-point operations (a multiply-add is two). */
+export interface FlopCounts {
+  /** Forward and backward of one token at full context: the program's count divided by its tokens. */
+  perToken: number;
+  /** One optimizer step: all micro-batches (the update itself is not counted: it is below 1 %). */
+  perStep: number;
+}
+
+/** Bytes of a training run. `peak` is what the engine must hold. */
+export interface MemoryCounts {
+  parameters: number;
+  gradients: number;
+  /** Moments or momentum buffers. */
+  optimizer: number;
+  /** Activations: the arena of the training program, exactly as planned. */
+  activations: number;
+  /** Inputs, outputs and constants of the training programs. */
+  io: number;
+  peak: number;
+}
+
+/** Everything. */
+export interface Estimate {
+  parameters: ParameterCounts;
+  flops: FlopCounts;
+  memory: MemoryCounts;
+  /** Bytes of model.safetensors: parameters as f32 (headers of some KiB not counted). */
+  modelBytes: number;
+  /** Bytes of a checkpoint: model and optimizer state. */
+  checkpointBytes: number;
+}
+
+/** How it will be trained. */
+export interface EstimateOptions {
+  /** Windows in a micro-batch. Default 12. */
+  batchSize?: number;
+  /** Micro-batches in a step. Default 1. */
+  gradientAccumulationSteps?: number;
+  /** f32 numbers the optimizer keeps per trained parameter: 2 for AdamW (default), 1 for SGD with momentum, 0 without. */
+  optimizerSlots?: number;
+}
+
+const F32_BYTES = 4;
+/** wasm32's address space: no engine can hold more. */
+const ADDRESS_SPACE = 4 * 1024 ** 3;
+/** No single buffer may reach this (Rust's allocations on wasm32 stay below 2 GiB). */
+const LARGEST_BUFFER = 2 * 1024 ** 3;
+
+/** Counts the parameters of a configuration by part. */
+export function countParameters(config: GPTConfig): ParameterCounts {
+  const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
+  for (const [name, variable] of nameModules(new GPT(config))) {
+    counts.total += variable.size;
+    counts[partOf(name)] += variable.size;
+    if (variable.trainable) counts.trainable += variable.size;
+  }
+  return counts;
+}
+
+function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attention' | 'mlp' | 'norms' {
+  if (name.startsWith('transformer.wte.')) return 'tokenEmbedding';
+  if (name.startsWith('transformer.wpe.')) return 'positionEmbedding';
+  if (name.includes('.attn.')) return 'attention';
+  return name.includes('.mlp.') ? 'mlp' : 'norms';
+}
+
+/**
+ * Estimates a training run of a GPT by building its training program, as the Trainer would, without running it.
+ * @throws OUT_OF_MEMORY when a single buffer is beyond what WebAssembly can hold; INVALID_OPTION
+ */
+export function estimate(config: GPTConfig, options: EstimateOptions = {}): Estimate {
+  const { batchSize = 12, gradientAccumulationSteps = 1, optimizerSlots = 2 } = options;
+  for (const [name, value] of Object.entries({ batchSize, gradientAccumulationSteps })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new FerroError('INVALID_OPTION', `estimate: "${name}" must be a positive integer, got ${value}`);
+  }
+  const parameters = countParameters(config);
+  const programs = [trainingProgram(config, batchSize, 'first')];
+  if (gradientAccumulationSteps > 1) programs.push(trainingProgram(config, batchSize, 'accumulate'));
+  const memory = {
+    parameters: parameters.total * F32_BYTES,
+    gradients: parameters.trainable * F32_BYTES,
+    optimizer: parameters.trainable * F32_BYTES * optimizerSlots,
+    activations: Math.max(...programs.map(({ plan }) => plan.arenaBytes)),
+    io: programs.reduce((sum, { plan }) => sum + plan.ioBytes, 0),
+    peak: 0,
+  };
+  memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io;
+  return {
+    parameters,
+    flops: {
+      perToken: programs[0].plan.flops / (batchSize * config.blockSize),
+      perStep: programs[0].plan.flops * gradientAccumulationSteps,
+    },
+    memory,
+    modelBytes: memory.parameters,
+    checkpointBytes: memory.parameters + memory.optimizer,
+  };
+}
+
+/**
+ * Refuses a configuration whose parameters alone no engine can hold, before anything is allocated.
+ * @throws OUT_OF_MEMORY with the bytes needed and the limit
+ */
+export function checkFits(config: GPTConfig, limitBytes = ADDRESS_SPACE, op = 'GPT.create'): void {
+  const largest = Math.max(config.vocabSize, config.blockSize) * config.nEmbd * F32_BYTES;
+  if (largest >= LARGEST_BUFFER) throw tooLarge(op, 'one table', largest, LARGEST_BUFFER);
+  const needed = countParameters(config).total * F32_BYTES;
+  if (needed > limitBytes) throw tooLarge(op, 'the parameters', needed, limitBytes);
+}
+
+function tooLarge(op: string, what: string, needed: number, limit: number): FerroError {
+  return new FerroError('OUT_OF_MEMORY', `${op}: ${what} must fit in ${limit} bytes, got ${needed} bytes needed`);
+}
+
+function trainingProgram(config: GPTConfig, batchSize: number, mode: 'first' | 'accumulate'): Program {
+  const module = new GPT(config);
+  const trained = [...nameModules(module)].filter(([, variable]) => variable.trainable);
+  const scratch = (name: string, shape: readonly number[]) => new Variable({ name, shape, trainable: false });
+  const gradients = new Map(
+    trained.map(([name, parameter]) => [name, { parameter, gradient: scratch(`gradient.${name}`, parameter.shape) }]),
+  );
+  const targets = { gradients, count: scratch('gradient.count', [1]), guard: scratch('gradient.guard', [1]) };
+  module.train();
+  return gradientProgram(module, gptLoss, batchInputs(exampleBatch(config, batchSize)), targets, mode);
+}
+
+function exampleBatch({ blockSize }: GPTConfig, batchSize: number): Batch {
+  const tensor = { data: new Int32Array(batchSize * blockSize), shape: [batchSize, blockSize] };
+  return { ids: tensor, labels: tensor };
+}
