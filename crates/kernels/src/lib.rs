@@ -9,6 +9,7 @@
 
 pub mod gelu;
 pub mod lanes;
+pub mod matmul;
 pub mod philox;
 pub mod tile;
 pub mod vecmath;

@@ -104,10 +104,7 @@ pub fn same_bits(a: &[f32], b: &[f32]) -> Result<(), String> {
     }
     match (0..a.len()).find(|&i| a[i].to_bits() != b[i].to_bits()) {
         None => Ok(()),
-        Some(i) => Err(format!(
-            "bits differ first at [{i}]: {:e} and {:e}",
-            a[i], b[i]
-        )),
+        Some(i) => Err(format!("bits differ first at [{i}]: {:e} and {:e}", a[i], b[i])),
     }
 }
 
@@ -193,9 +190,6 @@ mod tests {
         assert_ne!(a, Rng::new(2).normals(4000));
         let mean = a.iter().sum::<f32>() / 4000.0;
         let variance = a.iter().map(|x| x * x).sum::<f32>() / 4000.0;
-        assert!(
-            mean.abs() < 0.06 && (variance - 1.0).abs() < 0.1,
-            "mean {mean}, variance {variance}"
-        );
+        assert!(mean.abs() < 0.06 && (variance - 1.0).abs() < 0.1, "mean {mean}, variance {variance}");
     }
 }

@@ -157,6 +157,13 @@ impl F32x4 {
         I32x4(each(self.0, |x| x as i32))
     }
 
+    /// Transposes the 4 x 4 block whose rows are `rows`.
+    #[inline(always)]
+    pub fn transpose4(rows: [Self; 4]) -> [Self; 4] {
+        let column = |j: usize| Self(each(rows, |row| row.0[j]));
+        [column(0), column(1), column(2), column(3)]
+    }
+
     /// The same bits as integers.
     #[inline(always)]
     pub fn to_bits(self) -> I32x4 {
@@ -272,10 +279,7 @@ impl I32x4 {
     #[inline(always)]
     pub fn mul_wide_u(self, b: Self) -> (Self, Self) {
         let wide = zip(self.0, b.0, |x, y| (x as u32 as u64) * (y as u32 as u64));
-        (
-            Self(each(wide, |w| (w >> 32) as i32)),
-            Self(each(wide, |w| w as i32)),
-        )
+        (Self(each(wide, |w| (w >> 32) as i32)), Self(each(wide, |w| w as i32)))
     }
 
     /// Signed integers to floats, nearest even.

@@ -160,6 +160,22 @@ impl F32x4 {
         return I32x4(w::i32x4_trunc_sat_f32x4(self.0));
     }
 
+    /// Transposes the 4 x 4 block whose rows are `rows`.
+    #[inline(always)]
+    pub fn transpose4(rows: [Self; 4]) -> [Self; 4] {
+        let [a, b, c, d] = rows.map(|row| row.0);
+        let ab_low = w::i32x4_shuffle::<0, 4, 1, 5>(a, b); // a0 b0 a1 b1
+        let ab_high = w::i32x4_shuffle::<2, 6, 3, 7>(a, b);
+        let cd_low = w::i32x4_shuffle::<0, 4, 1, 5>(c, d);
+        let cd_high = w::i32x4_shuffle::<2, 6, 3, 7>(c, d);
+        [
+            Self(w::i32x4_shuffle::<0, 1, 4, 5>(ab_low, cd_low)),
+            Self(w::i32x4_shuffle::<2, 3, 6, 7>(ab_low, cd_low)),
+            Self(w::i32x4_shuffle::<0, 1, 4, 5>(ab_high, cd_high)),
+            Self(w::i32x4_shuffle::<2, 3, 6, 7>(ab_high, cd_high)),
+        ]
+    }
+
     /// The same bits as integers.
     #[inline(always)]
     pub fn to_bits(self) -> I32x4 {

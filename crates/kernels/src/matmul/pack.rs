@@ -1,0 +1,106 @@
+//! Copies of B as the register tile reads it: panels of `nr` columns, panel after panel, inside a panel one row of `nr`
+//! floats per step of k. Columns beyond the matrix are zeros, so every panel is full.
+
+use simd::{F32x4, LANES};
+
+/// Floats that `cols` columns of `depth` steps take when packed for panels of `nr`.
+pub const fn packed_len(depth: usize, cols: usize, nr: usize) -> usize {
+    cols.div_ceil(nr) * nr * depth
+}
+
+/// Packs `b[k, n]` whose rows lie `stride` elements apart: `packed[panel][k][j] = b[k·stride + panel·nr + j]`.
+///
+/// # Safety
+/// `b` readable for `depth` rows of `cols`, `packed` writable for `packed_len(depth, cols, nr)`; no overlap; `nr` a multiple of 4.
+pub unsafe fn pack_rows(b: *const f32, stride: usize, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
+    for first in (0..cols).step_by(nr) {
+        let width = nr.min(cols - first);
+        // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
+        unsafe {
+            let panel = packed.add(first * depth);
+            let source = b.add(first);
+            if width == nr && nr == 2 * LANES {
+                for k in 0..depth {
+                    let from = source.add(k * stride);
+                    let (x, y) = (F32x4::load(from), F32x4::load(from.add(LANES)));
+                    let to = panel.add(k * nr);
+                    x.store(to);
+                    y.store(to.add(LANES));
+                }
+                continue;
+            }
+            for k in 0..depth {
+                for j in (0..nr).step_by(LANES) {
+                    let n = width.saturating_sub(j).min(LANES);
+                    let from = source.wrapping_add(k * stride + j);
+                    let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
+                    x.store(panel.add(k * nr + j));
+                }
+            }
+        }
+    }
+}
+
+/// Packs the transpose of `b[n, k]` whose rows lie `stride` elements apart:
+/// `packed[panel][k][j] = b[(panel·nr + j)·stride + k]`.
+///
+/// # Safety
+/// `b` readable for `cols` rows of `depth`, `packed` writable for `packed_len(depth, cols, nr)`; no overlap; `nr` a multiple of 4.
+pub unsafe fn pack_columns(b: *const f32, stride: usize, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
+    let padded = cols.div_ceil(nr) * nr;
+    for first in (0..padded).step_by(LANES) {
+        let (panel, lane) = (first / nr, first % nr);
+        let n = cols.saturating_sub(first).min(LANES);
+        // SAFETY: four columns of one panel; `first + n <= cols` rows of b.
+        unsafe {
+            let to = packed.add(panel * nr * depth + lane);
+            transpose_in(b.wrapping_add(first * stride), stride, n, depth, to, nr);
+        }
+    }
+}
+
+/// Writes `to[k·nr + j] = from[j·stride + k]` for four j, zeros for `j >= n`.
+///
+/// # Safety
+/// `from` readable for `n` rows of `depth`, `to` writable for four floats at each of `depth` steps of `nr`.
+unsafe fn transpose_in(from: *const f32, stride: usize, n: usize, depth: usize, to: *mut f32, nr: usize) {
+    let mut k = 0;
+    // SAFETY (whole body): rows below n and steps below depth only.
+    unsafe {
+        if n == LANES {
+            while k + LANES <= depth {
+                let rows = [0, 1, 2, 3].map(|j| F32x4::load(from.add(j * stride + k)));
+                let columns = F32x4::transpose4(rows);
+                for t in 0..LANES {
+                    columns[t].store(to.add((k + t) * nr));
+                }
+                k += LANES;
+            }
+        }
+        while k < depth {
+            for j in 0..LANES {
+                *to.add(k * nr + j) = if j < n { *from.add(j * stride + k) } else { 0.0 };
+            }
+            k += 1;
+        }
+    }
+}
+
+/// Sets the packed rows of the steps with `keep[k] == 0` to zero, so that whatever b holds there never enters a product.
+///
+/// # Safety
+/// `packed` as [`pack_rows`] left it, `keep` readable for `depth`.
+pub unsafe fn clear_steps(packed: *mut f32, depth: usize, cols: usize, nr: usize, keep: *const i32) {
+    for k in 0..depth {
+        // SAFETY: k < depth.
+        if unsafe { *keep.add(k) } != 0 {
+            continue;
+        }
+        for panel in 0..cols.div_ceil(nr) {
+            for j in (0..nr).step_by(LANES) {
+                // SAFETY: inside the packed block.
+                unsafe { F32x4::zero().store(packed.add((panel * depth + k) * nr + j)) };
+            }
+        }
+    }
+}
