@@ -1,7 +1,6 @@
 // The platform of the caller's realm in Node: worker_threads, the file system for the kernels, setImmediate.
 import { access, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Endpoint } from 'comlink';
 import type { Build } from './build';
