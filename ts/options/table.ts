@@ -30,9 +30,9 @@ interface Row<D> {
 
 type Unnamed<T, D> = Omit<Option<T, D>, 'name'>;
 
-function option<T>(kind: Check<T>, row: Row<T> & { default: T }): Unnamed<T, T>;
-function option<T>(kind: Check<T>, row: Row<undefined>): Unnamed<T, undefined>;
-function option<T>(kind: Check<T>, row: Row<T | undefined>): Unnamed<T, T | undefined> {
+function option<const T>(kind: Check<T>, row: Row<T> & { default: T }): Unnamed<T, T>;
+function option<const T>(kind: Check<T>, row: Row<undefined>): Unnamed<T, undefined>;
+function option<const T>(kind: Check<T>, row: Row<T | undefined>): Unnamed<T, T | undefined> {
   return {
     flag: row.flag ?? '?',
     aliases: row.aliases ?? [],
