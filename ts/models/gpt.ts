@@ -2,7 +2,7 @@
 // Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
 import { FerroError } from '../errors';
-import { countLabels, type Extent, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import { countLabels, type Extent, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
 import {
   Block,
   Dropout,
@@ -17,9 +17,6 @@ import {
   SinusoidalPositions,
 } from '../nn';
 import type { GPTConfig } from './config';
-
-/** Labels of this value count for nothing. */
-export const IGNORE_INDEX = -100;
 
 /** The trunk: everything but the head. Its fields carry GPT-2's names, hence `transformer.h.0.ln_1.weight` and so on. */
 export class GPTTrunk extends Module {

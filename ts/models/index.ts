@@ -11,5 +11,5 @@ export {
   type MemoryCounts,
   type ParameterCounts,
 } from './estimate';
-export { cacheVariables, GPT, type GPTCache, GPTTrunk, gptLoss, IGNORE_INDEX } from './gpt';
+export { cacheVariables, GPT, type GPTCache, GPTTrunk, gptLoss } from './gpt';
 export { PRESETS, type Preset, type PresetName } from './presets';

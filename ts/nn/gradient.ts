@@ -1,7 +1,6 @@
 // The program of one micro-batch: loss, count, and gradients into their variables. Needs no engine to be built, so that its memory plan can be read
 // before there is one (models/estimate.ts); ts/train runs it.
 
-import { FerroError } from '../errors';
 import { accumulate, assign, compile, differentiate, type Effect, type Program, scale, sum, type Tensor, type Variable } from '../graph';
 import { asRowLoss, type Loss } from './loss';
 import type { Module } from './module';
@@ -19,7 +18,7 @@ export interface GradientTargets {
 /**
  * Builds the program `grad`: outputs `loss` f32 [1] (the sum over the micro-batch) and `count` f32 [1]. The first micro-batch of a step overwrites the
  * targets, the following ones add to them; each gradient is computed from zero and then added (contract 8).
- * @throws NOT_DIFFERENTIABLE naming every parameter to be trained that the loss does not reach
+ * @throws NOT_DIFFERENTIABLE naming a parameter to be trained that the loss does not reach
  */
 export function gradientProgram<M extends Module>(
   module: M,
@@ -35,13 +34,6 @@ export function gradientProgram<M extends Module>(
     total,
     trained.map(({ parameter }) => parameter),
   );
-  const missing = [...targets.gradients].filter(([, { parameter }]) => !gradients.has(parameter)).map(([name]) => name);
-  if (missing.length > 0) {
-    throw new FerroError(
-      'NOT_DIFFERENTIABLE',
-      `gradient: the loss must depend on every trainable parameter (freeze the others), got none for ${missing.join(', ')}`,
-    );
-  }
   const put = (variable: Variable, value: Tensor): Effect => (mode === 'first' ? assign(variable, value) : accumulate(variable, value));
   return compile({
     name: mode === 'first' ? 'grad' : 'grad+',

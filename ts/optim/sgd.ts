@@ -46,7 +46,7 @@ export class SGD implements Optimizer {
       sgd({
         parameter,
         gradient,
-        buffer: state.momentum,
+        momentumBuffer: state.momentum,
         clip,
         lr: 'lr',
         momentum,

@@ -1,18 +1,11 @@
-// An optimizer's state for one bound module: its variables by name and how many updates were done. Exported and imported whole, for checkpoints.
+// An optimizer's state for one bound module: its variables and how many updates were done. Exported and imported whole, for checkpoints; how it lies
+// in a file is in ts/io.
 
 import type { BoundModule } from '../bind';
-import type { Numbers } from '../engine';
 import { FerroError } from '../errors';
 import type { Variable } from '../graph';
+import type { OptimizerState as SavedOptimizer } from '../io/trainingState';
 import type { Optimizer, OptimizerState } from '../optim';
-
-/** Everything needed to go on bit for bit, beside the parameters. */
-export interface SavedOptimizer {
-  /** Updates done. */
-  updates: number;
-  /** Numbers and shapes by variable name: `optimizer.m.<parameter>` and so on. */
-  tensors: Map<string, { data: Float32Array; shape: readonly number[] }>;
-}
 
 /** The optimizer's variables. Allocated when a parameter is first trained (or imported), kept while it is frozen. */
 export class OptimizerVariables {
@@ -25,90 +18,85 @@ export class OptimizerVariables {
     readonly optimizer: Optimizer,
   ) {}
 
-  /** The state of one parameter, made and allocated if there is none. */
-  async of(name: string, parameter: Variable): Promise<OptimizerState> {
-    const known = this.#byParameter.get(name);
-    if (known !== undefined) return known;
-    const state = this.optimizer.stateFor(name, parameter);
-    await this.bound.allocate(Object.values(state));
-    this.#byParameter.set(name, state);
-    return state;
+  /** The states of parameters by name, made and allocated where there are none. */
+  async of(parameters: Iterable<readonly [name: string, parameter: Variable]>): Promise<Map<string, OptimizerState>> {
+    const states = new Map<string, OptimizerState>();
+    const made = new Map<string, OptimizerState>();
+    for (const [name, parameter] of parameters) {
+      const known = this.#byParameter.get(name);
+      if (known === undefined) made.set(name, this.optimizer.stateFor(name, parameter));
+      states.set(name, known ?? made.get(name)!);
+    }
+    await this.bound.allocate([...made.values()].flatMap((state) => Object.values(state)));
+    for (const [name, state] of made) this.#byParameter.set(name, state);
+    return states;
   }
 
-  /** All variables by their names. */
-  variables(): Map<string, Variable> {
-    return new Map(
-      [...this.#byParameter.values()].flatMap((state) => Object.values(state).map((variable) => [variable.name, variable] as const)),
-    );
+  /** All variables, named `optimizer.<slot>.<parameter>`. */
+  get variables(): Variable[] {
+    return [...this.#byParameter.values()].flatMap((state) => Object.values(state));
   }
 
   /** Copies of everything. */
   async export(): Promise<SavedOptimizer> {
-    const entries = await Promise.all(
-      Array.from(
-        this.variables(),
-        async ([name, variable]) =>
-          [name, { data: f32(await this.bound.read(variable, 'optimizer.export')), shape: variable.shape }] as const,
-      ),
-    );
-    return { updates: this.updates, tensors: new Map(entries) };
+    const slots = new Map<string, Map<string, { shape: readonly number[]; data: Float32Array | Int32Array }>>();
+    for (const [parameter, state] of this.#byParameter) {
+      for (const [slot, variable] of Object.entries(state)) {
+        const values = slots.get(slot) ?? new Map();
+        slots.set(slot, values.set(parameter, { shape: variable.shape, data: await this.bound.read(variable, 'optimizer.export') }));
+      }
+    }
+    return { kind: this.optimizer.kind, step: this.updates, slots };
   }
 
   /**
    * Puts back what `export` gave. All is checked before anything is written.
-   * @throws CHECKPOINT_MISMATCH naming tensors that are missing, left over or of another shape
+   * @throws CHECKPOINT_MISMATCH for another optimizer's state, or naming tensors that are missing, left over or of another shape
    */
   async import(saved: SavedOptimizer): Promise<void> {
-    if (!Number.isSafeInteger(saved.updates) || saved.updates < 0) {
-      throw new FerroError('INVALID_CHECKPOINT', `optimizer.import: "updates" must be an integer from 0 on, got ${String(saved.updates)}`);
+    if (saved.kind !== this.optimizer.kind) throw mismatch(`be of the optimizer ${this.optimizer.kind}`, saved.kind);
+    const wanted = this.#wanted(saved);
+    for (const [slot, values] of saved.slots) {
+      for (const [name, { shape, data }] of values) {
+        const variable = wanted.get(name)?.[slot];
+        if (variable === undefined) throw mismatch('hold only tensors of this model and optimizer', `${slot}/${name}`);
+        const fits = data instanceof Float32Array && data.length === variable.size && shape.join() === variable.shape.join();
+        if (!fits) throw mismatch(`hold ${slot}/${name} as f32 [${variable.shape}]`, `[${shape}]`);
+      }
     }
-    const wanted = this.#expected(saved);
-    const names = new Map<string, string>(); // tensor name → parameter name
-    for (const [parameter, variables] of wanted) for (const variable of variables) names.set(variable.name, parameter);
-    const unknown = [...saved.tensors.keys()].filter((name) => !names.has(name));
-    if (unknown.length > 0) throw mismatch('only tensors of this model and optimizer', unknown);
-    const wrong = [...wanted.values()].flat().filter((variable) => !fits(variable, saved.tensors.get(variable.name)));
-    if (wrong.length > 0)
-      throw mismatch(
-        'every tensor in its shape',
-        wrong.map(({ name, shape }) => `${name} [${shape}]`),
-      );
-
-    for (const parameter of wanted.keys()) await this.of(parameter, this.bound.parameters.get(parameter)!.variable);
-    const variables = this.variables();
-    for (const [name, { data }] of saved.tensors) await this.bound.write(variables.get(name)!, data, 'optimizer.import');
-    this.updates = saved.updates;
+    for (const [name, state] of wanted) {
+      for (const slot of Object.keys(state)) {
+        if (!saved.slots.get(slot)?.has(name)) throw mismatch('be complete', `none for ${slot}/${name}`);
+      }
+    }
+    const states = await this.of(Array.from(wanted.keys(), (name) => [name, this.bound.parameters.get(name)!.variable] as const));
+    for (const [name, state] of states) {
+      for (const [slot, variable] of Object.entries(state)) {
+        await this.bound.write(variable, saved.slots.get(slot)!.get(name)!.data, 'optimizer.import');
+      }
+    }
+    this.updates = saved.step;
   }
 
   /** Frees everything. */
   async close(): Promise<void> {
-    const variables = [...this.variables().values()];
+    const { variables } = this;
     this.#byParameter.clear();
     await this.bound.release(variables);
   }
 
-  /** For each parameter that the saved state mentions, or that has a state here, the variables it must have. */
-  #expected(saved: SavedOptimizer): Map<string, Variable[]> {
-    const expected = new Map<string, Variable[]>();
+  /** The states that must come: of every parameter that the saved one mentions or that has one here. Nothing is allocated. */
+  #wanted(saved: SavedOptimizer): Map<string, OptimizerState> {
+    const wanted = new Map<string, OptimizerState>();
+    const mentioned = new Set([...saved.slots.values()].flatMap((values) => [...values.keys()]));
     for (const [name, { variable }] of this.bound.parameters) {
-      const variables = Object.values(this.#byParameter.get(name) ?? this.optimizer.stateFor(name, variable));
-      if (this.#byParameter.has(name) || variables.some((v) => saved.tensors.has(v.name))) expected.set(name, variables);
+      const known = this.#byParameter.get(name);
+      if (known !== undefined || mentioned.has(name)) wanted.set(name, known ?? this.optimizer.stateFor(name, variable));
     }
-    return expected;
+    return wanted;
   }
 }
 
-function fits(variable: Variable, saved: { data: Float32Array; shape: readonly number[] } | undefined): boolean {
-  return saved !== undefined && saved.data.length === variable.size && saved.shape.join() === variable.shape.join();
-}
-
-function f32(numbers: Numbers): Float32Array {
-  return numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
-}
-
-function mismatch(rule: string, got: readonly string[]): FerroError {
-  return new FerroError(
-    'CHECKPOINT_MISMATCH',
-    `optimizer.import: the state must hold ${rule}, got wrong or missing ${got.slice(0, 5).join(', ')}`,
-  );
+function mismatch(rule: string, got: string): FerroError {
+  return new FerroError('CHECKPOINT_MISMATCH', `optimizer: the saved state must ${rule}, got ${got}`);
 }

@@ -5,11 +5,12 @@ import { type BoundModule, programInputs, programScalars } from '../bind';
 import type { Outputs, ProgramHandle, RunCall } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
 import { compile, Variable } from '../graph';
+import { sourceOf, toBlob } from '../io/files';
+import { OPTIMIZER_FILE, optimizerStateFromFile, optimizerStateToFile } from '../io/trainingState';
 import { seedWords } from '../math';
 import { type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
 import { clipGradients, createOptimizer, type Optimizer, type OptimizerOptions, type ParameterUpdate } from '../optim';
 import { checkValue, OPTIONS } from '../options';
-import { loadOptimizer, saveOptimizer } from './optimizerFile';
 import { OptimizerVariables } from './optimizerVariables';
 
 /** What a step is made from. */
@@ -120,18 +121,17 @@ export class TrainStep<M extends Module = Module> {
     }
   }
 
-  /** The optimizer's state as a safetensors file. */
-  saveState(): Promise<Uint8Array> {
-    return saveOptimizer(this.#state);
+  /** The optimizer's state as the bytes of optimizer.safetensors. */
+  async saveState(): Promise<Uint8Array> {
+    return new Uint8Array(await toBlob(optimizerStateToFile(await this.#state.export())).arrayBuffer());
   }
 
   /**
-   * Puts back what `saveState` gave; the next step continues bit for bit.
-   * @param updates the clock, where the file does not say it
-   * @throws INVALID_CHECKPOINT, CHECKPOINT_MISMATCH (nothing was changed)
+   * Puts back what `saveState` gave; the next step then continues bit for bit.
+   * @throws INVALID_CHECKPOINT for a damaged file, CHECKPOINT_MISMATCH for one of another model or optimizer; nothing was changed then
    */
-  loadState(bytes: Uint8Array, updates = 0): Promise<void> {
-    return loadOptimizer(this.#state, bytes, updates);
+  async loadState(bytes: Uint8Array): Promise<void> {
+    await this.#state.import(await optimizerStateFromFile(sourceOf(OPTIMIZER_FILE, bytes)));
   }
 
   /** Frees gradients, optimizer state and programs. Twice is fine; `bound.close()` does it too. */
@@ -213,6 +213,7 @@ export class TrainStep<M extends Module = Module> {
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
 
+    const states = await this.#state.of(trained.map(([name, { variable }]) => [name, variable] as const));
     const updates: ParameterUpdate[] = [];
     const fresh: Variable[] = this.#started ? [] : [this.#count, this.#guard];
     const made = new Map<Variable, Variable>();
@@ -223,7 +224,7 @@ export class TrainStep<M extends Module = Module> {
         fresh.push(gradient);
         made.set(variable, gradient);
       }
-      updates.push({ name, parameter: variable, gradient, state: await this.#state.of(name, variable) });
+      updates.push({ name, parameter: variable, gradient, state: states.get(name)! });
     }
     await this.bound.allocate(fresh);
     this.#started = true;
