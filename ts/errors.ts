@@ -47,7 +47,7 @@ export type ErrorCode = keyof typeof REMEDIES;
 
 /** Base class of all errors this library throws. `code` is stable; the text is `op: rule, got value`. */
 export class FerroError extends Error {
-  override readonly name: string = 'FerroError';
+  override name = 'FerroError';
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);

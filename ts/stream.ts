@@ -8,13 +8,16 @@ import { FerroError } from './errors';
  */
 export class Stream<T, R> implements AsyncIterable<T>, PromiseLike<R> {
   readonly #op: string;
-  readonly #start: () => AsyncGenerator<T, R, void>;
+  readonly #start: (ahead: boolean) => AsyncGenerator<T, R, void>;
   #iterating = false;
   #result: Promise<R> | undefined;
   #settle: { resolve: (value: R) => void; reject: (error: unknown) => void } | undefined;
 
-  /** `op` names the call in error messages; `start` makes the generator whose return value is the result. */
-  constructor(op: string, start: () => AsyncGenerator<T, R, void>) {
+  /**
+   * `op` names the call in error messages; `start` makes the generator whose return value is the result. Its argument is true when the stream is
+   * awaited: nobody looks at single pieces, so work may be done ahead of them.
+   */
+  constructor(op: string, start: (ahead: boolean) => AsyncGenerator<T, R, void>) {
     this.#op = op;
     this.#start = start;
   }
@@ -24,7 +27,7 @@ export class Stream<T, R> implements AsyncIterable<T>, PromiseLike<R> {
       throw new FerroError('BUSY', `${this.#op}: can be consumed once, got a second iteration`);
     }
     this.#iterating = true;
-    const source = this.#start();
+    const source = this.#start(false);
     const next = async (): Promise<IteratorResult<T>> => {
       try {
         const piece = await source.next();
@@ -61,7 +64,7 @@ export class Stream<T, R> implements AsyncIterable<T>, PromiseLike<R> {
 
   /** Runs to the end without anybody looking at the pieces. */
   async #drain(): Promise<R> {
-    const source = this.#start();
+    const source = this.#start(true);
     for (;;) {
       const piece = await source.next();
       if (piece.done) return piece.value;

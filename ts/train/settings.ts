@@ -77,3 +77,27 @@ export function resolveSettings(values: TrainerValues, circumstances: Circumstan
     earlyStoppingThreshold: values.earlyStoppingThreshold,
   };
 }
+
+/** Fields of run.json's `training` that a resumed run keeps unless they are given again. */
+interface StoredSchedule {
+  learning_rate?: number;
+  lr_scheduler_type?: TrainerValues['lrSchedulerType'];
+  warmup_steps?: number;
+  min_learning_rate?: number;
+  num_decay_steps?: number;
+}
+
+/** The options of a resumed run: what was not given is what the run was started with, so a changed maxSteps moves no default of the schedule. */
+export function inheritSchedule(values: TrainerValues, stored: StoredSchedule): TrainerValues {
+  const type = values.lrSchedulerType ?? stored.lr_scheduler_type;
+  const warms = type !== 'constant';
+  const toMinimum = type === 'cosine_with_min_lr' || type === 'warmup_stable_decay';
+  return {
+    ...values,
+    lrSchedulerType: type,
+    learningRate: values.learningRate ?? stored.learning_rate,
+    warmupSteps: values.warmupSteps ?? (warms ? stored.warmup_steps : undefined),
+    minLearningRate: values.minLearningRate ?? (toMinimum ? stored.min_learning_rate : undefined),
+    numDecaySteps: values.numDecaySteps ?? (type === 'warmup_stable_decay' ? stored.num_decay_steps : undefined),
+  };
+}

@@ -180,6 +180,7 @@ export class TrainStep<M extends Module = Module> {
       throwIfAborted(signal, 'trainStep');
       outputs.push((await this.bound.host.run([update], { signal }))[0]);
     }
+    await this.#shrink();
     return this.#result(outputs, step);
   }
 
@@ -249,11 +250,10 @@ export class TrainStep<M extends Module = Module> {
     }
     this.#grads.delete(key);
     this.#grads.set(key, handle);
-    await this.#shrink();
     return handle;
   }
 
-  /** Unloads the least recently used programs beyond the limit; those of the step being prepared are among the most recent. */
+  /** Unloads the least recently used programs beyond the limit; called between steps, so that none is about to run. */
   async #shrink(): Promise<void> {
     for (const [key, handle] of [...this.#grads].slice(0, Math.max(0, this.#grads.size - MAX_PROGRAMS))) {
       this.#grads.delete(key);

@@ -1,0 +1,220 @@
+// The GPT as users hold it: made or loaded, generated from, saved, closed. Thin: the architecture is ts/models/gpt.ts, memory is ts/bind's, writing
+// text is ts/generate's, the files are ts/io's.
+import { type BoundModule, bind, type Parameter } from '../bind';
+import { FerroError, throwIfAborted } from '../errors';
+import {
+  type GeneratedPiece,
+  type GeneratedText,
+  type GenerateOptions,
+  GenerationSessions,
+  generate,
+  promptIds,
+  readSampling,
+} from '../generate';
+import { type FileData, filesToBytes, gptToFiles, memoryFolder, type OpenedGpt, type OpenOptions, openGpt, toBlobs } from '../io';
+import { type GPTConfig, type GPTConfigOptions, GPT as GPTModule, resolveConfig } from '../models';
+import type { Loss } from '../nn';
+import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions } from '../options';
+import { Stream } from '../stream';
+import type { Tokenizer } from '../tokenizers';
+import type { Trainable } from '../train';
+import { openModelFolder, saveFolder } from '#storage';
+import { Engine } from './engine';
+import { type PretrainedSource, sourceFolder } from './sources';
+
+/** Options of `GPT.create`. */
+export interface GPTOptions extends GPTConfigOptions {
+  /** The model remembers it; gives vocabSize. */
+  tokenizer?: Tokenizer;
+  /** Seed of the initial weights. Default 42. */
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+/** Options of `GPT.fromPretrained`. */
+export interface PretrainedOptions extends OpenOptions {
+  /** Instead of the folder's own. */
+  tokenizer?: Tokenizer;
+  /** Instead of the folder's. */
+  dropout?: number;
+  seed?: number;
+}
+
+/** A GPT-2-architecture language model in an engine. */
+export class GPT implements Trainable, AsyncDisposable {
+  readonly bound: BoundModule<GPTModule>;
+  /** What encodes its texts; null for a model made from a vocabSize alone. */
+  readonly tokenizer: Tokenizer | null;
+  readonly pretrained: boolean;
+  readonly loss: Loss = (module, batch) => (module as unknown as GPTModule).loss(batch.inputIds, batch.labels);
+  readonly #sessions: GenerationSessions;
+
+  private constructor(bound: BoundModule<GPTModule>, tokenizer: Tokenizer | null, pretrained: boolean) {
+    this.bound = bound;
+    this.tokenizer = tokenizer;
+    this.pretrained = pretrained;
+    this.#sessions = new GenerationSessions(bound);
+  }
+
+  /**
+   * A new model with GPT-2's initialisation: the same seed gives the same weights on every machine.
+   * @throws INVALID_OPTION, UNKNOWN_OPTION, VOCABULARY_MISMATCH; OUT_OF_MEMORY naming the bytes needed, before anything is allocated; ENGINE_CLOSED
+   */
+  static async create(engine: Engine, options: GPTOptions): Promise<GPT> {
+    checkEngine('GPT.create', engine);
+    const { tokenizer, seed, signal, ...config } = readOptions('GPT.create', options, GPT_OPTIONS);
+    const vocabSize = chooseVocabSize('GPT.create', tokenizer ?? null, config.vocabSize);
+    const module = new GPTModule(resolveConfig({ ...config, vocabSize }, 'GPT.create'));
+    const bound = await bind(engine.host, module, { seed, signal });
+    return new GPT(bound, tokenizer ?? null, false);
+  }
+
+  /**
+   * A model from a folder in Hugging Face's GPT-2 layout.
+   * @param source a folder's path (Node; a run or checkpoint folder too), a URL, a list of Files, or a directory handle
+   * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT, NOT_BUILT, INVALID_TOKENIZER, VOCABULARY_MISMATCH, OUT_OF_MEMORY, ABORTED
+   */
+  static async fromPretrained(engine: Engine, source: PretrainedSource, options: PretrainedOptions = {}): Promise<GPT> {
+    checkEngine('GPT.fromPretrained', engine);
+    const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
+    const { signal, onProgress } = options;
+    const opened = await openGpt(await sourceFolder(source, openModelFolder), { signal, onProgress });
+    try {
+      const tokenizer = values.tokenizer ?? opened.tokenizer;
+      const config = { ...opened.config, ...(values.dropout === undefined ? {} : { dropout: values.dropout }) };
+      if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
+      const module = new GPTModule(resolveConfig(config, 'GPT.fromPretrained'));
+      const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal });
+      const model = new GPT(bound, tokenizer, true);
+      try {
+        await model.#load(opened, signal);
+      } catch (error) {
+        await model.close();
+        throw error;
+      }
+      return model;
+    } finally {
+      await opened.close();
+    }
+  }
+
+  /** The architecture. */
+  get config(): GPTConfig {
+    return this.bound.module.config;
+  }
+
+  /** Parameters by GPT-2's names: shape, trainable, `data()`, `grad()`, `set()`. */
+  get parameters(): ReadonlyMap<string, Parameter> {
+    return this.bound.parameters;
+  }
+
+  get blockSize(): number {
+    return this.config.blockSize;
+  }
+
+  get vocabSize(): number {
+    return this.config.vocabSize;
+  }
+
+  get tokenizerHash(): string | null {
+    return this.tokenizer?.hash ?? null;
+  }
+
+  /** The configuration as run.json keeps it. */
+  get description(): Readonly<Record<string, unknown>> {
+    return { model_type: 'gpt2', ...this.config };
+  }
+
+  /** True after `close()`. */
+  get closed(): boolean {
+    return this.bound.closed;
+  }
+
+  /**
+   * Continues a prompt. Iterate it for the pieces as they are written, or await it for `{ text, ids, seed, finishReason }`. When the context is full,
+   * the last half is kept and read again; an empty prompt starts from the beginning-of-text token or a line break.
+   * @param prompt text, or token ids
+   * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
+   */
+  generate(prompt: string | ArrayLike<number> = '', options?: GenerateOptions): Stream<GeneratedPiece, GeneratedText> {
+    this.bound.assertOpen('generate');
+    const sampling = readSampling(options);
+    const model = { sessions: this.#sessions, tokenizer: this.tokenizer, blockSize: this.blockSize, vocabSize: this.vocabSize };
+    const ids = promptIds(model, prompt);
+    return new Stream('generate', (ahead) => generate(model, ids, sampling, ahead));
+  }
+
+  /** The model's folder as Blobs by file name; the same files as `save` writes. */
+  async toFiles(options: { signal?: AbortSignal } = {}): Promise<Map<string, Blob>> {
+    return toBlobs(await this.#files(options.signal));
+  }
+
+  /**
+   * Writes the model's folder, whole or not at all: transformers reads it with `GPT2LMHeadModel.from_pretrained(folder)`. Node only.
+   * @throws FILE_ERROR, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
+   */
+  async save(folder: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    await saveFolder(folder, await this.#files(options.signal));
+  }
+
+  /** The model's folder as bytes, for checkpoints. */
+  async toBytes(): Promise<Map<string, Uint8Array>> {
+    return filesToBytes(await this.#files());
+  }
+
+  /** Replaces the weights by those of a folder's files. @throws INVALID_CHECKPOINT, VOCABULARY_MISMATCH */
+  async loadBytes(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const opened = await openGpt(memoryFolder(files, 'checkpoint'));
+    try {
+      if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
+        throw new FerroError('VOCABULARY_MISMATCH', 'load: the checkpoint must have the model\'s tokenizer, got another one');
+      }
+      await this.#load(opened);
+    } finally {
+      await opened.close();
+    }
+  }
+
+  /** Frees the model's memory in the engine. Twice is fine. */
+  close(): Promise<void> {
+    return this.bound.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #load(opened: OpenedGpt, signal?: AbortSignal): Promise<void> {
+    const problems = [...this.parameters].filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== shape.join()).map(([name]) => name);
+    if (problems.length > 0 || opened.shapes.size !== this.parameters.size) {
+      throw new FerroError('INVALID_CHECKPOINT', `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`);
+    }
+    for (const [name, parameter] of this.parameters) {
+      throwIfAborted(signal, 'load');
+      await parameter.set(await opened.read(name));
+    }
+  }
+
+  async #files(signal?: AbortSignal): Promise<Map<string, FileData>> {
+    this.bound.assertOpen('save');
+    const parameters = new Map<string, Float32Array>();
+    for (const [name, parameter] of this.parameters) {
+      throwIfAborted(signal, 'save');
+      parameters.set(name, (await parameter.data()) as Float32Array);
+    }
+    return gptToFiles({ config: this.config, parameters, tokenizer: this.tokenizer });
+  }
+}
+
+function checkEngine(op: string, engine: unknown): asserts engine is Engine {
+  if (!(engine instanceof Engine)) throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
+}
+
+/** vocabSize from the tokenizer, or as given when it is at least as large (a padded vocabulary). */
+function chooseVocabSize(op: string, tokenizer: Tokenizer | null, given: number | undefined): number | undefined {
+  if (tokenizer === null || given === undefined) return given ?? tokenizer?.vocabSize;
+  if (given < tokenizer.vocabSize) {
+    throw new FerroError('VOCABULARY_MISMATCH', `${op}: "vocabSize" must be at least the tokenizer's ${tokenizer.vocabSize}, got ${given}`);
+  }
+  return given;
+}

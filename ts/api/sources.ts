@@ -1,0 +1,17 @@
+// Where a pretrained model can come from, as a folder to read. No reading here.
+import { FerroError } from '../errors';
+import { type DirectoryHandle, fileListFolder, handleFolder, type ReadableFolder, urlFolder } from '../io';
+
+/** A folder's path (Node), a URL, a list of Files, or a directory handle of the File System Access API. */
+export type PretrainedSource = string | URL | Iterable<File> | DirectoryHandle;
+
+/** The folder behind a source; `openPath` opens a path on this machine. @throws INVALID_OPTION */
+export async function sourceFolder(source: PretrainedSource, openPath: (path: string) => Promise<ReadableFolder>): Promise<ReadableFolder> {
+  if (source instanceof URL) return source.protocol === 'file:' ? openPath(decodeURIComponent(source.pathname)) : urlFolder(source);
+  if (typeof source === 'string') return /^https?:\/\//i.test(source) ? urlFolder(source) : openPath(source);
+  if (typeof source === 'object' && source !== null) {
+    if (Symbol.iterator in source) return fileListFolder(source);
+    if ('getFileHandle' in source) return handleFolder(source);
+  }
+  throw new FerroError('INVALID_OPTION', `GPT.fromPretrained: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`);
+}

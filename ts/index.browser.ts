@@ -1,0 +1,2 @@
+// The package's entry in browsers.
+export * from './index';

@@ -1,0 +1,2 @@
+// The package's entry in Node.
+export * from './index';

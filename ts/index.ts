@@ -1,0 +1,35 @@
+// The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
+export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
+export { GPT, type GPTOptions, type PretrainedOptions } from './api/gpt';
+export type { PretrainedSource } from './api/sources';
+export { BoundModule, Parameter } from './bind';
+export { type Dataset, type ExampleDataset, TextDataset, type TokenDataset } from './data';
+export { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions, type EngineWarning } from './engine';
+export { type ErrorCode, FerroError, REMEDIES } from './errors';
+export type { GeneratedPiece, GeneratedText, GenerateOptions } from './generate';
+export * from './graph';
+export { estimate, type GPTConfig, type GPTConfigOptions, PRESETS, type PresetName } from './models';
+export {
+  Block,
+  Dropout,
+  Embedding,
+  type HostTensor,
+  LayerNorm,
+  LearnedPositions,
+  Linear,
+  type Loss,
+  MLP,
+  Module,
+  MultiHeadAttention,
+  normal,
+  ones,
+  type RowLoss,
+  SinusoidalPositions,
+  zeros,
+} from './nn';
+export { AdamW, type Optimizer, Schedule, SGD } from './optim';
+export { OPTIONS, readOptions } from './options';
+export { Stream } from './stream';
+export { ByteTokenizer, CharTokenizer, loadTokenizer, type Tokenizer } from './tokenizers';
+export { type Evaluation, type LogEntry, type StepNumbers, type StepResult, Trainer, type TrainerOptions, type TrainingResult, type TrainingStep } from './train';
+export { VERSION } from './version';

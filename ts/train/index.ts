@@ -1,0 +1,8 @@
+// Training: one step, the loop, evaluation, and what a run remembers.
+export { type Evaluation, Evaluator } from './evaluate';
+export type { LogEntry } from './log';
+export type { OpenRun, OpenRunOptions } from './runStore';
+export type { Settings } from './settings';
+export { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from './step';
+export type { Trainable, TrainableLike } from './trainable';
+export { Trainer, type TrainerOptions, type TrainingResult, type TrainingStep } from './trainer';

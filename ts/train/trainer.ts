@@ -1,0 +1,395 @@
+// The training loop as users hold it: steps pulled one by one, evaluation, checkpoints, early stopping, resume. The arithmetic of one step is in
+// step.ts, the order of the data in ts/data, the run directory behind runStore.ts.
+import { createSampler, type Dataset, evalBatches, examplesPerEpoch, isTokenDataset, type Sampler, TextDataset } from '../data';
+import { FerroError, throwIfAborted } from '../errors';
+import { Stream } from '../stream';
+import { type Evaluation, Evaluator } from './evaluate';
+import { checkData } from './checkData';
+import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
+import { openRun, saveFolder } from '#storage';
+import type { OpenRun } from './runStore';
+import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
+import type { FileData, TrainerState } from '../io';
+import { createOptimizer } from '../optim';
+import type { LogEntry } from './log';
+import { type StepResult, TrainStep } from './step';
+import { freshState, readStateFiles, stateFiles, toJson } from './trainerState';
+import { asTrainable, type Trainable, type TrainableLike } from './trainable';
+
+/** What `train()` yields after each update. */
+export interface TrainingStep {
+  /** Updates done, 1 … maxSteps. */
+  step: number;
+  /** Mean loss over this update's batch, before the update. */
+  loss: number;
+  /** Rate of this update. */
+  learningRate: number;
+  /** Global norm of the gradient before clipping. */
+  gradNorm: number;
+  /** Passes over the training data so far. */
+  epoch: number;
+  /** Tokens (or examples) trained per second since the last step. */
+  tokensPerSecond: number;
+  maxSteps: number;
+  /** Set after an evaluation. */
+  evalLoss?: number;
+  /** Set when this step was saved. */
+  checkpoint?: string;
+}
+
+/** What a finished or interrupted `train()` gives. */
+export interface TrainingResult {
+  step: number;
+  loss: number;
+  evalLoss: number | null;
+  bestEvalLoss: number | null;
+  tokensPerSecond: number;
+  elapsedMs: number;
+  stopReason: 'maxSteps' | 'earlyStopping';
+  outputDir: string | null;
+}
+
+/** Options of `new Trainer(model, options)`; every one is in the option table with its default. */
+export interface TrainerOptions extends Partial<Omit<TrainerValues, 'dataset' | 'evalDataset' | 'loss'>> {
+  dataset: Dataset;
+  /** `null` trains without evaluation. Default: the last tenth of a token data set. */
+  evalDataset?: Dataset | null;
+  loss?: Trainable['loss'];
+}
+
+/** Trains a model on a data set. Nothing is allocated and no file is touched before the first step. */
+export class Trainer {
+  readonly #model: Trainable;
+  #values: TrainerValues;
+  readonly #train: Dataset;
+  readonly #eval: Dataset | undefined;
+  readonly #blockSize: number;
+  #settings: Settings;
+  #state: TrainerState;
+  #sampler: Sampler;
+  #step: TrainStep | undefined;
+  #evaluator: Evaluator | undefined;
+  #run: OpenRun | undefined;
+  #prepared: Promise<PreparedBatch[]> | undefined;
+  #running = false;
+  #prepare: Promise<void> | undefined;
+  #closed = false;
+  #lastEvalLoss: number | null = null;
+  #config: RunConfig | undefined;
+
+  /**
+   * @param model a GPT, or a module bound with `engine.bind`
+   * @throws INVALID_OPTION, UNKNOWN_OPTION, EMPTY_DATA, DATA_TOO_SHORT, VOCABULARY_MISMATCH before anything is allocated
+   */
+  constructor(model: TrainableLike, options: TrainerOptions) {
+    const { evalDataset, ...rest } = options ?? {};
+    this.#values = readTrainerOptions(evalDataset == null ? rest : { ...rest, evalDataset });
+    this.#model = asTrainable(model);
+    const dataset = this.#values.dataset as Dataset | undefined;
+    if (dataset === undefined) throw new FerroError('INVALID_OPTION', 'Trainer: "dataset" must be given, got none');
+    const splits = evalDataset === undefined && dataset instanceof TextDataset;
+    const parts = splits ? dataset.split() : undefined;
+    this.#train = parts?.train ?? dataset;
+    this.#eval = parts === undefined ? (evalDataset ?? undefined) : parts.validation.length > 1 ? parts.validation : undefined;
+    this.#blockSize = checkData(this.#model, this.#train, this.#eval);
+    if (this.#values.loss === undefined && this.#model.loss === undefined) {
+      throw new FerroError('INVALID_OPTION', 'Trainer: "loss" must be given for a module of your own, got none');
+    }
+    this.#settings = this.#resolve(this.#values);
+    this.#state = freshState(this.#settings.seed);
+    this.#sampler = this.#makeSampler(0);
+  }
+
+  /** Updates done. */
+  get step(): number {
+    return this.#state.step;
+  }
+
+  /** The settings with every default filled in. */
+  get settings(): Readonly<Settings> {
+    return this.#settings;
+  }
+
+  /** The log so far: one entry per logged step, in Hugging Face's words. */
+  get log(): readonly LogEntry[] {
+    return this.#state.logHistory as unknown as LogEntry[];
+  }
+
+  /** The schedule's peak. Setting it changes the rates of later updates; earlier ones and the data order stay. */
+  get learningRate(): number {
+    return this.#settings.schedule.learningRate;
+  }
+
+  set learningRate(peak: number) {
+    this.#values = { ...this.#values, learningRate: peak };
+    this.#settings = { ...this.#settings, schedule: this.#resolve(this.#values).schedule };
+  }
+
+  /**
+   * Trains up to maxSteps. Iterate it for the steps or await it for the result. Between two yields nothing runs; `break` stops after the current
+   * step and a later `train()` goes on from there.
+   * @throws NON_FINITE_LOSS naming the step (earlier checkpoints stay), ABORTED, RUN_EXISTS, RUN_LOCKED, CHECKPOINT_MISMATCH, FILE_ERROR, ENGINE_DIED
+   */
+  train(): Stream<TrainingStep, TrainingResult> {
+    return new Stream('train', () => this.#steps());
+  }
+
+  /** Mean loss over the evaluation data. @throws INVALID_OPTION without evaluation data */
+  async evaluate(options: { signal?: AbortSignal } = {}): Promise<Evaluation> {
+    const dataset = this.#eval;
+    if (dataset === undefined) throw new FerroError('INVALID_OPTION', 'evaluate: "evalDataset" must be given, got none');
+    this.#model.bound.assertOpen('evaluate');
+    this.#evaluator ??= new Evaluator(this.#model.bound, this.#loss, this.#settings.batchSize);
+    const batches = evalBatches(dataset, { blockSize: this.#blockSize, batchSize: this.#settings.batchSize });
+    return this.#evaluator.run(batches, options.signal ?? this.#values.signal);
+  }
+
+  /** Writes a checkpoint (model, optimizer, trainer state) to a folder, whole or not at all. Node only. @throws FILE_ERROR */
+  async save(directory: string): Promise<void> {
+    await this.#open();
+    await saveFolder(directory, await this.#checkpointFiles());
+  }
+
+  /** Frees the optimizer's memory and the programs; the model stays. Twice is fine. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#evaluator?.close();
+    await this.#step?.close();
+    await this.#run?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  get #loss(): NonNullable<Trainable['loss']> {
+    return (this.#values.loss ?? this.#model.loss) as NonNullable<Trainable['loss']>;
+  }
+
+  async *#steps(): AsyncGenerator<TrainingStep, TrainingResult, void> {
+    if (this.#running) throw new FerroError('BUSY', 'train: one training loop at a time, got a second one');
+    if (this.#closed) throw new FerroError('MODEL_CLOSED', 'train: the trainer must be open, got one that was closed');
+    this.#running = true;
+    const began = performance.now();
+    const firstStep = this.#state.step;
+    let loss = Number.NaN;
+    let speed = 0;
+    let reason: TrainingResult['stopReason'] = 'maxSteps';
+    try {
+      throwIfAborted(this.#values.signal, 'train');
+      await this.#open();
+      while (this.#state.step < this.#settings.maxSteps) {
+        const step = await this.#one();
+        loss = step.loss;
+        speed = step.tokensPerSecond;
+        await this.#afterStep(step);
+        yield step;
+        if (this.#exhausted) {
+          reason = 'earlyStopping';
+          break;
+        }
+      }
+      await this.#finish(firstStep);
+    } finally {
+      this.#running = false;
+    }
+    return {
+      step: this.#state.step,
+      loss,
+      evalLoss: this.#lastEvalLoss,
+      bestEvalLoss: this.#state.bestMetric,
+      tokensPerSecond: speed,
+      elapsedMs: performance.now() - began,
+      stopReason: reason,
+      outputDir: this.#run?.directory ?? null,
+    };
+  }
+
+  get #exhausted(): boolean {
+    const { earlyStoppingPatience } = this.#settings;
+    return earlyStoppingPatience > 0 && this.#state.evaluationsWithoutImprovement >= earlyStoppingPatience;
+  }
+
+  /** One update; the next batch is prepared while the engine works. */
+  async #one(): Promise<TrainingStep> {
+    const settings = this.#settings;
+    const t = this.#state.step + 1;
+    throwIfAborted(this.#values.signal, 'train');
+    const started = performance.now();
+    const batches = await (this.#prepared ?? this.#fetch());
+    this.#prepared = undefined;
+    const learningRate = settings.schedule.at(t);
+    const running = this.#step!.run(
+      batches.map(({ tensors }) => tensors),
+      { learningRate, step: t, seed: settings.seed, maxGradNorm: settings.maxGradNorm, signal: this.#values.signal },
+    );
+    if (t < settings.maxSteps) this.#prefetch();
+    const result: StepResult = await running;
+    const last = batches[batches.length - 1];
+    this.#state.step = t;
+    this.#state.windowsConsumed = last.consumed;
+    this.#state.epoch = last.epoch;
+    const tokens = batches.reduce((sum, { size }) => sum + size, 0);
+    this.#state.tokensSeen += tokens;
+    return {
+      step: t,
+      loss: result.loss,
+      learningRate,
+      gradNorm: result.gradNorm,
+      epoch: last.epoch,
+      tokensPerSecond: (tokens / Math.max(1e-3, performance.now() - started)) * 1000,
+      maxSteps: settings.maxSteps,
+    };
+  }
+
+  /** Evaluation, log and checkpoint that fall due after a step; what they found is put on it. */
+  async #afterStep(step: TrainingStep): Promise<void> {
+    const { evalSteps, saveSteps, loggingSteps, maxSteps, saveTotalLimit } = this.#settings;
+    const last = step.step === maxSteps;
+    const due = (every: number) => every > 0 && step.step % every === 0;
+    let improved = false;
+    if (this.#eval !== undefined && evalSteps > 0 && (due(evalSteps) || last)) {
+      step.evalLoss = (await this.evaluate()).loss;
+      improved = this.#judge(step.step, step.evalLoss);
+    }
+    if (step.step === 1 || due(loggingSteps) || step.evalLoss !== undefined || last) await this.#record(step);
+    if (this.#run === undefined || !(due(saveSteps) || improved || last || this.#exhausted)) return;
+    await this.#run.saveCheckpoint(step.step, await this.#checkpointFiles(), saveTotalLimit);
+    step.checkpoint = `checkpoint-${step.step}`;
+    if (improved && step.evalLoss !== undefined) await this.#run.markBest(step.step, step.evalLoss);
+  }
+
+  /** Counts an evaluation; true when it is the best so far. */
+  #judge(step: number, evalLoss: number): boolean {
+    this.#lastEvalLoss = evalLoss;
+    const best = this.#state.bestMetric;
+    if (best !== null && !(evalLoss < best - this.#settings.earlyStoppingThreshold)) {
+      this.#state.evaluationsWithoutImprovement += 1;
+      return false;
+    }
+    this.#state.evaluationsWithoutImprovement = 0;
+    this.#state.bestMetric = evalLoss;
+    this.#state.bestModelCheckpoint = `checkpoint-${step}`;
+    return true;
+  }
+
+  async #record(step: TrainingStep): Promise<void> {
+    const entry: LogEntry = {
+      step: step.step,
+      epoch: step.epoch,
+      loss: step.loss,
+      grad_norm: step.gradNorm,
+      learning_rate: step.learningRate,
+      tokens_per_second: Math.round(step.tokensPerSecond),
+      ...(step.evalLoss === undefined ? {} : { eval_loss: step.evalLoss }),
+    };
+    this.#state.logHistory.push(toJson(entry));
+    await this.#run?.log(entry);
+  }
+
+  async #finish(firstStep: number): Promise<void> {
+    if (this.#run === undefined || this.#state.step === firstStep) return;
+    await this.#run.saveFinal(await this.#model.toBytes());
+  }
+
+  #prefetch(): void {
+    this.#prepared = this.#fetch();
+    this.#prepared.catch(() => {}); // awaited by the next step, which reports it
+  }
+
+  /** The micro-batches of the next update, in order. */
+  async #fetch(): Promise<PreparedBatch[]> {
+    const { gradientAccumulationSteps, batchSize } = this.#settings;
+    const batches: PreparedBatch[] = [];
+    for (let i = 0; i < gradientAccumulationSteps; i++) {
+      const { tensors, consumed } = await this.#sampler.nextBatch(batchSize);
+      const size = isTokenDataset(this.#train) ? batchSize * this.#blockSize : batchSize;
+      batches.push({ tensors, consumed, epoch: this.#sampler.epoch, size });
+    }
+    return batches;
+  }
+
+  /** Opens the run directory, resumes, and makes the step's programs: once, before the first update. */
+  #open(): Promise<void> {
+    this.#prepare ??= this.#openOnce().catch(async (error) => {
+      this.#prepare = undefined; // a failed opening can be tried again
+      await this.#run?.close();
+      this.#run = undefined;
+      throw error;
+    });
+    return this.#prepare;
+  }
+
+  async #openOnce(): Promise<void> {
+    this.#model.bound.assertOpen('train');
+    this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values) });
+    const { outputDir, resume, overwrite } = this.#values;
+    if (outputDir === undefined) return;
+    this.#run = await openRun(outputDir, { resume, overwrite });
+    const stored = resume ? await this.#run.readConfig() : undefined;
+    if (stored !== undefined) {
+      this.#values = inheritSchedule(this.#values, (stored.training ?? {}) as object);
+      this.#settings = this.#resolve(this.#values);
+    }
+    this.#config = await this.#describe();
+    const config = this.#config;
+    if (stored !== undefined) checkSameRun(stored, config, this.#values.onWarning as ((warning: Warning) => void) | undefined);
+    const newest = resume ? await this.#run.newestCheckpoint() : undefined;
+    if (newest !== undefined) await this.#restore(newest.files);
+    await this.#run.truncateLog(this.#state.step);
+    await this.#run.writeConfig(stored === undefined ? config : { ...config, created: stored.created });
+  }
+
+  /** Puts the state of a checkpoint back: weights, optimizer, position in the data, schedule's peak. */
+  async #restore(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const { state, saved } = await readStateFiles(files, this.#step!.optimizer.kind);
+    await this.#model.loadBytes(files);
+    await this.#step!.state.import(saved);
+    this.#state = state;
+    const peak = state.options.peak_learning_rate;
+    if (typeof peak === 'number' && peak !== this.learningRate) this.learningRate = peak;
+    this.#sampler = this.#makeSampler(state.windowsConsumed);
+    this.#prepared = undefined;
+  }
+
+  #describe(): Promise<RunConfig> {
+    return describeRun(this.#model, this.#settings, this.#values, { train: this.#train, eval: this.#eval });
+  }
+
+  /** The model's folder, the optimizer's tensors and where the loop is. */
+  async #checkpointFiles(): Promise<Map<string, FileData>> {
+    this.#config ??= await this.#describe();
+    const { training, data, tokenizer, engine } = this.#config;
+    const state: TrainerState = {
+      ...this.#state,
+      options: { ...toJson(training), peak_learning_rate: this.learningRate },
+      dataHash: data.train_hash,
+      tokenizerHash: tokenizer,
+      engine: toJson(engine),
+    };
+    const files = new Map<string, FileData>(await this.#model.toBytes());
+    for (const [name, data] of stateFiles(state, this.#step!.optimizer.kind, await this.#step!.state.export())) files.set(name, data);
+    return files;
+  }
+
+  #resolve(values: TrainerValues): Settings {
+    return resolveSettings(values, {
+      pretrained: this.#model.pretrained,
+      windowsPerEpoch: examplesPerEpoch(this.#train, this.#blockSize),
+    });
+  }
+
+  #makeSampler(consumed: number): Sampler {
+    return createSampler(this.#train, { blockSize: this.#blockSize, seed: this.#settings.seed, consumed });
+  }
+}
+
+/** A micro-batch and what to remember once it has been trained on. */
+interface PreparedBatch {
+  tensors: Parameters<TrainStep['run']>[0][number];
+  consumed: number;
+  epoch: number;
+  /** Tokens (or examples) in it. */
+  size: number;
+}
