@@ -94,8 +94,10 @@ function nodeEndpoint(worker: Worker): Endpoint {
 
 /** Starts a script; the literals are what bundlers look for. */
 function startWorker(kind: WorkerKind, name: string, url: string | URL | undefined): Worker {
-  const options = { name: `ferroformer ${name}` };
-  if (url !== undefined) return new Worker(toUrl(url), options);
+  const named = { name: `ferroformer ${name}` };
+  if (url !== undefined) return new Worker(toUrl(url), named);
+  // Our own scripts need none of the caller's flags, and some flags (--input-type with -e) would keep them from starting.
+  const options = { ...named, execArgv: [] };
   if (kind === 'worker') return new Worker(new URL('./worker.node.js', import.meta.url), options);
   return new Worker(new URL('./thread.node.js', import.meta.url), options);
 }

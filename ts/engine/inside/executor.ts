@@ -67,10 +67,10 @@ export class Executor {
   }
 
   #writeInputs(loaded: LoadedProgram, inputs: Inputs): void {
-    for (const { binding, data } of inputs) this.#kernels.write(loaded.buffers[binding], data);
+    for (const { binding, data } of inputs) this.#kernels.write(loaded.regions[binding], data);
   }
 
   #readOutput(loaded: LoadedProgram, { binding, elements, dtype }: WireOutput): Numbers {
-    return this.#kernels.read(loaded.buffers[binding], elements, dtype);
+    return this.#kernels.read(loaded.regions[binding], elements, dtype);
   }
 }

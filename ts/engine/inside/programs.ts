@@ -2,6 +2,7 @@
 // loaded again from its words when it is next run.
 import { FerroError } from '../../errors';
 import type { WireProgram } from '../protocol';
+import { endsEngine } from './failures';
 import type { Kernels } from './kernels';
 import type { RegionStore } from './regions';
 
@@ -11,8 +12,11 @@ export const MAX_LOADED = 64;
 /** A program as the kernels hold it. */
 export interface LoadedProgram {
   program: number;
-  /** The region of each buffer binding, by binding; -1 for variables. */
-  buffers: Int32Array;
+  /** The region of each binding: a variable's, or a buffer of the program's own. */
+  regions: Uint32Array;
+  /** The buffers among them. */
+  owned: readonly number[];
+  /** Bytes of the buffers. */
   bytes: number;
 }
 
@@ -88,17 +92,20 @@ export class ProgramStore {
     const needed = () => bytes + Math.max(0, program.arenaBytes - this.#kernels.arenaBytes());
     while (!this.#regions.hasRoom(needed()) && this.#loaded.size > 0) this.#evictOldest();
     this.#regions.requireRoom(needed(), op);
-    const buffers = new Int32Array(program.bindings.length).fill(-1);
+    const regions = new Uint32Array(program.bindings.length);
+    const owned: number[] = [];
     try {
-      const regions = program.bindings.map((binding, i) => {
-        if ('variable' in binding) return this.#regions.get(binding.variable, op).region;
-        buffers[i] = this.#regions.alloc(binding.sizeBytes);
-        if (binding.data !== undefined) this.#kernels.write(buffers[i], binding.data);
-        return buffers[i];
+      program.bindings.forEach((binding, i) => {
+        if ('variable' in binding) {
+          regions[i] = this.#regions.get(binding.variable, op).region;
+          return;
+        }
+        owned.push((regions[i] = this.#regions.alloc(binding.sizeBytes)));
+        if (binding.data !== undefined) this.#kernels.write(regions[i], binding.data);
       });
-      return { program: this.#kernels.programLoad(program.words, Uint32Array.from(regions)), buffers, bytes };
+      return { program: this.#kernels.programLoad(program.words, regions), regions, owned, bytes };
     } catch (error) {
-      this.#freeBuffers(buffers);
+      if (!endsEngine(error)) this.#free(owned);
       throw error;
     }
   }
@@ -114,10 +121,10 @@ export class ProgramStore {
     this.#loaded.delete(id);
     this.#bytes -= loaded.bytes;
     this.#kernels.programFree(loaded.program);
-    this.#freeBuffers(loaded.buffers);
+    this.#free(loaded.owned);
   }
 
-  #freeBuffers(buffers: Int32Array): void {
-    for (const region of buffers) if (region >= 0) this.#kernels.regionFree(region);
+  #free(regions: readonly number[]): void {
+    for (const region of regions) this.#kernels.regionFree(region);
   }
 }

@@ -131,6 +131,7 @@ class Crew implements Connection {
   }
 
   setBusy(busy: boolean): void {
+    if (this.#terminated !== undefined) return; // ending keeps the process alive until it is done
     // Keeping the engine's worker alive is enough: its threads live as long as it does.
     this.#handles[0].setRef(busy);
     for (const handle of this.#handles.slice(1)) handle.setRef(false);
