@@ -230,6 +230,7 @@ impl Neg for F32x4 {
     }
 }
 
+#[allow(clippy::should_implement_trait)] // shl takes a count, not a vector
 impl I32x4 {
     /// All lanes `x`.
     #[inline(always)]
