@@ -52,7 +52,9 @@ export async function* pieces(data: FileData): AsyncGenerator<Uint8Array> {
 export function toBlob(data: FileData): Blob {
   if (data instanceof Blob) return data;
   const parts = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
-  return new Blob(parts.map((part) => (typeof part === 'string' || part.buffer instanceof ArrayBuffer ? (part as BlobPart) : part.slice())));
+  return new Blob(
+    parts.map((part) => (typeof part === 'string' || part.buffer instanceof ArrayBuffer ? (part as BlobPart) : part.slice())),
+  );
 }
 
 /** Files as Blobs: what `model.toFiles()` gives. */

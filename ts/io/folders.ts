@@ -77,7 +77,8 @@ export function urlFolder(url: string | URL, fetchFile: typeof fetch = fetch): R
 /** Reads a response to its end. The parts go into a Blob, which a browser may keep on disk. */
 async function download(name: string, response: Response, { signal, onProgress }: OpenOptions): Promise<ByteSource> {
   // With a content encoding the length is that of the packed bytes, which says nothing about what arrives here.
-  const length = response.headers.get('content-encoding') === null ? Number(response.headers.get('content-length') ?? Number.NaN) : Number.NaN;
+  const length =
+    response.headers.get('content-encoding') === null ? Number(response.headers.get('content-length') ?? Number.NaN) : Number.NaN;
   const totalBytes = Number.isFinite(length) ? length : undefined;
   const parts: BlobPart[] = [];
   let loadedBytes = 0;
@@ -90,7 +91,11 @@ async function download(name: string, response: Response, { signal, onProgress }
     }
   } catch (cause) {
     throwIfAborted(signal, 'fetch');
-    throw new FerroError('FILE_ERROR', `${response.url || name}: must arrive whole, got ${(cause as Error).message} after ${loadedBytes} bytes`, { cause });
+    throw new FerroError(
+      'FILE_ERROR',
+      `${response.url || name}: must arrive whole, got ${(cause as Error).message} after ${loadedBytes} bytes`,
+      { cause },
+    );
   }
   if (totalBytes !== undefined && totalBytes !== loadedBytes) {
     throw new FerroError('FILE_ERROR', `${response.url || name}: must have the ${totalBytes} bytes announced, got ${loadedBytes}`);

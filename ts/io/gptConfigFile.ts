@@ -59,7 +59,10 @@ class Fields {
   ) {}
 
   invalid(key: string, rule: string): FerroError {
-    return new FerroError('INVALID_CHECKPOINT', `${this.name}: "${key}" must be ${rule}, got ${JSON.stringify(this.values.get(key)) ?? 'none'}`);
+    return new FerroError(
+      'INVALID_CHECKPOINT',
+      `${this.name}: "${key}" must be ${rule}, got ${JSON.stringify(this.values.get(key)) ?? 'none'}`,
+    );
   }
 
   integer(key: string): number {
@@ -84,7 +87,10 @@ class Fields {
   only(key: string, ...allowed: readonly unknown[]): void {
     const value = this.values.get(key);
     if (value === undefined || allowed.includes(value)) return;
-    throw new FerroError('NOT_BUILT', `${this.name}: "${key}" can only be ${allowed.map((v) => JSON.stringify(v)).join(' or ')} so far, got ${JSON.stringify(value)}`);
+    throw new FerroError(
+      'NOT_BUILT',
+      `${this.name}: "${key}" can only be ${allowed.map((v) => JSON.stringify(v)).join(' or ')} so far, got ${JSON.stringify(value)}`,
+    );
   }
 }
 
@@ -104,7 +110,10 @@ function requireSameFunction(fields: Fields, nEmbd: number): void {
 function readDropout(fields: Fields): number {
   const [embd, resid, attn] = ['embd_pdrop', 'resid_pdrop', 'attn_pdrop'].map((key) => fields.number(key, 0.1));
   if (embd === resid && resid === attn) return embd;
-  throw new FerroError('NOT_BUILT', `${fields.name}: the three pdrops can only be equal so far, got embd ${embd}, resid ${resid}, attn ${attn}`);
+  throw new FerroError(
+    'NOT_BUILT',
+    `${fields.name}: the three pdrops can only be equal so far, got embd ${embd}, resid ${resid}, attn ${attn}`,
+  );
 }
 
 /** What only this library writes; absent in other folders. */

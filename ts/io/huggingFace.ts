@@ -125,7 +125,11 @@ function checkTensors(label: string, shapes: ReadonlyMap<string, number[]>, entr
   if (problems.length > 0) throw mismatch(label, problems);
 }
 
-async function readTokenizer(folder: ReadableFolder, config: GPTConfig, options: OpenOptions): Promise<Pick<OpenedGpt, 'tokenizer' | 'tokenizerProblem'>> {
+async function readTokenizer(
+  folder: ReadableFolder,
+  config: GPTConfig,
+  options: OpenOptions,
+): Promise<Pick<OpenedGpt, 'tokenizer' | 'tokenizerProblem'>> {
   const text = await readFolderText(folder, 'tokenizer.json', options);
   if (text === null) return { tokenizer: null, tokenizerProblem: null };
   let tokenizer: Tokenizer;

@@ -3,7 +3,10 @@
 import { FerroError } from '../errors';
 
 function refuse(op: string): never {
-  throw new FerroError('UNSUPPORTED_RUNTIME', `${op}: folders on disk exist in Node only; in a page use toFiles() and a list of Files, a URL or a directory handle`);
+  throw new FerroError(
+    'UNSUPPORTED_RUNTIME',
+    `${op}: folders on disk exist in Node only; in a page use toFiles() and a list of Files, a URL or a directory handle`,
+  );
 }
 
 export const openRun = (): Promise<never> => refuse('outputDir');

@@ -67,10 +67,16 @@ export function writeSafetensors(
   for (const name of [...tensors.keys()].sort()) {
     const { shape, data } = tensors.get(name)!;
     if (name === '__metadata__' || name.includes('\0')) {
-      throw new FerroError('INVALID_FILE', `writeSafetensors: a tensor's name must not be __metadata__ or hold NUL, got ${JSON.stringify(name)}`);
+      throw new FerroError(
+        'INVALID_FILE',
+        `writeSafetensors: a tensor's name must not be __metadata__ or hold NUL, got ${JSON.stringify(name)}`,
+      );
     }
     if (product(shape) !== data.length) {
-      throw new FerroError('INVALID_SHAPE', `writeSafetensors: ${name} must have ${product(shape)} elements for [${shape.join(', ')}], got ${data.length}`);
+      throw new FerroError(
+        'INVALID_SHAPE',
+        `writeSafetensors: ${name} must have ${product(shape)} elements for [${shape.join(', ')}], got ${data.length}`,
+      );
     }
     const end = offset + data.byteLength;
     const entry = { dtype: data instanceof Float32Array ? 'F32' : 'I32', shape, data_offsets: [offset, end] };
@@ -92,7 +98,8 @@ export function writeSafetensors(
 /** The header's length from a file's first 8 bytes. */
 function headerLength(name: string, first: Uint8Array, fileBytes: number): number {
   const length = new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) throw new FerroError('INVALID_FILE', `${name}: the header must have at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
+  if (length > BigInt(MAX_HEADER_BYTES))
+    throw new FerroError('INVALID_FILE', `${name}: the header must have at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
   if (length === 0n || 8n + length > BigInt(fileBytes)) {
     throw new FerroError('INVALID_FILE', `${name}: the header must fit in the file of ${fileBytes} bytes, got a length of ${length}`);
   }
@@ -132,7 +139,11 @@ function bytesOf(shape: readonly number[], bits: number): number {
 }
 
 /** Parses the header's bytes. `dataStart` is where the tensors' bytes begin in the file. */
-function parseHeader(file: string, header: Uint8Array, fileBytes: number): { tensors: Map<string, TensorEntry>; metadata: Map<string, string> } {
+function parseHeader(
+  file: string,
+  header: Uint8Array,
+  fileBytes: number,
+): { tensors: Map<string, TensorEntry>; metadata: Map<string, string> } {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(header);
@@ -152,10 +163,14 @@ function parseHeader(file: string, header: Uint8Array, fileBytes: number): { ten
       throw new FerroError('INVALID_FILE', `${file}: ${shown} must have dtype, shape and two data_offsets, got less or more`);
     }
     const bits = DTYPE_BITS.get(dtype);
-    if (bits === undefined) throw new FerroError('INVALID_FILE', `${file}: dtype must be one of the format's, got ${JSON.stringify(dtype)} for ${shown}`);
+    if (bits === undefined)
+      throw new FerroError('INVALID_FILE', `${file}: dtype must be one of the format's, got ${JSON.stringify(dtype)} for ${shown}`);
     const expected = bytesOf(shape, bits);
     if (offsets[1] - offsets[0] !== expected) {
-      throw new FerroError('INVALID_FILE', `${file}: ${shown} must have the bytes of ${dtype} [${shape.join(', ')}], got ${offsets[1] - offsets[0]}`);
+      throw new FerroError(
+        'INVALID_FILE',
+        `${file}: ${shown} must have the bytes of ${dtype} [${shape.join(', ')}], got ${offsets[1] - offsets[0]}`,
+      );
     }
     tensors.set(name, { name, dtype, shape, begin: dataStart + offsets[0], end: dataStart + offsets[1] });
   });
@@ -168,10 +183,15 @@ function parseHeader(file: string, header: Uint8Array, fileBytes: number): { ten
 function checkLayout(file: string, tensors: ReadonlyMap<string, TensorEntry>, dataStart: number, fileBytes: number): void {
   let at = dataStart;
   for (const { name, begin, end } of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (begin !== at) throw new FerroError('INVALID_FILE', `${file}: ${JSON.stringify(name)} must begin at byte ${at}, where the one before ended, got ${begin}`);
+    if (begin !== at)
+      throw new FerroError(
+        'INVALID_FILE',
+        `${file}: ${JSON.stringify(name)} must begin at byte ${at}, where the one before ended, got ${begin}`,
+      );
     at = end;
   }
-  if (at !== fileBytes) throw new FerroError('INVALID_FILE', `${file}: the file must end with its tensors at byte ${at}, got ${fileBytes} bytes`);
+  if (at !== fileBytes)
+    throw new FerroError('INVALID_FILE', `${file}: the file must end with its tensors at byte ${at}, got ${fileBytes} bytes`);
 }
 
 /** The buffer of bytes that fill it from 0 on, so that any typed array fits; copied if need be. Hosts of typed arrays in use are little-endian. */
@@ -212,7 +232,8 @@ export class SafetensorsFile {
   /** A tensor's place. @throws INVALID_FILE for a name the file does not have */
   entry(name: string): TensorEntry {
     const entry = this.tensors.get(name);
-    if (entry === undefined) throw new FerroError('INVALID_FILE', `${this.#source.name}: must have the tensor ${JSON.stringify(name)}, got none`);
+    if (entry === undefined)
+      throw new FerroError('INVALID_FILE', `${this.#source.name}: must have the tensor ${JSON.stringify(name)}, got none`);
     return entry;
   }
 

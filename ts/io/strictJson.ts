@@ -18,7 +18,10 @@ export class StrictJson {
   /** An error at the current position. */
   error(rule: string): FerroError {
     const rest = this.#text.slice(this.#at, this.#at + 20);
-    return new FerroError('INVALID_FILE', `${this.#name}: ${rule}, got ${rest === '' ? 'its end' : JSON.stringify(rest)} at character ${this.#at} of the header`);
+    return new FerroError(
+      'INVALID_FILE',
+      `${this.#name}: ${rule}, got ${rest === '' ? 'its end' : JSON.stringify(rest)} at character ${this.#at} of the header`,
+    );
   }
 
   /** Nothing but white space may follow. */
@@ -38,7 +41,8 @@ export class StrictJson {
     for (;;) {
       this.#peek();
       const key = this.string(`a key of ${what}`);
-      if (keys.has(key)) throw new FerroError('INVALID_FILE', `${this.#name}: keys must differ, got ${JSON.stringify(key)} twice in ${what}`);
+      if (keys.has(key))
+        throw new FerroError('INVALID_FILE', `${this.#name}: keys must differ, got ${JSON.stringify(key)} twice in ${what}`);
       keys.add(key);
       if (this.#peek() !== ':') throw this.error('a colon must follow a key');
       this.#at++;
@@ -101,12 +105,13 @@ export class StrictJson {
   skip(depth = 1): void {
     if (depth > MAX_DEPTH) throw this.error(`values must be nested at most ${MAX_DEPTH} deep`);
     const next = this.#peek();
-    if (next === '{') return this.object('a value', () => this.skip(depth + 1));
-    if (next === '[') return this.list('a value', () => this.skip(depth + 1));
-    if (next === '"') {
-      this.string('a value');
-      return;
-    }
+    if (next === '{') this.object('a value', () => this.skip(depth + 1));
+    else if (next === '[') this.list('a value', () => this.skip(depth + 1));
+    else if (next === '"') this.string('a value');
+    else this.#skipScalar();
+  }
+
+  #skipScalar(): void {
     const match = this.#match(/true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y);
     if (match === null) throw this.error('a value must be JSON');
     this.#at += match.length;

@@ -21,7 +21,8 @@ export interface OptimizerState {
 export function optimizerStateToFile(state: OptimizerState): FileData {
   const tensors = new Map<string, TensorData>();
   for (const [slot, values] of state.slots) {
-    if (slot === '' || slot.includes('/')) throw new FerroError('INVALID_OPTION', `optimizer state: a slot must be a name without "/", got ${JSON.stringify(slot)}`);
+    if (slot === '' || slot.includes('/'))
+      throw new FerroError('INVALID_OPTION', `optimizer state: a slot must be a name without "/", got ${JSON.stringify(slot)}`);
     for (const [parameter, tensor] of values) tensors.set(`${slot}/${parameter}`, tensor);
   }
   const metadata = new Map([

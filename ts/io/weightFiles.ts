@@ -38,9 +38,14 @@ function parseIndex(label: string, text: string): Map<string, string> {
   for (const [tensor, shard] of shards) {
     // Only a plain name: an index must not be able to point outside its folder.
     const plain = typeof shard === 'string' && /^[^/\\]+\.safetensors$/.test(shard);
-    if (!plain) throw new FerroError('INVALID_CHECKPOINT', `${label}: a shard must be a .safetensors file name, got ${JSON.stringify(shard)} for ${tensor}`);
+    if (!plain)
+      throw new FerroError(
+        'INVALID_CHECKPOINT',
+        `${label}: a shard must be a .safetensors file name, got ${JSON.stringify(shard)} for ${tensor}`,
+      );
   }
-  if (shards.size === 0) throw new FerroError('INVALID_CHECKPOINT', `${label}: "weight_map" must list tensors, got ${JSON.stringify(map) ?? 'none'}`);
+  if (shards.size === 0)
+    throw new FerroError('INVALID_CHECKPOINT', `${label}: "weight_map" must list tensors, got ${JSON.stringify(map) ?? 'none'}`);
   return shards as Map<string, string>;
 }
 
@@ -61,7 +66,8 @@ async function openShards(folder: ReadableFolder, index: Map<string, string>, op
       }
     }
     for (const [tensor, name] of index) {
-      if (!holder.has(tensor)) throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${name}: must hold ${tensor} as its index says, got none`);
+      if (!holder.has(tensor))
+        throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${name}: must hold ${tensor} as its index says, got none`);
     }
     return { names: () => holder.keys(), file: (name) => holder.get(name)!, close };
   } catch (error) {
@@ -80,7 +86,10 @@ export async function openWeights(folder: ReadableFolder, options: OpenOptions =
     return { names: () => file.tensors.keys(), file: () => file, close: () => file.close() };
   }
   if (await folder.has('pytorch_model.bin', options)) {
-    throw new FerroError('NOT_BUILT', `${folder.label}: weights can be read from ${SINGLE} only, got pytorch_model.bin (a pickle; never read)`);
+    throw new FerroError(
+      'NOT_BUILT',
+      `${folder.label}: weights can be read from ${SINGLE} only, got pytorch_model.bin (a pickle; never read)`,
+    );
   }
   throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have ${SINGLE}, got none`);
 }

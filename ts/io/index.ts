@@ -1,0 +1,27 @@
+// The io room's public names that need no file system. Node's are in ./node.
+export {
+  type ByteSource,
+  type FileData,
+  type FileProgress,
+  type OpenOptions,
+  type ReadableFolder,
+  sourceOf,
+  toBlob,
+  toBlobs,
+} from './files';
+export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
+export { gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
+export { type GptContents, gptTensorShapes, gptToFiles, type OpenedGpt, openGpt } from './huggingFace';
+export { SafetensorsFile, type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
+export { createSha256, sha256Hex } from './sha256';
+export {
+  type Json,
+  OPTIMIZER_FILE,
+  type OptimizerState,
+  optimizerStateFromFile,
+  optimizerStateToFile,
+  TRAINER_STATE_FILE,
+  type TrainerState,
+  trainerStateFromFile,
+  trainerStateToFile,
+} from './trainingState';
