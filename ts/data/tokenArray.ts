@@ -1,7 +1,7 @@
 // Tokens in compact chunks: 1, 2 or 4 bytes each by the size of the vocabulary, so that 1 GB of text does not become 8 GB. Chunks keep growth free of
 // copies and every allocation small. It stores ids; it does not know what they mean.
 import { FerroError } from '../errors';
-import { createSha256 } from '../io/sha256';
+import { createSha256 } from '../math/sha256';
 
 /** Tokens in a full chunk: a power of two, 1–4 MB. */
 const CHUNK = 1 << 20;

@@ -1,4 +1,6 @@
 // The io room's public names that need no file system. Node's are in ./node.
+
+export { createSha256, sha256Hex } from '../math/sha256';
 export {
   type ByteSource,
   type FileData,
@@ -13,7 +15,6 @@ export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFo
 export { gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
 export { type GptContents, gptTensorShapes, gptToFiles, type OpenedGpt, openGpt } from './huggingFace';
 export { SafetensorsFile, type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
-export { createSha256, sha256Hex } from './sha256';
 export {
   type Json,
   OPTIMIZER_FILE,

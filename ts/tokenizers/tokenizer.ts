@@ -1,6 +1,6 @@
 // What every tokenizer offers: text to token ids and back, whole or piece by piece, and its form on disk. Not a tokenizer itself.
 import { FerroError } from '../errors';
-import { sha256Hex } from '../io/sha256';
+import { sha256Hex } from '../math/sha256';
 
 /** The kinds of tokenizer this library makes and reads. */
 export type TokenizerKind = 'char' | 'byte';

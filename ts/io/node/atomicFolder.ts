@@ -2,8 +2,8 @@
 // last, lists every file's size and hash. Replacing X: write X.tmp-ID, rename X to X.old, X.tmp-ID to X, delete X.old; `repairFolder` settles what an
 // interrupted replacement left.
 import { FerroError, throwIfAborted } from '../../errors';
+import { createSha256 } from '../../math/sha256';
 import { type FileData, parseJsonObject, pieces } from '../files';
-import { createSha256 } from '../sha256';
 import {
   absolutePath,
   errnoOf,

@@ -1,6 +1,6 @@
 // Names of temporary files and folders, `X.tmp-ID` beside X: ID tells whose it is, so that what a dead writer left can be told from what a living one
 // is just writing.
-import { sha256Hex } from '../sha256';
+import { sha256Hex } from '../../math/sha256';
 import { isAlive, thisProcess } from './processes';
 
 const MARK = '.tmp-';
