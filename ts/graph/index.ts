@@ -1,0 +1,60 @@
+// The graph room's only public door: symbolic tensors, ops, differentiation, and compilation into programs. It knows no engine.
+export { differentiate } from './autodiff';
+export { type CompileRequest, compile } from './compile';
+export { type DecodedInstruction, type DecodedOperand, type DecodedProgram, decodeProgram } from './decode';
+export {
+  type Dim,
+  DimProduct,
+  dimEquals,
+  dimMax,
+  dimMul,
+  dimValue,
+  Extent,
+  maxNumel,
+  numel,
+  type Shape,
+  shapeEquals,
+  shapeText,
+  shapeValue,
+} from './dims';
+export { type AdamwOptions, accumulate, adamw, assign, type Effect, type SgdOptions, sgd } from './effects';
+export { describeInstruction, explain } from './explain';
+export type { GradientContext, LowerContext, OpDefinition, OutputSpec, ParamValue, Storage, View } from './op';
+export { apply } from './op';
+export { OPCODES, type OpcodeName, type OpcodeSpec } from './opcodes';
+export { addPosition } from './ops/addPosition';
+export { type AttentionOptions, attention, attentionQkv } from './ops/attention';
+export { attentionCached } from './ops/attentionCached';
+export { add, div, mul, sub } from './ops/binary';
+export { clipFinish, squaredNorm } from './ops/clip';
+export { countLabels, crossEntropy, IGNORE_INDEX, type RowLosses } from './ops/crossEntropy';
+export { dropout } from './ops/dropout';
+export { embedding } from './ops/embedding';
+export { fill } from './ops/fill';
+export { layerNorm } from './ops/layerNorm';
+export { linear } from './ops/linear';
+export { linearCrossEntropy } from './ops/linearCrossEntropy';
+export { matmul } from './ops/matmul';
+export { mean, sum, sumLast, sumRows } from './ops/reduce';
+export { reshape } from './ops/reshape';
+export { lastRow, type QkvPart, qkvPart, writeRows } from './ops/rows';
+export { type SampleScalars, sample } from './ops/sample';
+export { logSoftmax, softmax } from './ops/softmax';
+export { transpose } from './ops/transpose';
+export { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from './ops/unary';
+export { pathWords } from './path';
+export { type Binding, PROGRAM_MAGIC, PROGRAM_VERSION, type Program, type ProgramPlan, type ProgramPort } from './program';
+export {
+  constant,
+  type DType,
+  type Init,
+  input,
+  type Node,
+  type Operand,
+  type ScalarInput,
+  type ScalarName,
+  scalarInput,
+  Tensor,
+  Variable,
+  type VariableOptions,
+} from './tensor';

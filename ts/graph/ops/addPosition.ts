@@ -1,0 +1,44 @@
+// Adds the rows of a position table to a sequence: x[b, t] + table[position + t].
+import { type Dim, dimEquals, dimMax, dimMul, type Extent } from '../dims';
+import { apply, asTensor, checkDtype, checkRule, type OpDefinition } from '../op';
+import type { Operand, Tensor } from '../tensor';
+
+interface PositionAttrs {
+  readonly batch: Dim;
+  readonly time: Dim;
+  readonly cols: Dim;
+  readonly position: Dim;
+  readonly table_rows: Dim;
+}
+
+const addPositionOp: OpDefinition<PositionAttrs> = {
+  name: 'add_position',
+  infer: ([x]) => [{ shape: x.shape, dtype: 'f32' }],
+  gradient: ({ attrs, upstream: [dy], needed }) =>
+    dy === undefined ? [] : [dy, needed[1] ? apply(addPositionBackwardOp, [dy], attrs)[0] : undefined],
+  lower: (c) => c.emit('add_position', { x: c.view(c.inputs[0]), table: c.view(c.inputs[1]), out: c.out() }, { ...c.attrs }),
+};
+
+const addPositionBackwardOp: OpDefinition<PositionAttrs> = {
+  name: 'add_position_backward',
+  infer: (_inputs, { table_rows, cols }) => [{ shape: [table_rows, cols], dtype: 'f32' }],
+  lower: (c) => c.emit('add_position_backward', { dy: c.view(c.inputs[0]), dtable: c.out() }, { ...c.attrs }),
+};
+
+/**
+ * x[b, t] + table[position + t]. x: f32 [..., T, C]; table: f32 [P, C]; position: where the sequence begins (default 0) → x's shape.
+ * @throws INVALID_SHAPE when C differs or T can exceed P. With a position, position + T ≤ P is checked by the kernel.
+ */
+export function addPosition(x: Operand, table: Operand, position?: Extent): Tensor {
+  const tensor = asTensor('addPosition', 'x', x);
+  const rowsOf = asTensor('addPosition', 'table', table);
+  checkDtype('addPosition', 'x', tensor, 'f32');
+  checkDtype('addPosition', 'table', rowsOf, 'f32');
+  checkRule(tensor.rank >= 2 && rowsOf.rank === 2, 'addPosition', 'x must be [..., T, C] and table [P, C]', tensor, rowsOf);
+  const [time, cols] = tensor.shape.slice(-2);
+  const [tableRows, width] = rowsOf.shape;
+  checkRule(dimEquals(cols, width), 'addPosition', 'x and table must have the same last size', tensor, rowsOf);
+  checkRule(dimMax(time) <= dimMax(tableRows), 'addPosition', 'the sequence must not be longer than the table', tensor, rowsOf);
+  const attrs = { batch: dimMul(...tensor.shape.slice(0, -2)), time, cols, position: position ?? 0, table_rows: tableRows };
+  return apply(addPositionOp, [tensor, rowsOf], attrs)[0];
+}

@@ -1,0 +1,63 @@
+// Attention of new positions over a cache of keys and values (generation; forward only).
+import { dimEquals, type Extent, shapeEquals } from '../dims';
+import { apply, asTensor, checkDtype, checkRule, type OpDefinition, staticLast } from '../op';
+import type { Operand, Tensor } from '../tensor';
+import { checkHeads } from './attention';
+import { type AttentionAttrs, attentionOp } from './attentionCore';
+
+/** The same instruction as `attention`, without a gradient rule: what is read from a cache was made by earlier runs. */
+const attentionCachedOp: OpDefinition<AttentionAttrs> = { name: 'attention_cached', infer: attentionOp.infer, lower: attentionOp.lower };
+
+/**
+ * Causal attention of the queries in qkv over the first `keysUsed` rows of the caches; the last query sees the last of them.
+ * qkv: f32 [B, T, 3C] (its keys and values must already be in the caches: see writeRows); keys, values: f32 [B, P, C] → [B, T, C].
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. Not differentiable.
+ */
+export function attentionCached(
+  qkv: Operand,
+  keys: Operand,
+  values: Operand,
+  options: { nHead: number; keysUsed: Extent; scale?: number },
+): Tensor {
+  const op = 'attentionCached';
+  const tensor = asTensor(op, 'qkv', qkv);
+  const key = asTensor(op, 'keys', keys);
+  const value = asTensor(op, 'values', values);
+  for (const [name, part] of Object.entries({ qkv: tensor, keys: key, values: value })) {
+    checkDtype(op, name, part, 'f32');
+    checkRule(part.rank === 3, op, `${name} must have three axes`, part);
+  }
+  const row = staticLast(op, 'qkv', tensor);
+  checkRule(row % 3 === 0, op, 'the last size of qkv must be divisible by 3', tensor);
+  const width = row / 3;
+  checkRule(shapeEquals(key.shape, value.shape), op, 'keys and values must have the same shape', key, value);
+  checkRule(
+    dimEquals(tensor.shape[0], key.shape[0]) && key.shape[2] === width,
+    op,
+    'keys must be [B, P, C] for qkv [B, T, 3C]',
+    key,
+    tensor,
+  );
+  checkRule(
+    typeof key.shape[1] === 'number' && options.keysUsed.max <= key.shape[1],
+    op,
+    'keysUsed must not exceed the rows of the cache',
+    options.keysUsed,
+    key,
+  );
+  const headDim = checkHeads(op, width, options.nHead);
+  const attrs: AttentionAttrs = {
+    packed: false,
+    hasMask: false,
+    nHead: options.nHead,
+    headDim,
+    causal: true,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    p: 0,
+    path: '',
+    batch: tensor.shape[0],
+    tq: tensor.shape[1],
+    tk: options.keysUsed,
+  };
+  return apply(attentionCachedOp, [tensor, key, value], attrs)[0];
+}

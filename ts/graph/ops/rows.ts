@@ -1,0 +1,124 @@
+// Moving rows: writing new rows into a cache variable, and taking the last row of each sequence. Forward only.
+import { type Dim, dimEquals, dimMax, dimMul, type Extent } from '../dims';
+import { apply, asTensor, checkDtype, checkOption, checkRule, type OpDefinition, staticLast, type View } from '../op';
+import { UNARY_KINDS } from '../opcodes';
+import { type Operand, type Tensor, Variable } from '../tensor';
+
+const BYTES = 4;
+
+/** One of the three parts of packed projections [B, T, 3C], as a source of rows. */
+export interface QkvPart {
+  readonly qkv: Tensor;
+  /** 0 q, 1 k, 2 v. */
+  readonly part: 0 | 1 | 2;
+}
+
+/** The q, k or v part of packed projections qkv [B, T, 3C], for `writeRows`. No copy, no node. */
+export function qkvPart(qkv: Operand, part: 'q' | 'k' | 'v'): QkvPart {
+  const tensor = asTensor('qkvPart', 'qkv', qkv);
+  const index = ['q', 'k', 'v'].indexOf(part);
+  checkOption(index >= 0, 'qkvPart', "part must be 'q', 'k' or 'v'", part);
+  checkRule(tensor.rank === 3 && staticLast('qkvPart', 'qkv', tensor) % 3 === 0, 'qkvPart', 'qkv must be [B, T, 3C]', tensor);
+  return { qkv: tensor, part: index as 0 | 1 | 2 };
+}
+
+interface WriteRowsAttrs {
+  readonly variable: Variable;
+  readonly position: Dim;
+  /** Which C columns of the source rows are taken: 0, 1 or 2. */
+  readonly part: number;
+}
+
+const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
+  name: 'write_rows',
+  infer: (_inputs, { variable }) => [{ shape: variable.shape, dtype: 'f32' }],
+  lower: (c) => {
+    const { variable, position, part } = c.attrs;
+    const [rows] = c.inputs;
+    const [batch, time, row] = rows.shape;
+    const [, cacheRows, cols] = variable.shape;
+    const source = c.view(rows);
+    const skip = part * cols * BYTES;
+    const src: View = { ...source, offset: source.offset + skip, bytes: source.bytes - skip };
+    const dst = c.write(variable);
+    c.emit(
+      'copy_rows',
+      { src, dst },
+      {
+        batch,
+        time,
+        cols,
+        src_row: row,
+        src_batch: dimMul(time, row),
+        src_offset: 0,
+        dst_row: cols,
+        dst_batch: cacheRows * cols,
+        dst_offset: dimMul(position, cols),
+      },
+    );
+    c.alias(0, dst);
+  },
+};
+
+/**
+ * Writes rows into a cache from row `position` on, and gives the cache after the write. Tensors of `cache.tensor` still read what was there before.
+ * cache: Variable f32 [B, P, C]; rows: f32 [B, T, C] or a `qkvPart`; position: Extent or number → [B, P, C].
+ * Several writes to one cache happen in the order in which they were made.
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. Not differentiable.
+ */
+export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Extent | number): Tensor {
+  const op = 'writeRows';
+  checkOption(cache instanceof Variable, op, 'cache must be a Variable', cache);
+  const packed = typeof rows === 'object' && 'qkv' in rows;
+  const source = packed ? rows.qkv : asTensor(op, 'rows', rows);
+  checkDtype(op, 'rows', source, 'f32');
+  checkDtype(op, 'cache', cache.tensor, 'f32');
+  checkRule(cache.shape.length === 3 && source.rank === 3, op, 'cache must be [B, P, C] and rows [B, T, C]', cache.shape, source);
+  const width = cache.shape[2] * (packed ? 3 : 1);
+  checkRule(
+    dimEquals(source.shape[0], cache.shape[0]) && source.shape[2] === width,
+    op,
+    'rows must agree with the cache in batch and width',
+    source,
+    cache.shape,
+  );
+  checkRule(dimMax(source.shape[1]) <= cache.shape[1], op, 'rows must not be more than the cache holds', source, cache.shape);
+  if (typeof position === 'number') {
+    const fits = Number.isInteger(position) && position >= 0 && position + dimMax(source.shape[1]) <= cache.shape[1];
+    checkRule(fits, op, 'position + rows must not exceed the cache', position, cache.shape);
+  } else {
+    checkRule(position.max <= cache.shape[1], op, 'position must not exceed the rows of the cache', position, cache.shape);
+  }
+  return apply(writeRowsOp, [source], { variable: cache, position, part: packed ? rows.part : 0 })[0];
+}
+
+const lastRowOp: OpDefinition = {
+  name: 'last_row',
+  infer: ([x]) => {
+    checkRule(x.rank === 3, 'lastRow', 'x must be [B, T, C]', x);
+    checkDtype('lastRow', 'x', x, 'f32');
+    return [{ shape: [x.shape[0], 1, x.shape[2]], dtype: 'f32' }];
+  },
+  lower: (c) => {
+    const [x] = c.inputs;
+    const [batch, time] = x.shape;
+    const cols = staticLast('lastRow', 'x', x);
+    // Row T − 1 begins T·C elements after a point one row before the buffer: a slot can say T·C, but not (T − 1)·C.
+    let source = c.view(x);
+    if (!c.reserveLead(source, cols * BYTES)) {
+      const copy = c.temporary(x.shape);
+      c.emit('unary', { x: source, out: copy }, { n: dimMul(...x.shape) }, { kind: UNARY_KINDS.indexOf('copy'), c: 0 });
+      c.reserveLead(copy, cols * BYTES);
+      source = copy;
+    }
+    const src: View = { ...source, offset: source.offset - cols * BYTES, bytes: source.bytes + cols * BYTES };
+    const size = dimMul(time, cols);
+    const strides = { src_row: cols, src_batch: size, src_offset: size, dst_row: cols, dst_batch: cols, dst_offset: 0 };
+    c.emit('copy_rows', { src, dst: c.out() }, { batch, time: 1, cols, ...strides });
+  },
+};
+
+/** The last row of each sequence. x: f32 [B, T, C], T at least 1 → [B, 1, C]. Not differentiable. */
+export function lastRow(x: Operand): Tensor {
+  return apply(lastRowOp, [asTensor('lastRow', 'x', x)], undefined)[0];
+}

@@ -1,0 +1,137 @@
+// The memory plan: how long each arena buffer lives (in stages), which ones may share memory because a result is made in place, and an address for each.
+import { type Buffer, type Instruction, isWhole, resolve, touches } from './ir';
+import { ALIGNMENT_BYTES, BANK_LIMIT_BYTES } from './program';
+import { inPlacePairs } from './results';
+
+/** Where buffers that share memory lie, and from which stage to which (both included) they hold something. */
+export interface Placement {
+  readonly buffers: readonly Buffer[];
+  readonly bank: number;
+  /** Where the memory begins, lead included; a multiple of 64. */
+  readonly offset: number;
+  /** Bytes with lead, a multiple of 64. */
+  readonly bytes: number;
+  readonly lead: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Life {
+  readonly buffers: Buffer[];
+  bytes: number;
+  lead: number;
+  start: number;
+  end: number;
+  /** Positions of the instructions that touch it in its last stage. */
+  last: Set<number>;
+}
+
+const roundUp = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+
+/** Plans the arena for instructions with their stages. */
+export function planMemory(
+  instructions: readonly Instruction[],
+  stages: readonly number[],
+  options: { readonly inPlace: boolean },
+): Placement[] {
+  const lives = livesOf(instructions, stages);
+  if (options.inPlace) mergeInPlace(instructions, stages, lives);
+  return placeLives([...new Set(lives.values())]);
+}
+
+function livesOf(instructions: readonly Instruction[], stages: readonly number[]): Map<Buffer, Life> {
+  const lives = new Map<Buffer, Life>();
+  for (const [buffer, list] of touches(instructions)) {
+    if (buffer.place !== 'arena') continue;
+    const used = list.map((touch) => stages[touch.at]);
+    const [start, end] = [Math.min(...used), Math.max(...used)];
+    const last = new Set(list.filter((touch) => stages[touch.at] === end).map((touch) => touch.at));
+    const lead = roundUp(buffer.lead);
+    lives.set(buffer, { buffers: [buffer], bytes: roundUp(buffer.bytes) + lead, lead, start, end, last });
+  }
+  return lives;
+}
+
+/** Lets a result take the memory of an operand that dies with the instruction, where the kernel reads each element before it writes it. */
+function mergeInPlace(instructions: readonly Instruction[], stages: readonly number[], lives: Map<Buffer, Life>): void {
+  const order = instructions.map((_, at) => at).sort((a, b) => stages[a] - stages[b] || a - b);
+  for (const at of order) {
+    const instruction = instructions[at];
+    for (const [from, to] of inPlacePairs(instruction)) {
+      const [x, out] = [instruction.operand(from), instruction.operand(to)];
+      if (x === undefined || out === undefined || !isWhole(x) || !isWhole(out)) continue;
+      const dying = lives.get(resolve(x).buffer);
+      const born = lives.get(resolve(out).buffer);
+      if (dying === undefined || born === undefined || dying === born || dying.lead > 0 || born.lead > 0) continue;
+      const fits = x.bytes === out.bytes && dying.end === stages[at] && dying.last.size === 1 && born.start === stages[at];
+      if (!fits || !readOnlyAs(instruction, resolve(x).buffer, to) || writtenElsewhere(instructions, stages, at, resolve(out).buffer))
+        continue;
+      dying.buffers.push(...born.buffers);
+      dying.bytes = Math.max(dying.bytes, born.bytes);
+      dying.end = born.end;
+      dying.last = born.last;
+      for (const buffer of born.buffers) lives.set(buffer, dying);
+      break;
+    }
+  }
+}
+
+/** Whether every operand of an instruction in this buffer may share memory with the result. */
+function readOnlyAs(instruction: Instruction, buffer: Buffer, result: string): boolean {
+  const allowed = inPlacePairs(instruction)
+    .filter(([, to]) => to === result)
+    .map(([from]) => from);
+  for (const { entry, view } of instruction.present()) {
+    if (resolve(view).buffer === buffer && !(isWhole(view) && allowed.includes(entry.name))) return false;
+  }
+  return true;
+}
+
+/** Whether another instruction of the same stage touches the result too (parts of one buffer made side by side). */
+function writtenElsewhere(instructions: readonly Instruction[], stages: readonly number[], at: number, buffer: Buffer): boolean {
+  return instructions.some(
+    (other, index) =>
+      index !== at && stages[index] === stages[at] && [...other.present()].some(({ view }) => resolve(view).buffer === buffer),
+  );
+}
+
+/** Largest first, each into the tightest gap between buffers that live at the same time; a new bank when no bank has room below its limit. */
+function placeLives(lives: readonly Life[]): Placement[] {
+  const banks: { bytes: number; placed: Placement[] }[] = [];
+  const ordered = [...lives].sort((a, b) => b.bytes - a.bytes || a.start - b.start || a.buffers[0].id - b.buffers[0].id);
+  return ordered.map((life) => {
+    let best: { bank: number; offset: number; growth: number; slack: number } | undefined;
+    banks.forEach((bank, index) => {
+      const { offset, slack } = tightestGap(
+        bank.placed.filter((other) => other.start <= life.end && life.start <= other.end),
+        life.bytes,
+      );
+      const growth = Math.max(0, offset + life.bytes - bank.bytes);
+      const better = best === undefined || growth < best.growth || (growth === best.growth && slack < best.slack);
+      if (offset + life.bytes <= BANK_LIMIT_BYTES && better) best = { bank: index, offset, growth, slack };
+    });
+    if (best === undefined) {
+      banks.push({ bytes: 0, placed: [] });
+      best = { bank: banks.length - 1, offset: 0, growth: life.bytes, slack: 0 };
+    }
+    const { buffers, bytes, lead, start, end } = life;
+    const placement = { buffers, bank: best.bank, offset: best.offset, bytes, lead, start, end };
+    const bank = banks[best.bank];
+    bank.bytes = Math.max(bank.bytes, placement.offset + bytes);
+    bank.placed.push(placement);
+    bank.placed.sort((a, b) => a.offset - b.offset);
+    return placement;
+  });
+}
+
+/** The smallest hole of at least `bytes` between placements sorted by offset, else the end of the last. */
+function tightestGap(placed: readonly Placement[], bytes: number): { offset: number; slack: number } {
+  let best = { offset: 0, slack: Number.POSITIVE_INFINITY };
+  let free = 0;
+  for (const { offset, bytes: size } of placed) {
+    const slack = offset - free - bytes;
+    if (slack >= 0 && slack < best.slack) best = { offset: free, slack };
+    free = Math.max(free, offset + size);
+  }
+  return best.slack === Number.POSITIVE_INFINITY ? { offset: free, slack: Number.POSITIVE_INFINITY } : best;
+}
