@@ -31,16 +31,9 @@ export abstract class Module {
 
   /** Every variable here and below by its path, in the order of fields. */
   namedVariables(): Map<string, Variable> {
-    const found = new Map<string, Variable>();
-    const seen = new Set<Variable>();
-    for (const [path, module] of walk(this)) {
-      for (const [key, value] of parts(module)) {
-        if (!(value instanceof Variable) || seen.has(value)) continue;
-        seen.add(value);
-        found.set(join(path, key), value);
-      }
-    }
-    return found;
+    const found = new Map<Variable, string>();
+    collect(this, '', found, new Set());
+    return new Map(Array.from(found, ([variable, name]) => [name, variable]));
   }
 
   /** Every module here and below, this one included (path ''), each once. */
@@ -88,6 +81,17 @@ function* parts(module: Module): Generator<[string, Variable | Module]> {
     for (let i = 0; i < value.length; i++) {
       if (value[i] instanceof Variable || value[i] instanceof Module) yield [`${key}.${i}`, value[i]];
     }
+  }
+}
+
+/** Field by field, depth first; what was found before keeps its first name. */
+function collect(module: Module, path: string, found: Map<Variable, string>, seen: Set<Module>): void {
+  seen.add(module);
+  for (const [key, value] of parts(module)) {
+    const name = join(path, key);
+    if (value instanceof Module) {
+      if (!seen.has(value)) collect(value, name, found, seen);
+    } else if (!found.has(value)) found.set(value, name);
   }
 }
 
