@@ -63,6 +63,16 @@ export const names: Check<readonly string[]> = {
   accepts: (value): value is readonly string[] => Array.isArray(value) && value.length > 0 && value.every((item) => name.accepts(item)),
 };
 
+/** A list of at least one of the given words. */
+export function listOf<T extends string>(...choices: readonly T[]): Check<readonly T[]> {
+  const one = oneOf(...choices);
+  return {
+    kind: 'strings',
+    rule: `a list of ${one.rule}`,
+    accepts: (value): value is readonly T[] => Array.isArray(value) && value.length > 0 && value.every((item) => one.accepts(item)),
+  };
+}
+
 /** A list of token ids; may be empty. */
 export const ids: Check<readonly number[] | Int32Array> = {
   kind: 'integers',

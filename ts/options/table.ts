@@ -164,6 +164,18 @@ export const OPTIONS = named({
   promptIds: option(check.ids, { help: 'token ids to continue: 1,2,3' }),
   json: option(check.flag, { default: false, help: 'print one JSON object (snake_case keys) on standard output' }),
   config: option(check.name, { help: 'options from a YAML file or a run.json; flags win' }),
+  sizes: option(check.listOf('S', 'M', 'L'), {
+    default: ['S'],
+    help: 'training steps to measure: S, M, L (L needs 3 GB)',
+    defaultText: 'S',
+  }),
+  benchSteps: option(check.count, {
+    flag: 'steps',
+    aliases: ['steps'],
+    help: 'steps to time',
+    defaultText: 'as many as four seconds hold',
+  }),
+  kernels: option(check.flag, { default: true, help: 'measure single kernels too' }),
   profile: option(check.flag, { default: false, help: 'time per kernel' }),
 });
 

@@ -1,0 +1,51 @@
+// `ferroformer generate`: text from a saved model, streamed to standard output as it is written.
+
+import type { Command } from 'commander';
+import { FerroError } from '../errors';
+import { GPT } from '../index.node';
+import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
+import { addFlags, readCommandOptions } from './flags';
+import { Output } from './output';
+import { withEngine } from './session';
+
+const NAMES = COMMAND_OPTIONS.generate;
+type Values = OptionValues<(typeof NAMES)[number]>;
+
+/** Adds the command. */
+export function addGenerate(program: Command): void {
+  const command = program.command('generate').description('write text with a saved model');
+  addFlags(command, NAMES).action(async (parsed) => {
+    const { values, given } = await readCommandOptions('generate', parsed, NAMES);
+    await generate(new Output(values.json), values, given);
+  });
+}
+
+async function generate(output: Output, values: Values, given: Partial<Values>): Promise<void> {
+  if (values.model === undefined) throw new FerroError('INVALID_OPTION', 'generate: "--model" must be given, got none');
+  const { prompt, promptIds } = values;
+  if ((prompt === undefined) === (promptIds === undefined)) {
+    throw new FerroError(
+      'INVALID_OPTION',
+      `generate: one of "--prompt" and "--prompt-ids" must be given, got ${prompt === undefined ? 'none' : 'both'}`,
+    );
+  }
+  const source = values.model;
+  await withEngine(values, output, async (engine) => {
+    const model = await GPT.fromPretrained(engine, source);
+    // Only what was given: the library draws a seed where there is none, and tells it.
+    const options = Object.fromEntries(SAMPLING_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
+    const started = performance.now();
+    const stream = model.generate(prompt ?? promptIds ?? '', options);
+    if (output.json) {
+      const { text, ids, seed, finishReason } = await stream;
+      const seconds = (performance.now() - started) / 1000;
+      output.result({ text, ids, seed, finishReason, prompt, promptIds, tokensPerSecond: Math.round(ids.length / seconds) }, '');
+      return;
+    }
+    if (prompt !== undefined) output.piece(prompt);
+    for await (const piece of stream) output.piece(model.tokenizer === null ? `${piece.index > 0 ? ',' : ''}${piece.id}` : piece.text);
+    output.piece('\n');
+    const { ids, seed } = await stream;
+    output.note(`${ids.length} tokens, ${Math.round(ids.length / ((performance.now() - started) / 1000))} tokens/s, seed ${seed}`);
+  });
+}

@@ -1,0 +1,30 @@
+// Starts the engine for a command and ends it whatever happens; tells warnings on standard error.
+
+import { Engine } from '../index.node';
+import type { Output } from './output';
+
+/** The flags about the machine. */
+export interface MachineOptions {
+  threads?: number;
+  simd?: 'auto' | 'portable' | 'relaxed' | 'auto256';
+  maxMemoryBytes?: number;
+}
+
+/** Runs `work` with an engine of these options; the engine is closed after it. */
+export async function withEngine<T>(
+  { threads, simd, maxMemoryBytes }: MachineOptions,
+  output: Output,
+  work: (engine: Engine) => Promise<T>,
+): Promise<T> {
+  const engine = await Engine.start({ threads, simd, maxMemoryBytes, onWarning: ({ message }) => output.note(`warning: ${message}`) });
+  try {
+    return await work(engine);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** The engine in a few words: "2 threads, relaxed kernels, Node 24.1.0". */
+export function describeEngine({ info }: Engine): string {
+  return `${info.threads} thread${info.threads === 1 ? '' : 's'}, ${info.build} kernels, ${info.runtime}`;
+}
