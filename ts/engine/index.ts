@@ -8,6 +8,7 @@ export type {
   EngineInfo,
   EngineOptions,
   EngineWarning,
+  InstructionProfile,
   Outputs,
   RunCall,
   SequenceOptions,

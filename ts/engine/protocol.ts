@@ -114,6 +114,9 @@ export interface EngineApi {
   unload(id: number): Promise<void>;
   run(calls: readonly WireCall[], token: number): Promise<Numbers[][]>;
   runSequence(sequence: WireSequence, sink: ValueSink): Promise<number>;
+  setProfiling(on: boolean): Promise<void>;
+  /** [instruction, ms, flops, …] of the program run last. */
+  profile(): Promise<Float64Array>;
   abort(token: number): Promise<void>;
 }
 

@@ -10,7 +10,7 @@ import { ProgramStore } from './programs';
 import { CallQueue, type Turn } from './queue';
 import { RegionStore } from './regions';
 
-/** Filling regions yields after this many bytes at the latest, so that a large model does not hold up the event loop. */
+/** What a started engine is made of. */
 interface Parts {
   kernels: Kernels;
   regions: RegionStore;
@@ -54,6 +54,8 @@ export function createEngineApi(yieldToEventLoop: () => Promise<void>): Engine {
       }),
     runSequence: (sequence, sink: ValueSink) =>
       core.call('runSequence', sequence.token, ({ executor }, turn) => executor.runSequence(sequence, sink, turn)),
+    setProfiling: (on) => core.call('setProfiling', 0, ({ kernels }) => kernels.profileEnable(on)),
+    profile: () => core.call('profile', 0, ({ kernels }) => kernels.profile()),
     abort: async (token) => core.abort(token),
   };
   return { api, dispose: () => core.dispose() };
@@ -76,7 +78,7 @@ class Core {
     const kernels = new Kernels(module, memory);
     const sharingRefused = await handOver(ports, module, memory);
     if (sharingRefused !== undefined) return { fused: false, memoryLimitBytes, sharingRefused };
-    kernels.engineInit(ports.length + 1);
+    kernels.engineInit(ports.length + 1, memoryLimitBytes);
     ports.forEach((port, i) => {
       send(port, { kind: 'begin', tid: i + 1 });
     });

@@ -21,9 +21,10 @@ export class Kernels {
     this.#glue.initSync({ module, memory, thread_stack_size: THREAD_STACK_BYTES });
   }
 
-  /** Once per memory, by the thread that will be number 0. */
-  engineInit(threads: number): void {
+  /** Once per memory, by the thread that will be number 0. Allocations that would bring the bytes in use beyond `limitBytes` are refused. */
+  engineInit(threads: number, limitBytes: number): void {
     this.#glue.engine_init(threads);
+    this.#glue.set_memory_limit(limitBytes);
   }
 
   /** A thread's life: blocks until the engine ends. */
@@ -107,6 +108,16 @@ export class Kernels {
   /** Whether multiply-add rounds once in this build on this processor. */
   maddIsFused(): boolean {
     return this.#glue.madd_is_fused();
+  }
+
+  /** Turns the timing of instructions on or off, and forgets what was measured. */
+  profileEnable(on: boolean): void {
+    this.#glue.profile_enable(on);
+  }
+
+  /** [instruction, ms, flops, …] of the program run last since profiling was turned on. */
+  profile(): Float64Array {
+    return this.#glue.profile();
   }
 
   liveBytes(): number {

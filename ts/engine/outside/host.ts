@@ -14,7 +14,7 @@ import { checkOptions, planThreads, warn } from './options';
 import { PendingCalls } from './pending';
 import { ProgramHandle, wireProgram } from './programs';
 import { receiveValues } from './stream';
-import type { EngineBytes, EngineInfo, EngineOptions, Outputs, RunCall, SequenceOptions, SequenceRun } from './types';
+import type { EngineBytes, EngineInfo, EngineOptions, InstructionProfile, Outputs, RunCall, SequenceOptions, SequenceRun } from './types';
 import { checkedData, claimRegion, findRegion, type RegionRef, requireRegion, wireBindings, wireVariable } from './variables';
 import { openWorkers } from './workers';
 
@@ -187,6 +187,17 @@ export class EngineHost {
       options.signal?.removeEventListener('abort', onAbort);
       stream.close();
     }
+  }
+
+  /** Turns the timing of instructions on or off, and forgets what was measured. */
+  async setProfiling(on: boolean): Promise<void> {
+    await this.#call('setProfiling', (api) => api.setProfiling(on));
+  }
+
+  /** The instructions of the program run last since profiling was turned on, in order; empty when there was none. */
+  async profile(): Promise<InstructionProfile[]> {
+    const rows = await this.#call('profile', (api) => api.profile());
+    return Array.from({ length: rows.length / 3 }, (_, i) => ({ instruction: rows[3 * i], ms: rows[3 * i + 1], flops: rows[3 * i + 2] }));
   }
 
   /** Ends the engine and frees its memory, now: pending calls reject with ENGINE_CLOSED. A second time does nothing. */

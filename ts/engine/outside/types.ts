@@ -72,6 +72,16 @@ export interface EngineBytes {
   workers: number;
 }
 
+/** What one instruction of a program took. */
+export interface InstructionProfile {
+  /** Its index in the program. */
+  instruction: number;
+  /** Milliseconds of all threads together, over all runs since profiling began. */
+  ms: number;
+  /** Floating-point operations of one run. */
+  flops: number;
+}
+
 /** Copies of a run's outputs by name: Float32Array or Int32Array of the used part, row-major. */
 export type Outputs = Record<string, Numbers>;
 
