@@ -36,7 +36,8 @@ export const REMEDIES = {
   INVALID_FILE: 'The file is not in the expected format; the message says what is wrong.',
   INVALID_CHECKPOINT: 'Use another checkpoint: this one is incomplete, truncated or not of this library.',
   NO_CHECKPOINT: 'Train with saveSteps first, or name a folder that holds a complete checkpoint.',
-  CHECKPOINT_MISMATCH: 'Resume with the configuration the run was started with; only maxSteps and the save and evaluation intervals may change.',
+  CHECKPOINT_MISMATCH:
+    'Resume with the configuration the run was started with; only maxSteps and the save and evaluation intervals may change.',
   RUN_EXISTS: 'Pass --resume to continue, --overwrite to start again, or choose another folder.',
   RUN_LOCKED: 'Another process writes to this run folder; wait for it or choose another folder.',
   NOT_BUILT: 'This part is not built yet.',

@@ -31,5 +31,14 @@ export { AdamW, type Optimizer, Schedule, SGD } from './optim';
 export { OPTIONS, readOptions } from './options';
 export { Stream } from './stream';
 export { ByteTokenizer, CharTokenizer, loadTokenizer, type Tokenizer } from './tokenizers';
-export { type Evaluation, type LogEntry, type StepNumbers, type StepResult, Trainer, type TrainerOptions, type TrainingResult, type TrainingStep } from './train';
+export {
+  type Evaluation,
+  type LogEntry,
+  type StepNumbers,
+  type StepResult,
+  Trainer,
+  type TrainerOptions,
+  type TrainingResult,
+  type TrainingStep,
+} from './train';
 export { VERSION } from './version';

@@ -70,10 +70,14 @@ export class Engine {
     const bound = 'bound' in model ? model.bound : model;
     const { optimizer = {}, ...rest } = options;
     const trainStep = new TrainStep(bound, { ...rest, optimizer: isOptimizer(optimizer) ? optimizer : createOptimizer(optimizer) });
-    return Object.assign((batch: Parameters<StepFunction>[0], numbers?: StepNumbers) => trainStep.run(batch as Batch | readonly Batch[], numbers), {
-      trainStep: trainStep as unknown as TrainStep,
-      close: () => trainStep.close(),
-    });
+    return Object.assign(
+      (batch: Parameters<StepFunction>[0], numbers?: StepNumbers) =>
+        trainStep.run(Array.isArray(batch) ? (batch as readonly Batch[]) : [batch as Batch], numbers),
+      {
+        trainStep: trainStep as unknown as TrainStep,
+        close: () => trainStep.close(),
+      },
+    );
   }
 
   /**

@@ -11,14 +11,14 @@ import {
   promptIds,
   readSampling,
 } from '../generate';
-import { type FileData, filesToBytes, gptToFiles, memoryFolder, type OpenedGpt, type OpenOptions, openGpt, toBlobs } from '../io';
+import { type FileData, gptToFiles, type OpenedGpt, type OpenOptions, openGpt, type ReadableFolder, toBlobs } from '../io';
+import { openModelFolder, writeFolder } from '../io/node';
 import { type GPTConfig, type GPTConfigOptions, GPT as GPTModule, resolveConfig } from '../models';
 import type { Loss } from '../nn';
 import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions } from '../options';
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
-import { openModelFolder, saveFolder } from '#storage';
 import { Engine } from './engine';
 import { type PretrainedSource, sourceFolder } from './sources';
 
@@ -78,7 +78,7 @@ export class GPT implements Trainable, AsyncDisposable {
     checkEngine('GPT.fromPretrained', engine);
     const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const opened = await openGpt(await sourceFolder(source, openModelFolder), { signal, onProgress });
+    const opened = await openGpt(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
       const config = { ...opened.config, ...(values.dropout === undefined ? {} : { dropout: values.dropout }) };
@@ -146,7 +146,7 @@ export class GPT implements Trainable, AsyncDisposable {
 
   /** The model's folder as Blobs by file name; the same files as `save` writes. */
   async toFiles(options: { signal?: AbortSignal } = {}): Promise<Map<string, Blob>> {
-    return toBlobs(await this.#files(options.signal));
+    return toBlobs(await this.files(options.signal));
   }
 
   /**
@@ -154,22 +154,28 @@ export class GPT implements Trainable, AsyncDisposable {
    * @throws FILE_ERROR, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
    */
   async save(folder: string, options: { signal?: AbortSignal } = {}): Promise<void> {
-    await saveFolder(folder, await this.#files(options.signal));
+    await writeFolder(folder, await this.files(options.signal), options);
   }
 
-  /** The model's folder as bytes, for checkpoints. */
-  async toBytes(): Promise<Map<string, Uint8Array>> {
-    return filesToBytes(await this.#files());
+  /** The model's folder as `save` writes it, by file name. */
+  async files(signal?: AbortSignal): Promise<Map<string, FileData>> {
+    this.bound.assertOpen('save');
+    const parameters = new Map<string, Float32Array>();
+    for (const [name, parameter] of this.parameters) {
+      throwIfAborted(signal, 'save');
+      parameters.set(name, (await parameter.data()) as Float32Array);
+    }
+    return gptToFiles({ config: this.config, parameters, tokenizer: this.tokenizer });
   }
 
-  /** Replaces the weights by those of a folder's files. @throws INVALID_CHECKPOINT, VOCABULARY_MISMATCH */
-  async loadBytes(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    const opened = await openGpt(memoryFolder(files, 'checkpoint'));
+  /** Replaces the weights by those of a folder. @throws INVALID_CHECKPOINT, VOCABULARY_MISMATCH */
+  async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
+    const opened = await openGpt(folder, { signal });
     try {
       if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
-        throw new FerroError('VOCABULARY_MISMATCH', 'load: the checkpoint must have the model\'s tokenizer, got another one');
+        throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
       }
-      await this.#load(opened);
+      await this.#load(opened, signal);
     } finally {
       await opened.close();
     }
@@ -185,29 +191,25 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   async #load(opened: OpenedGpt, signal?: AbortSignal): Promise<void> {
-    const problems = [...this.parameters].filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== shape.join()).map(([name]) => name);
+    const problems = [...this.parameters]
+      .filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== shape.join())
+      .map(([name]) => name);
     if (problems.length > 0 || opened.shapes.size !== this.parameters.size) {
-      throw new FerroError('INVALID_CHECKPOINT', `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`);
+      throw new FerroError(
+        'INVALID_CHECKPOINT',
+        `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`,
+      );
     }
     for (const [name, parameter] of this.parameters) {
       throwIfAborted(signal, 'load');
       await parameter.set(await opened.read(name));
     }
   }
-
-  async #files(signal?: AbortSignal): Promise<Map<string, FileData>> {
-    this.bound.assertOpen('save');
-    const parameters = new Map<string, Float32Array>();
-    for (const [name, parameter] of this.parameters) {
-      throwIfAborted(signal, 'save');
-      parameters.set(name, (await parameter.data()) as Float32Array);
-    }
-    return gptToFiles({ config: this.config, parameters, tokenizer: this.tokenizer });
-  }
 }
 
 function checkEngine(op: string, engine: unknown): asserts engine is Engine {
-  if (!(engine instanceof Engine)) throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
+  if (!(engine instanceof Engine))
+    throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
 }
 
 /** vocabSize from the tokenizer, or as given when it is at least as large (a padded vocabulary). */

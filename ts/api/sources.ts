@@ -13,5 +13,8 @@ export async function sourceFolder(source: PretrainedSource, openPath: (path: st
     if (Symbol.iterator in source) return fileListFolder(source);
     if ('getFileHandle' in source) return handleFolder(source);
   }
-  throw new FerroError('INVALID_OPTION', `GPT.fromPretrained: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`);
+  throw new FerroError(
+    'INVALID_OPTION',
+    `GPT.fromPretrained: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`,
+  );
 }

@@ -43,14 +43,18 @@ export interface GenerationModel {
  */
 export function promptIds(model: GenerationModel, prompt: string | ArrayLike<number>): Int32Array {
   if (typeof prompt === 'string') {
-    if (model.tokenizer === null) throw new FerroError('INVALID_OPTION', 'generate: a prompt of text needs a model with a tokenizer, got one without');
+    if (model.tokenizer === null)
+      throw new FerroError('INVALID_OPTION', 'generate: a prompt of text needs a model with a tokenizer, got one without');
     if (prompt !== '') return model.tokenizer.encode(prompt);
     return Int32Array.of(startId(model.tokenizer));
   }
   const ids = Array.from(prompt);
   ids.forEach((id, position) => {
     if (!Number.isInteger(id) || id < 0 || id >= model.vocabSize) {
-      throw new FerroError('TOKEN_OUT_OF_RANGE', `generate: ids must be integers from 0 to ${model.vocabSize - 1}, got ${id} at position ${position}`);
+      throw new FerroError(
+        'TOKEN_OUT_OF_RANGE',
+        `generate: ids must be integers from 0 to ${model.vocabSize - 1}, got ${id} at position ${position}`,
+      );
     }
   });
   return Int32Array.from(ids.length > 0 ? ids : [model.tokenizer === null ? 0 : startId(model.tokenizer)]);

@@ -25,7 +25,8 @@ export function readSampling(options: GenerateOptions | undefined): Sampling {
   const values = readOptions('generate', options, GENERATE_OPTIONS) as OptionValues<(typeof GENERATE_OPTIONS)[number]>;
   const given = readOptions('generate', options, GENERATE_OPTIONS, { defaults: false }) as GenerateOptions;
   const stopStrings = (values.stopStrings ?? []) as readonly string[];
-  if (stopStrings.some((text) => text === '')) throw new FerroError('INVALID_OPTION', 'generate: "stopStrings" must hold no empty text, got one');
+  if (stopStrings.some((text) => text === ''))
+    throw new FerroError('INVALID_OPTION', 'generate: "stopStrings" must hold no empty text, got one');
   return {
     maxNewTokens: values.maxNewTokens,
     temperature: values.doSample ? values.temperature : 0,

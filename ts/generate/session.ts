@@ -40,9 +40,9 @@ export class GenerationSession {
 
   /** Reads a whole context from position 0 on and draws the token after it. */
   async prefill(context: Int32Array, sampling: Sampling, draw: number): Promise<number> {
-    const handle = (this.#prefill ??= await this.#load('prefill', () => this.#cachedProgram(input('inputIds', [1, this.#time], 'i32'))));
+    this.#prefill ??= await this.#load('prefill', () => this.#cachedProgram(input('inputIds', [1, this.#time], 'i32')));
     const extents = { time: context.length, position: 0, keysUsed: context.length };
-    return this.#run(handle, { inputs: { inputIds: context }, extents }, sampling, draw);
+    return this.#run(this.#prefill, { inputs: { inputIds: context }, extents }, sampling, draw);
   }
 
   /** Draws the token after a context whose last token was the last one drawn, `length` tokens in all. */
@@ -70,12 +70,12 @@ export class GenerationSession {
 
   /** Reads a whole context without the cache and draws the token after it. */
   async uncached(context: Int32Array, sampling: Sampling, draw: number): Promise<number> {
-    const handle = (this.#uncached ??= await this.#load('generate uncached', () => {
+    this.#uncached ??= await this.#load('generate uncached', () => {
       const module = this.#bound.module;
       const logits = module.head(lastRow(module.hidden(input('inputIds', [1, this.#time], 'i32'))));
       return { next: this.#sample(logits) };
-    }));
-    return this.#run(handle, { inputs: { inputIds: context }, extents: { time: context.length } }, sampling, draw);
+    });
+    return this.#run(this.#uncached, { inputs: { inputIds: context }, extents: { time: context.length } }, sampling, draw);
   }
 
   /** Frees cache and programs (closing the model does it too). */

@@ -7,6 +7,8 @@ export {
   type FileProgress,
   type OpenOptions,
   type ReadableFolder,
+  parseJsonObject,
+  readFolderText,
   sourceOf,
   toBlob,
   toBlobs,
@@ -14,6 +16,7 @@ export {
 export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
 export { gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
 export { type GptContents, gptTensorShapes, gptToFiles, type OpenedGpt, openGpt } from './huggingFace';
+export { type ModuleParameters, moduleFiles, readModuleFiles } from './moduleFiles';
 export { SafetensorsFile, type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
 export {
   type Json,

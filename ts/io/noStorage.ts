@@ -1,6 +1,7 @@
 // "#storage" where there is no file system (browsers): every call says so. Models leave a page through `toFiles()`. The Node side, with what
-// each function does, is node/storage.ts.
+// each function does, is node/storage.ts; the types here are its types, so that both can stand for "#storage".
 import { FerroError } from '../errors';
+import type * as storage from './node/storage';
 
 function refuse(op: string): never {
   throw new FerroError(
@@ -9,6 +10,6 @@ function refuse(op: string): never {
   );
 }
 
-export const openRun = (): Promise<never> => refuse('outputDir');
-export const saveFolder = (): Promise<never> => refuse('save');
-export const openModelFolder = (): Promise<never> => refuse('GPT.fromPretrained');
+export const openRun: typeof storage.openRun = async () => refuse('outputDir');
+export const saveFolder: typeof storage.saveFolder = async () => refuse('save');
+export const openModelFolder: typeof storage.openModelFolder = async () => refuse('GPT.fromPretrained');

@@ -16,7 +16,10 @@ export function checkData(model: Trainable, train: Dataset, evaluation: Dataset 
     return 1;
   }
   if (model.blockSize === undefined) {
-    throw new FerroError('INVALID_OPTION', 'Trainer: a module of your own needs a data set of examples or a "blockSize" field, got a token data set and none');
+    throw new FerroError(
+      'INVALID_OPTION',
+      'Trainer: a module of your own needs a data set of examples or a "blockSize" field, got a token data set and none',
+    );
   }
   examplesPerEpoch(train, model.blockSize);
   return model.blockSize;

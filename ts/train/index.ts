@@ -1,7 +1,7 @@
 // Training: one step, the loop, evaluation, and what a run remembers.
 export { type Evaluation, Evaluator } from './evaluate';
 export type { LogEntry } from './log';
-export type { OpenRun, OpenRunOptions } from './runStore';
+export { type OpenRunOptions, RunDirectory } from './runDirectory';
 export type { Settings } from './settings';
 export { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from './step';
 export type { Trainable, TrainableLike } from './trainable';

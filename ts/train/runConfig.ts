@@ -72,7 +72,12 @@ export async function describeRun(
       early_stopping_patience: settings.earlyStoppingPatience,
       early_stopping_threshold: settings.earlyStoppingThreshold,
     },
-    data: { train_hash: await hash(data.train), train_length: data.train.length, eval_hash: await hash(data.eval), eval_length: data.eval?.length ?? 0 },
+    data: {
+      train_hash: await hash(data.train),
+      train_length: data.train.length,
+      eval_hash: await hash(data.eval),
+      eval_length: data.eval?.length ?? 0,
+    },
     engine: {
       build: host.info.build,
       fused: host.info.fused,
@@ -87,7 +92,11 @@ export async function describeRun(
  * Refuses to resume a run with another configuration; another build of the kernels is a warning (later bits then differ).
  * @throws CHECKPOINT_MISMATCH naming every value that differs
  */
-export function checkSameRun(stored: Record<string, unknown>, now: Record<string, unknown>, onWarning: ((warning: Warning) => void) | undefined): void {
+export function checkSameRun(
+  stored: Record<string, unknown>,
+  now: Record<string, unknown>,
+  onWarning: ((warning: Warning) => void) | undefined,
+): void {
   if (stored.version !== RUN_VERSION) {
     throw new FerroError('CHECKPOINT_MISMATCH', `resume: run.json must be of version ${RUN_VERSION}, got ${String(stored.version)}`);
   }
@@ -104,7 +113,8 @@ export function checkSameRun(stored: Record<string, unknown>, now: Record<string
 }
 
 function compare(path: string, stored: unknown, now: unknown, differences: string[]): void {
-  const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const isRecord = (value: unknown): value is Record<string, unknown> =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
   if (isRecord(stored) && isRecord(now)) {
     for (const key of new Set([...Object.keys(stored), ...Object.keys(now)])) compare(`${path}.${key}`, stored[key], now[key], differences);
   } else if (JSON.stringify(stored) !== JSON.stringify(now)) {

@@ -39,7 +39,8 @@ const FROM_PRETRAINED = { learningRate: 5e-5, lrSchedulerType: 'linear' } as con
 /** Reads and checks the options of `new Trainer(model, options)`. @throws UNKNOWN_OPTION, INVALID_OPTION */
 export function readTrainerOptions(options: object): TrainerValues {
   const values = readOptions('Trainer', options, TRAINER_OPTIONS) as TrainerValues;
-  if (values.resume && values.overwrite) throw new FerroError('INVALID_OPTION', 'Trainer: "resume" and "overwrite" exclude each other, got both');
+  if (values.resume && values.overwrite)
+    throw new FerroError('INVALID_OPTION', 'Trainer: "resume" and "overwrite" exclude each other, got both');
   if ((values.resume || values.overwrite) && values.outputDir === undefined) {
     throw new FerroError('INVALID_OPTION', `Trainer: "${values.resume ? 'resume' : 'overwrite'}" needs an "outputDir", got none`);
   }

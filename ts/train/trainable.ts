@@ -2,8 +2,9 @@
 // shape; a module of a user's own is put into it here.
 import { BoundModule } from '../bind';
 import { FerroError } from '../errors';
-import { moduleFiles, readModuleFiles } from '../io';
+import type { FileData, ReadableFolder } from '../io';
 import type { Loss } from '../nn';
+import { describeModule, loadModule, moduleFiles } from './ownModule';
 
 /** Something that can be trained. */
 export interface Trainable {
@@ -21,10 +22,10 @@ export interface Trainable {
   readonly vocabSize: number | undefined;
   /** Hash of the vocabulary; null without a tokenizer. */
   readonly tokenizerHash: string | null;
-  /** The model's folder: file name to bytes, complete. */
-  toBytes(): Promise<Map<string, Uint8Array>>;
+  /** The model's folder, complete. */
+  files(signal?: AbortSignal): Promise<Map<string, FileData>>;
   /** Replaces the weights by those of such a folder. @throws INVALID_CHECKPOINT listing what does not fit */
-  loadBytes(files: ReadonlyMap<string, Uint8Array>): Promise<void>;
+  load(folder: ReadableFolder, signal?: AbortSignal): Promise<void>;
 }
 
 /** What `new Trainer` accepts. */
@@ -39,15 +40,14 @@ export function asTrainable(model: TrainableLike): Trainable {
     return model;
   }
   const { blockSize, vocabSize } = model.module as { blockSize?: unknown; vocabSize?: unknown };
-  const shapes = Object.fromEntries(Array.from(model.parameters, ([name, { shape }]) => [name, shape]));
   return {
     bound: model,
-    description: { model_type: 'ferroformer', module: model.module.constructor.name, parameters: shapes },
+    description: describeModule(model),
     pretrained: false,
     blockSize: typeof blockSize === 'number' ? blockSize : undefined,
     vocabSize: typeof vocabSize === 'number' ? vocabSize : undefined,
     tokenizerHash: null,
-    toBytes: () => moduleFiles(model),
-    loadBytes: (files) => readModuleFiles(model, files),
+    files: () => moduleFiles(model),
+    load: (folder) => loadModule(model, folder),
   };
 }

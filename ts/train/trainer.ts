@@ -2,19 +2,19 @@
 // step.ts, the order of the data in ts/data, the run directory behind runStore.ts.
 import { createSampler, type Dataset, evalBatches, examplesPerEpoch, isTokenDataset, type Sampler, TextDataset } from '../data';
 import { FerroError, throwIfAborted } from '../errors';
-import { Stream } from '../stream';
-import { type Evaluation, Evaluator } from './evaluate';
-import { checkData } from './checkData';
-import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
-import { openRun, saveFolder } from '#storage';
-import type { OpenRun } from './runStore';
-import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
-import type { FileData, TrainerState } from '../io';
+import type { FileData, ReadableFolder, TrainerState } from '../io';
+import { writeFolder } from '../io/node';
 import { createOptimizer } from '../optim';
+import { Stream } from '../stream';
+import { checkData } from './checkData';
+import { type Evaluation, Evaluator } from './evaluate';
 import type { LogEntry } from './log';
+import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
+import { RunDirectory } from './runDirectory';
+import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
-import { freshState, readStateFiles, stateFiles, toJson } from './trainerState';
 import { asTrainable, type Trainable, type TrainableLike } from './trainable';
+import { freshState, readStateFiles, stateFiles, toJson } from './trainerState';
 
 /** What `train()` yields after each update. */
 export interface TrainingStep {
@@ -69,7 +69,7 @@ export class Trainer {
   #sampler: Sampler;
   #step: TrainStep | undefined;
   #evaluator: Evaluator | undefined;
-  #run: OpenRun | undefined;
+  #run: RunDirectory | undefined;
   #prepared: Promise<PreparedBatch[]> | undefined;
   #running = false;
   #prepare: Promise<void> | undefined;
@@ -147,7 +147,7 @@ export class Trainer {
   /** Writes a checkpoint (model, optimizer, trainer state) to a folder, whole or not at all. Node only. @throws FILE_ERROR */
   async save(directory: string): Promise<void> {
     await this.#open();
-    await saveFolder(directory, await this.#checkpointFiles());
+    await writeFolder(directory, await this.#checkpointFiles());
   }
 
   /** Frees the optimizer's memory and the programs; the model stays. Twice is fine. */
@@ -202,7 +202,7 @@ export class Trainer {
       tokensPerSecond: speed,
       elapsedMs: performance.now() - began,
       stopReason: reason,
-      outputDir: this.#run?.directory ?? null,
+      outputDir: this.#run?.path ?? null,
     };
   }
 
@@ -255,9 +255,8 @@ export class Trainer {
     }
     if (step.step === 1 || due(loggingSteps) || step.evalLoss !== undefined || last) await this.#record(step);
     if (this.#run === undefined || !(due(saveSteps) || improved || last || this.#exhausted)) return;
-    await this.#run.saveCheckpoint(step.step, await this.#checkpointFiles(), saveTotalLimit);
+    await this.#run.saveCheckpoint(step.step, await this.#checkpointFiles(), saveTotalLimit, improved ? step.evalLoss : undefined);
     step.checkpoint = `checkpoint-${step.step}`;
-    if (improved && step.evalLoss !== undefined) await this.#run.markBest(step.step, step.evalLoss);
   }
 
   /** Counts an evaluation; true when it is the best so far. */
@@ -290,7 +289,7 @@ export class Trainer {
 
   async #finish(firstStep: number): Promise<void> {
     if (this.#run === undefined || this.#state.step === firstStep) return;
-    await this.#run.saveFinal(await this.#model.toBytes());
+    await this.#run.saveFinal(await this.#model.files());
   }
 
   #prefetch(): void {
@@ -326,7 +325,7 @@ export class Trainer {
     this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values) });
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
-    this.#run = await openRun(outputDir, { resume, overwrite });
+    this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
     const stored = resume ? await this.#run.readConfig() : undefined;
     if (stored !== undefined) {
       this.#values = inheritSchedule(this.#values, (stored.training ?? {}) as object);
@@ -336,16 +335,16 @@ export class Trainer {
     const config = this.#config;
     if (stored !== undefined) checkSameRun(stored, config, this.#values.onWarning as ((warning: Warning) => void) | undefined);
     const newest = resume ? await this.#run.newestCheckpoint() : undefined;
-    if (newest !== undefined) await this.#restore(newest.files);
-    await this.#run.truncateLog(this.#state.step);
+    if (newest !== undefined) await this.#restore(newest);
+    await this.#run.openLog(this.#state.step);
     await this.#run.writeConfig(stored === undefined ? config : { ...config, created: stored.created });
   }
 
   /** Puts the state of a checkpoint back: weights, optimizer, position in the data, schedule's peak. */
-  async #restore(files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    const { state, saved } = await readStateFiles(files, this.#step!.optimizer.kind);
-    await this.#model.loadBytes(files);
-    await this.#step!.state.import(saved);
+  async #restore(checkpoint: ReadableFolder): Promise<void> {
+    const { state, optimizer } = await readStateFiles(checkpoint);
+    await this.#model.load(checkpoint);
+    await this.#step!.state.import(optimizer);
     this.#state = state;
     const peak = state.options.peak_learning_rate;
     if (typeof peak === 'number' && peak !== this.learningRate) this.learningRate = peak;
@@ -368,8 +367,8 @@ export class Trainer {
       tokenizerHash: tokenizer,
       engine: toJson(engine),
     };
-    const files = new Map<string, FileData>(await this.#model.toBytes());
-    for (const [name, data] of stateFiles(state, this.#step!.optimizer.kind, await this.#step!.state.export())) files.set(name, data);
+    const files = await this.#model.files();
+    for (const [name, data] of stateFiles(state, await this.#step!.state.export())) files.set(name, data);
     return files;
   }
 

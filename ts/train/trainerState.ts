@@ -1,18 +1,19 @@
 // The state of a training loop and of its optimizer as the two files of a checkpoint, and back. What the files look like is ts/io's.
 import { FerroError } from '../errors';
 import {
+  type FileData,
   type Json,
   OPTIMIZER_FILE,
   type OptimizerState,
   optimizerStateFromFile,
   optimizerStateToFile,
-  sourceOf,
+  type ReadableFolder,
+  readFolderText,
   TRAINER_STATE_FILE,
   type TrainerState,
   trainerStateFromFile,
   trainerStateToFile,
 } from '../io';
-import type { SavedOptimizer } from '../optim';
 
 /** The state before the first update. */
 export function freshState(seed: number): TrainerState {
@@ -33,39 +34,25 @@ export function freshState(seed: number): TrainerState {
   };
 }
 
-/** Names of optimizer variables: `optimizer.<slot>.<parameter>`. */
-const VARIABLE = /^optimizer\.([^.]+)\.(.+)$/;
-
 /** The two files. */
-export function stateFiles(state: TrainerState, kind: string, saved: SavedOptimizer): Map<string, string | Uint8Array | readonly Uint8Array[] | Blob> {
-  const slots = new Map<string, Map<string, { data: Float32Array; shape: readonly number[] }>>();
-  for (const [name, tensor] of saved.tensors) {
-    const match = VARIABLE.exec(name);
-    if (match === null) throw new FerroError('INVALID_CHECKPOINT', `save: optimizer tensors must be named optimizer.slot.parameter, got ${name}`);
-    const [, slot, parameter] = match;
-    slots.set(slot, (slots.get(slot) ?? new Map()).set(parameter, tensor));
-  }
+export function stateFiles(state: TrainerState, optimizer: OptimizerState): Map<string, FileData> {
   return new Map([
-    [OPTIMIZER_FILE, optimizerStateToFile({ kind, step: saved.updates, slots } as OptimizerState)],
+    [OPTIMIZER_FILE, optimizerStateToFile(optimizer)],
     [TRAINER_STATE_FILE, trainerStateToFile(state)],
   ]);
 }
 
-/** What `stateFiles` wrote. @throws INVALID_CHECKPOINT, CHECKPOINT_MISMATCH for another optimizer */
-export async function readStateFiles(files: ReadonlyMap<string, Uint8Array>, kind: string): Promise<{ state: TrainerState; saved: SavedOptimizer }> {
-  const [trainer, optimizer] = [TRAINER_STATE_FILE, OPTIMIZER_FILE].map((name) => {
-    const bytes = files.get(name);
-    if (bytes === undefined) throw new FerroError('INVALID_CHECKPOINT', `resume: the checkpoint must have ${name}, got none`);
-    return bytes;
-  });
-  const state = trainerStateFromFile(TRAINER_STATE_FILE, new TextDecoder().decode(trainer));
-  const stored = await optimizerStateFromFile(sourceOf(OPTIMIZER_FILE, optimizer));
-  if (stored.kind !== kind) throw new FerroError('CHECKPOINT_MISMATCH', `resume: the optimizer must be ${kind}, got ${stored.kind}`);
-  const tensors: SavedOptimizer['tensors'] = new Map();
-  for (const [slot, values] of stored.slots) {
-    for (const [parameter, { data, shape }] of values) tensors.set(`optimizer.${slot}.${parameter}`, { data: data as Float32Array, shape });
+/** What `stateFiles` wrote. @throws INVALID_CHECKPOINT naming the file and what is wrong with it */
+export async function readStateFiles(folder: ReadableFolder): Promise<{ state: TrainerState; optimizer: OptimizerState }> {
+  const text = await readFolderText(folder, TRAINER_STATE_FILE);
+  const optimizer = await folder.open(OPTIMIZER_FILE);
+  if (text === null || optimizer === null) {
+    throw new FerroError(
+      'INVALID_CHECKPOINT',
+      `${folder.label}: must have ${TRAINER_STATE_FILE} and ${OPTIMIZER_FILE} to go on from, got no ${text === null ? TRAINER_STATE_FILE : OPTIMIZER_FILE}`,
+    );
   }
-  return { state, saved: { updates: stored.step, tensors } };
+  return { state: trainerStateFromFile(TRAINER_STATE_FILE, text), optimizer: await optimizerStateFromFile(optimizer) };
 }
 
 /** A record as JSON holds it (undefined fields dropped). */
