@@ -6,8 +6,9 @@ export {
   type FileData,
   type FileProgress,
   type OpenOptions,
-  type ReadableFolder,
   parseJsonObject,
+  type ReadableFolder,
+  readFolderText,
   readFolderText,
   sourceOf,
   toBlob,
@@ -16,7 +17,6 @@ export {
 export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
 export { gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
 export { type GptContents, gptTensorShapes, gptToFiles, type OpenedGpt, openGpt } from './huggingFace';
-export { type ModuleParameters, moduleFiles, readModuleFiles } from './moduleFiles';
 export { SafetensorsFile, type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
 export {
   type Json,

@@ -214,18 +214,24 @@ export async function isComplete(path: string, fs: FileSystem = nodeFileSystem):
 
 /**
  * Checks sizes and hashes of all files that complete.json lists.
- * @throws INVALID_CHECKPOINT naming the file; FILE_ERROR
+ * @throws INVALID_CHECKPOINT naming the file; FILE_ERROR; ABORTED
  */
 export async function verifyFolder(path: string, options: FolderOptions = {}): Promise<void> {
   const { fs = nodeFileSystem, signal } = options;
   const manifest = await readManifest(path, fs);
-  if (manifest === null)
+  if (manifest === null) {
     throw new FerroError('INVALID_CHECKPOINT', `${path}: a checkpoint must have ${MANIFEST}, got none (it was not finished)`);
+  }
   try {
     const problem = await firstProblem(path, manifest, fs);
     if (problem !== null) throw new FerroError('INVALID_CHECKPOINT', `${path}: must have what ${MANIFEST} lists, got ${problem}`);
     for (const { name, sizeBytes, sha256 } of manifest) {
-      const got = await hashFile(fs, joinPath(path, name), sizeBytes, signal);
+      const hasher = createSha256();
+      for await (const piece of readPieces(fs, joinPath(path, name), sizeBytes)) {
+        throwIfAborted(signal, 'open');
+        hasher.update(piece);
+      }
+      const got = hasher.digestHex();
       if (got !== sha256) throw new FerroError('INVALID_CHECKPOINT', `${path}/${name}: must have the SHA-256 ${sha256}, got ${got}`);
     }
   } catch (error) {
@@ -233,17 +239,12 @@ export async function verifyFolder(path: string, options: FolderOptions = {}): P
   }
 }
 
-async function hashFile(fs: FileSystem, path: string, sizeBytes: number, signal?: AbortSignal): Promise<string> {
+async function* readPieces(fs: FileSystem, path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
   const file = await fs.openRead(path);
-  const hasher = createSha256();
   const step = 1 << 22;
   try {
-    for (let at = 0; at < sizeBytes; at += step) {
-      throwIfAborted(signal, 'open');
-      hasher.update(await file.read(at, Math.min(at + step, sizeBytes)));
-    }
+    for (let at = 0; at < sizeBytes; at += step) yield await file.read(at, Math.min(at + step, sizeBytes));
   } finally {
     await file.close();
   }
-  return hasher.digestHex();
 }

@@ -93,7 +93,7 @@ export class Checkpoints {
     return { step, name, path };
   }
 
-  /** Deletes the oldest complete checkpoints beyond `limit`, never the newest nor the best, and incomplete ones older than the newest. */
+  /** Keeps the newest `limit` complete checkpoints and the best one; deletes the others, and incomplete ones older than the newest. */
   async prune(limit: number): Promise<void> {
     if (!Number.isSafeInteger(limit) || limit < 1) {
       throw new FerroError('INVALID_OPTION', `checkpoints: saveTotalLimit must be a positive integer, got ${limit}`);
@@ -102,9 +102,7 @@ export class Checkpoints {
     const newest = complete.at(-1);
     if (newest === undefined) return;
     const best = (await this.best())?.checkpoint;
-    const spare = complete.filter((ref) => ref !== newest && ref.name !== best);
-    const room = limit - (complete.length - spare.length);
-    const remove = room >= spare.length ? [] : spare.slice(0, spare.length - Math.max(0, room));
+    const remove = complete.slice(0, -limit).filter((ref) => ref.name !== best);
     const known = new Set(complete.map((ref) => ref.name));
     const broken = (await this.#named()).filter((ref) => !known.has(ref.name) && ref.step < newest.step);
     try {
