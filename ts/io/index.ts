@@ -9,7 +9,6 @@ export {
   parseJsonObject,
   type ReadableFolder,
   readFolderText,
-  readFolderText,
   sourceOf,
   toBlob,
   toBlobs,
