@@ -1,0 +1,112 @@
+//! From a checked instruction to a kernel's argument struct: one function per opcode, grouped by file. Each asks `args.rs` for
+//! every operand together with the number of elements the kernel will touch for these dims, so that nothing can run past its
+//! operand. Ranges that are no sizes (positions within a table) are checked here too.
+
+mod args;
+mod elementwise;
+mod matmul;
+mod rows;
+
+pub use args::Args;
+
+use crate::error::EngineError;
+use crate::fill::{Normal, Sinusoidal};
+use kernels::{Fault, TileOp};
+
+/// Declares `Op` with one variant per kernel struct.
+macro_rules! ops {
+    ($($name:ident($kernel:ty)),* $(,)?) => {
+        /// A decoded instruction.
+        pub enum Op {
+            $(#[allow(missing_docs)] $name($kernel)),*
+        }
+
+        impl Op {
+            /// The operation as tiles.
+            #[inline]
+            pub fn tile_op(&self) -> &dyn TileOp {
+                match self {
+                    $(Op::$name(op) => op),*
+                }
+            }
+        }
+
+        $(impl From<$kernel> for Op {
+            fn from(op: $kernel) -> Self {
+                Op::$name(op)
+            }
+        })*
+    };
+}
+
+ops! {
+    Trap(Trap),
+    Normal(Normal),
+    Sinusoidal(Sinusoidal),
+    Matmul(kernels::matmul::Matmul),
+    ColumnSum(kernels::reduce::ColumnSum),
+    Unary(kernels::unary::Unary),
+    UnaryBackward(kernels::unary::UnaryBackward),
+    Binary(kernels::binary::Binary),
+    RowSum(kernels::reduce::RowSum),
+    SumAll(kernels::reduce::SumAll),
+    Fill(kernels::fill::Fill),
+    Softmax(kernels::softmax::Softmax),
+    SoftmaxBackward(kernels::softmax::SoftmaxBackward),
+    CrossEntropy(kernels::cross_entropy::CrossEntropy),
+    CrossEntropyBackward(kernels::cross_entropy::CrossEntropyBackward),
+    CountLabels(kernels::reduce::CountLabels),
+}
+
+/// The instruction that ends a thread. It has no tiles: the executor looks at its stage's trap instead.
+pub struct Trap;
+
+impl TileOp for Trap {
+    fn tiles(&self) -> usize {
+        0
+    }
+
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    unsafe fn run_tile(&self, _tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// Decodes one instruction. `BAD_PROGRAM` if its operands do not hold what it would touch.
+pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
+    match args.opcode() {
+        1 => matmul::matmul(args),
+        2 => elementwise::column_sum(args),
+        3 => elementwise::unary(args),
+        4 => elementwise::unary_backward(args),
+        5 => elementwise::binary(args),
+        6 => elementwise::row_sum(args),
+        7 => elementwise::sum_all(args),
+        8 => elementwise::fill(args),
+        9 => rows::softmax(args),
+        10 => rows::softmax_backward(args),
+        22 => rows::cross_entropy(args),
+        23 => rows::cross_entropy_backward(args),
+        27 => elementwise::count_labels(args),
+        35 => Ok(Trap.into()),
+        opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
+    }
+}
+
+impl Op {
+    /// Floating-point operations of the whole instruction, for profiles: 2 per multiply-add of the large products, and 0 for
+    /// what is limited by memory.
+    pub fn flops(&self) -> f64 {
+        match self {
+            Op::Matmul(op) => 2.0 * product(&[op.batch, op.m, op.n, op.k]),
+            _ => 0.0,
+        }
+    }
+}
+
+fn product(sides: &[usize]) -> f64 {
+    sides.iter().map(|&side| side as f64).product()
+}

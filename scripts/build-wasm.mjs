@@ -1,0 +1,105 @@
+#!/usr/bin/env node
+// Builds the kernels: crates/ to ts/wasm/, through wasm-pack and wasm-bindgen, in two builds that share one glue file.
+// Says what it does, and installs what is missing. Not needed to use the package or to work on its TypeScript: what it makes is
+// committed. The parts: build-wasm/{toolchain,glue,binary,manifest}.mjs.
+
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkBinary, stripCustomSections } from './build-wasm/binary.mjs';
+import { makeGlue, makeTypes } from './build-wasm/glue.mjs';
+import { checkManifest, OUT_DIR, ROOT, writeManifest } from './build-wasm/manifest.mjs';
+import { findToolchain, run, say, wasmTools } from './build-wasm/toolchain.mjs';
+
+const HELP = `usage: node scripts/build-wasm.mjs [--check] [--keep-names] [--toolchain rustup|debian]
+
+Builds crates/ into ts/wasm/: kernels.simd128.wasm, kernels.relaxed.wasm, kernels.js, kernels.d.ts, manifest.json.
+
+  --check       build nothing; exit 1 with the reason if the committed files do not belong to the sources
+  --keep-names  keep function names in the .wasm files (for profiling; do not commit these)
+  --toolchain   use this one instead of the first that is complete`;
+
+const BUILDS = { simd128: [], relaxed: ['+relaxed-simd'] };
+const FEATURES = ['+simd128', '+atomics', '+bulk-memory', '+mutable-globals'];
+// Threads: one imported shared memory, and the symbols that wasm-bindgen needs to give each thread a stack and its locals.
+const LINK_ARGS = [
+  '--shared-memory',
+  '--import-memory',
+  '--initial-memory=4194304',
+  '--max-memory=4294967296',
+  ...['__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base', '__heap_base'].map((name) => `--export=${name}`),
+];
+
+/** RUSTFLAGS of a build, one per element. Paths of this machine are replaced: they would show in panic messages. */
+function rustFlags(features, toolchain) {
+  return [
+    `-Ctarget-feature=${[...FEATURES, ...features].join(',')}`,
+    ...LINK_ARGS.map((arg) => `-Clink-arg=${arg}`),
+    ...(toolchain.linker ? [`-Clinker=${toolchain.linker}`] : []),
+    ...toolchain.remap.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
+  ];
+}
+
+/** Runs wasm-pack for one build; returns the .wasm bytes, the glue and its types. */
+function build(name, toolchain) {
+  const outDir = join(ROOT, 'target', 'wasm', name, 'pkg');
+  rmSync(outDir, { recursive: true, force: true });
+  say(`building ${name} with ${toolchain.description}`);
+  const args = ['build', join(ROOT, 'crates', 'wasm'), '--target', 'web', '--mode', toolchain.wasmPackMode, '--release'];
+  args.push('--no-opt', '--no-pack', '--out-dir', outDir, '--', '-Z', 'build-std=std,panic_abort', '--locked');
+  run('wasm-pack', args, {
+    ...toolchain.env,
+    RUSTC_BOOTSTRAP: '1', // building std is not stable yet
+    CARGO_TARGET_DIR: join(ROOT, 'target', 'wasm', name),
+    CARGO_ENCODED_RUSTFLAGS: rustFlags(BUILDS[name], toolchain).join('\x1f'),
+  });
+  const file = (suffix, encoding) => readFileSync(join(outDir, `ferroformer_wasm${suffix}`), encoding);
+  return { wasm: file('_bg.wasm'), glue: file('.js', 'utf8'), types: file('.d.ts', 'utf8') };
+}
+
+function main(argv) {
+  const toolchainAt = argv.indexOf('--toolchain');
+  const wanted = toolchainAt < 0 ? undefined : argv[toolchainAt + 1];
+  const flags = toolchainAt < 0 ? argv : argv.filter((_, i) => i !== toolchainAt && i !== toolchainAt + 1);
+  const unknown = flags.find((flag) => !['--check', '--keep-names', '--help'].includes(flag));
+  if (unknown !== undefined || (toolchainAt >= 0 && !['rustup', 'debian'].includes(wanted))) {
+    console.error(`build-wasm: unknown option ${unknown ?? `--toolchain ${wanted}`}\n\n${HELP}`);
+    return 2;
+  }
+  if (flags.includes('--help')) {
+    console.log(HELP);
+    return 0;
+  }
+  if (flags.includes('--check')) {
+    const reason = checkManifest();
+    console.log(reason === undefined ? 'build-wasm: ts/wasm belongs to the sources' : `build-wasm: ${reason}; run npm run build:wasm`);
+    return reason === undefined ? 0 : 1;
+  }
+
+  const toolchain = wasmTools(findToolchain(wanted));
+  const built = Object.keys(BUILDS).map((name) => ({ name, ...build(name, toolchain) }));
+  if (built.some(({ glue, types }) => glue !== built[0].glue || types !== built[0].types)) {
+    throw new Error('the builds need different glue: their exports or imports differ (compare target/wasm/*/pkg)');
+  }
+
+  const files = new Map();
+  for (const { name, wasm } of built) {
+    const bytes = flags.includes('--keep-names') ? wasm : stripCustomSections(wasm);
+    const { gzipBytes } = checkBinary(name, bytes, toolchain.remap.map(([from]) => from));
+    say(`${name}: ${bytes.length} bytes, ${gzipBytes} compressed`);
+    files.set(`kernels.${name}.wasm`, bytes);
+  }
+  files.set('kernels.js', makeGlue(built[0].glue));
+  files.set('kernels.d.ts', makeTypes(built[0].types));
+  mkdirSync(OUT_DIR, { recursive: true });
+  for (const [name, content] of files) writeFileSync(join(OUT_DIR, name), content);
+  writeManifest([...files.keys()], toolchain.versions);
+  say(`wrote ${[...files.keys()].join(', ')} and manifest.json to ts/wasm`);
+  return 0;
+}
+
+try {
+  process.exitCode = main(process.argv.slice(2));
+} catch (error) {
+  console.error(`build-wasm: ${error.message}`);
+  process.exitCode = 1;
+}
