@@ -21,7 +21,7 @@ interface Parts {
 /** An engine that has not started. */
 export interface Engine {
   readonly api: EngineApi;
-  /** Lets go of the memory (in-thread mode; a worker is ended instead). */
+  /** Stops what runs and lets go of the memory (in-thread mode; a worker is ended instead). */
   dispose(): void;
 }
 
@@ -110,6 +110,7 @@ class Core {
   }
 
   dispose(): void {
+    this.#queue.stop();
     this.#parts = undefined;
   }
 }

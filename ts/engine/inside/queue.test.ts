@@ -105,3 +105,23 @@ describe('the call queue', () => {
     await expect(queue.add('next', 2, (turn) => turn.throwIfAborted())).resolves.toBeUndefined();
   });
 });
+
+describe('a stopped queue', () => {
+  it('ends what runs at its next slice and drops what waits', async () => {
+    const queue = new CallQueue(turnLoop);
+    let slices = 0;
+    const running = queue.add('running', 0, async (turn) => {
+      for (;;) {
+        slices++;
+        busyFor(55);
+        await turn.breathe();
+      }
+    });
+    const waiting = queue.add('waiting', 0, () => 'never');
+    await turnLoop();
+    queue.stop();
+    await expect(waiting).rejects.toMatchObject({ code: 'ENGINE_CLOSED' });
+    await expect(running).rejects.toMatchObject({ code: 'ENGINE_CLOSED' });
+    expect(slices).toBeLessThan(5);
+  });
+});

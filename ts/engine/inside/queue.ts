@@ -7,7 +7,7 @@ import { ABORT_SLOTS, SLICE_MS } from '../protocol';
 export interface Turn {
   /** Milliseconds until the event loop must turn; at least 1. */
   remainingMs(): number;
-  /** Lets the event loop turn if its time has come. */
+  /** Lets the event loop turn if its time has come. @throws FerroError ENGINE_CLOSED when the queue was stopped meanwhile */
   breathe(): Promise<void>;
   /** @throws FerroError ABORTED when the call has been aborted */
   throwIfAborted(): void;
@@ -28,6 +28,7 @@ export class CallQueue {
   readonly #waiting: Waiting[] = [];
   #running: Waiting | undefined;
   #runningAborted = false;
+  #stopped = false;
   #lastTurn = 0;
 
   constructor(yieldToEventLoop: () => Promise<void>) {
@@ -64,6 +65,12 @@ export class CallQueue {
     }
   }
 
+  /** Ends the running call at its next slice, atomic or not, and drops the others: nobody waits for their answers any more. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { op, reject } of this.#waiting.splice(0)) reject(closed(op));
+  }
+
   async #pump(): Promise<void> {
     this.#lastTurn = performance.now();
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
@@ -81,6 +88,7 @@ export class CallQueue {
         if (performance.now() - this.#lastTurn < SLICE_MS) return;
         await this.#yieldToEventLoop();
         this.#lastTurn = performance.now();
+        if (this.#stopped) throw closed(this.#running?.op ?? '');
       },
       throwIfAborted: () => {
         if (this.#isAborted()) throw aborted(this.#running?.op ?? '');
@@ -93,6 +101,10 @@ export class CallQueue {
     if (token === 0) return false;
     return this.#runningAborted || (this.control !== undefined && Atomics.load(this.control, token % ABORT_SLOTS) === token);
   }
+}
+
+function closed(op: string): FerroError {
+  return new FerroError('ENGINE_CLOSED', `${op}: the engine must be open, but it was closed`);
 }
 
 function aborted(op: string): FerroError {

@@ -1,0 +1,126 @@
+// What the tests of the built engine share. The engine comes from dist/ (workers and threads are scripts there), its types from the sources.
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Worker } from 'node:worker_threads';
+import type * as EngineRoom from '../../ts/engine';
+import { type Program, Variable } from '../../ts/graph';
+import { Handmade } from '../../ts/graph/testing/handmade';
+
+/** Where the built package begins. */
+export const DIST = new URL('../../dist/index.node.js', import.meta.url).href;
+
+export const { EngineHost } = (await import(DIST)) as typeof EngineRoom;
+export type EngineHost = EngineRoom.EngineHost;
+
+/** The build this test run is about (scripts/test.mjs sets it). */
+export const SIMD = process.env.FERRO_BUILD === 'relaxed' ? 'relaxed' : 'portable';
+/** The number of threads this test run is about. */
+export const THREADS = Number(process.env.FERRO_THREADS ?? '2');
+
+const started: Worker[] = [];
+process.on('worker', (worker) => {
+  started.push(worker);
+  worker.on('exit', () => started.splice(started.indexOf(worker), 1));
+});
+
+/** The workers of this process that are alive, in the order of their start: an engine's worker comes before its threads. */
+export function livingWorkers(): readonly Worker[] {
+  return started;
+}
+
+const hosts: EngineHost[] = [];
+
+/** Starts an engine that `closeAll` closes. */
+export async function start(options: EngineRoom.EngineOptions = {}): Promise<EngineHost> {
+  const host = await EngineHost.start({ simd: SIMD, threads: THREADS, ...options });
+  hosts.push(host);
+  return host;
+}
+
+/** Closes every engine of the test. */
+export async function closeAll(): Promise<void> {
+  await Promise.all(hosts.splice(0).map((host) => host.close()));
+}
+
+/** A variable of one number. */
+export function counter(name = 'counter'): Variable {
+  return new Variable({ name, shape: [1] });
+}
+
+/** variable := variable + 1, with the new value as output `out`. */
+export function increment(variable: Variable): Program {
+  const p = new Handmade('increment');
+  const v = p.variable(variable);
+  return p.add('unary', [v, v], [1], [12, 1]).add('unary', [v, p.output('out', [1])], [1], [0, 0]).program();
+}
+
+/** About a millisecond of work per step on two threads, in stages that all threads share; then, if given, variable := variable + 1. */
+export function longRun(steps: number, variable?: Variable): Program {
+  const p = new Handmade('long');
+  const elements = 1 << 19;
+  const [a, b] = [p.arena(elements), p.arena(elements)];
+  for (let i = 0; i < steps; i++) p.add('fill', [a], [elements], [0.5]).add('unary', [a, b], [elements], [2, 0]);
+  if (variable !== undefined) {
+    const v = p.variable(variable);
+    p.add('unary', [v, v], [1], [12, 1]);
+  }
+  return p.program();
+}
+
+/** Work, then `unreachable` on the thread `tid`. */
+export function trapOn(tid: number): Program {
+  const p = new Handmade('trap');
+  const a = p.arena(1 << 16);
+  return p.add('fill', [a], [1 << 16], [1]).add('trap', [], [], [tid]).program();
+}
+
+/** The error of a promise that must reject. */
+export async function rejection(work: Promise<unknown>): Promise<Error & { code?: string }> {
+  let value: unknown;
+  try {
+    value = await work;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error(`expected a rejection, got ${String(value)}`);
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** What a child process did. */
+export interface ChildResult {
+  code: number | null;
+  out: string;
+  err: string;
+  /** Milliseconds from the line 'idle' on its output (or its start) to its end. */
+  exitMs: number;
+}
+
+/** Runs a module's text in a Node of its own. `EngineHost` is in scope, and `P`, the given programs. */
+export function runChild(source: string, programs: Record<string, Program> = {}, timeoutMs = 30_000): Promise<ChildResult> {
+  const plain = Object.fromEntries(Object.entries(programs).map(([name, program]) => [name, { ...program, words: [...program.words] }]));
+  const prelude = `import { EngineHost } from ${JSON.stringify(DIST)};
+    const P = ${JSON.stringify(plain)};
+    for (const program of Object.values(P)) program.words = Uint32Array.from(program.words);\n`;
+  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', prelude + source], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return new Promise((resolve, reject) => {
+    let [out, err] = ['', ''];
+    let idleAt = performance.now();
+    const timeout = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`the child process must end within ${timeoutMs} ms, got output ${out}${err}`));
+    }, timeoutMs);
+    child.stdout?.on('data', (data) => {
+      out += data;
+      if (/^idle$/m.test(String(data))) idleAt = performance.now();
+    });
+    child.stderr?.on('data', (data) => {
+      err += data;
+    });
+    child.on('close', (code) => {
+      clearTimeout(timeout);
+      resolve({ code, out, err, exitMs: performance.now() - idleAt });
+    });
+  });
+}
