@@ -99,12 +99,16 @@ describe('an engine dies as a whole', () => {
     await host.allocate([variable], { seed: 1 });
     const handle = await host.load(increment(variable));
     let values = 0;
-    const sequence = host.runSequence(handle, Array.from({ length: 2_000_000 }, () => ({})), {
-      emit: 'out',
-      onValue: () => {
-        if (++values === 5) void livingWorkers()[1].terminate();
+    const sequence = host.runSequence(
+      handle,
+      Array.from({ length: 2_000_000 }, () => ({})),
+      {
+        emit: 'out',
+        onValue: () => {
+          if (++values === 5) void livingWorkers()[1].terminate();
+        },
       },
-    });
+    );
     expect(await rejection(sequence)).toMatchObject({ code: 'ENGINE_DIED' });
     expect(values).toBeGreaterThanOrEqual(5);
   });
@@ -112,7 +116,8 @@ describe('an engine dies as a whole', () => {
   it('close rejects pending calls with ENGINE_CLOSED and ends all workers', async () => {
     const host = await start({ threads: 3 });
     const errors = await errorsAfter(host, () => host.close('the test is over'));
-    for (const error of errors) expect(error).toMatchObject({ code: 'ENGINE_CLOSED', message: expect.stringMatching(/, but the test is over$/) });
+    for (const error of errors)
+      expect(error).toMatchObject({ code: 'ENGINE_CLOSED', message: expect.stringMatching(/, but the test is over$/) });
     await host.close();
     await sleep(50);
     expect(livingWorkers()).toHaveLength(0);
@@ -130,7 +135,10 @@ describe('a start that fails', () => {
     ['the kernels are not wasm', { wasmUrl: new URL(import.meta.url) }, /kernels must load/],
     [
       'the worker is of another version',
-      { workerUrl: 'data:text/javascript,import {parentPort} from "node:worker_threads"; parentPort.postMessage({kind:"ready",protocol:999}); parentPort.on("message",()=>{})' },
+      {
+        workerUrl:
+          'data:text/javascript,import {parentPort} from "node:worker_threads"; parentPort.postMessage({kind:"ready",protocol:999}); parentPort.on("message",()=>{})',
+      },
       /protocol 1, got 999/,
     ],
   ])('%s: a typed error at once, and no worker is left', async (_name, options, text) => {

@@ -18,9 +18,12 @@ describe('an engine in a worker', () => {
     const make = () => {
       const p = new Handmade('product');
       const [a, b] = [p.input('a', [size, size]), p.input('b', [size, size])];
-      return p.add('matmul', [a, b, undefined, undefined, p.output('out', [size, size]), undefined], [1, size, size, size], [0, 0]).program();
+      return p
+        .add('matmul', [a, b, undefined, undefined, p.output('out', [size, size]), undefined], [1, size, size, size], [0, 0])
+        .program();
     };
-    const values = (seed: number) => Float32Array.from({ length: size * size }, (_, i) => Math.fround(((i * 7919 + seed) % 1009) / 1009 - 0.5));
+    const values = (seed: number) =>
+      Float32Array.from({ length: size * size }, (_, i) => Math.fround(((i * 7919 + seed) % 1009) / 1009 - 0.5));
     const inputs = { a: values(1), b: values(2) };
     const results = [];
     for (const threads of [1, 2, 3, 4]) {
@@ -55,7 +58,12 @@ describe('an engine in a worker', () => {
     await allocating;
     const handle = await loading;
     const outputs = await Promise.all([host.run({ handle }), host.read(variable), host.run([{ handle }, { handle }]), host.read(variable)]);
-    expect(outputs).toEqual([[{ out: Float32Array.of(1) }], Float32Array.of(1), [{ out: Float32Array.of(2) }, { out: Float32Array.of(3) }], Float32Array.of(3)]);
+    expect(outputs).toEqual([
+      [{ out: Float32Array.of(1) }],
+      Float32Array.of(1),
+      [{ out: Float32Array.of(2) }, { out: Float32Array.of(3) }],
+      Float32Array.of(3),
+    ]);
   });
 
   it('an abort stops a run between slices and leaves the queue in order', async () => {
@@ -108,13 +116,20 @@ describe('an engine in a worker', () => {
     const host = await start({ maxMemoryBytes: 20_000_000 });
     const variable = new Variable({ name: 'w', shape: [10_000_000] });
     const error = await rejection(host.allocate([variable], { seed: 1 }));
-    expect(error).toMatchObject({ name: 'FerroError', code: 'OUT_OF_MEMORY', message: expect.stringMatching(/^allocate: needs 40000000 bytes more/) });
+    expect(error).toMatchObject({
+      name: 'FerroError',
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(/^allocate: needs 40000000 bytes more/),
+    });
     const rows = new Extent('rows', 2);
     const p = new Handmade('lookUp', { extents: [rows] });
     const operands = [p.constant(new Float32Array(10)), p.input('ids', [rows], 'i32'), p.output('out', [rows])];
     const handle = await host.load(p.add('embedding', operands, [rows, 1, 10]).program());
     const run = (...ids: number[]) => host.run({ handle, inputs: { ids: Int32Array.from(ids) }, extents: { rows: ids.length } });
-    expect(await rejection(run(3, 10))).toMatchObject({ code: 'TOKEN_OUT_OF_RANGE', message: expect.stringContaining('got 10 at position 1') });
+    expect(await rejection(run(3, 10))).toMatchObject({
+      code: 'TOKEN_OUT_OF_RANGE',
+      message: expect.stringContaining('got 10 at position 1'),
+    });
     expect((await run(3))[0].out).toEqual(Float32Array.of(0));
   });
 

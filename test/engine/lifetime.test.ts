@@ -6,21 +6,27 @@ afterEach(closeAll);
 
 describe('a process with an engine', () => {
   it('ends by itself when the engine is idle, within a second', async () => {
-    const child = await runChild(`
+    const child = await runChild(
+      `
       const host = await EngineHost.start({ threads: 3 });
       const handle = await host.load(P.long);
       await host.run({ handle });
-      console.log('idle');`, { long: longRun(5) });
+      console.log('idle');`,
+      { long: longRun(5) },
+    );
     expect(child).toMatchObject({ code: 0, out: 'idle\n', err: '' });
     expect(child.exitMs).toBeLessThan(1000);
   });
 
   it('lives until a busy engine has finished its work', async () => {
-    const child = await runChild(`
+    const child = await runChild(
+      `
       const host = await EngineHost.start({ threads: 2 });
       const handle = await host.load(P.long);
       const began = performance.now();
-      host.run({ handle }).then(() => console.log('finished after', Math.round(performance.now() - began)));`, { long: longRun(800) });
+      host.run({ handle }).then(() => console.log('finished after', Math.round(performance.now() - began)));`,
+      { long: longRun(800) },
+    );
     expect(child).toMatchObject({ code: 0, err: '' });
     const ms = Number(/^finished after (\d+)$/m.exec(child.out)?.[1]);
     expect(ms).toBeGreaterThan(100); // long enough that it would have been cut off
@@ -33,23 +39,29 @@ describe('a process with an engine', () => {
       'await host.run({ handle }, { signal: AbortSignal.timeout(50) }).catch((error) => { if (error.code !== "ABORTED") throw error; });',
       'const pending = host.run({ handle }).catch((error) => { if (error.code !== "ENGINE_CLOSED") throw error; }); await host.close(); await pending;',
     ]) {
-      const child = await runChild(`
+      const child = await runChild(
+        `
         const host = await EngineHost.start({ threads: 2 });
         const handle = await host.load(P.long);
         ${deed}
-        console.log('idle');`, { long: longRun(5000) });
+        console.log('idle');`,
+        { long: longRun(5000) },
+      );
       expect(child, deed).toMatchObject({ code: 0, out: 'idle\n', err: '' });
       expect(child.exitMs, deed).toBeLessThan(1000);
     }
   });
 
   it('ends with the error of an engine that died', async () => {
-    const child = await runChild(`
+    const child = await runChild(
+      `
       const host = await EngineHost.start({ threads: 2 });
       process.on('exit', () => console.log('closed', host.closed));
       const handle = await host.load(P.trap);
       console.log('idle');
-      await host.run({ handle });`, { trap: (await import('./support')).trapOn(1) });
+      await host.run({ handle });`,
+      { trap: (await import('./support')).trapOn(1) },
+    );
     expect(child.code).toBe(1);
     expect(child.err).toContain('ENGINE_DIED');
     expect(child.err).toContain('unreachable');

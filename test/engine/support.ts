@@ -50,7 +50,10 @@ export function counter(name = 'counter'): Variable {
 export function increment(variable: Variable): Program {
   const p = new Handmade('increment');
   const v = p.variable(variable);
-  return p.add('unary', [v, v], [1], [12, 1]).add('unary', [v, p.output('out', [1])], [1], [0, 0]).program();
+  return p
+    .add('unary', [v, v], [1], [12, 1])
+    .add('unary', [v, p.output('out', [1])], [1], [0, 0])
+    .program();
 }
 
 /** About a millisecond of work per step on two threads, in stages that all threads share; then, if given, variable := variable + 1. */
@@ -70,7 +73,10 @@ export function longRun(steps: number, variable?: Variable): Program {
 export function trapOn(tid: number): Program {
   const p = new Handmade('trap');
   const a = p.arena(1 << 16);
-  return p.add('fill', [a], [1 << 16], [1]).add('trap', [], [], [tid]).program();
+  return p
+    .add('fill', [a], [1 << 16], [1])
+    .add('trap', [], [], [tid])
+    .program();
 }
 
 /** The error of a promise that must reject. */
@@ -103,7 +109,9 @@ export function runChild(source: string, programs: Record<string, Program> = {},
   const prelude = `import { EngineHost } from ${JSON.stringify(DIST)};
     const P = ${JSON.stringify(plain)};
     for (const program of Object.values(P)) program.words = Uint32Array.from(program.words);\n`;
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', prelude + source], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', prelude + source], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   return new Promise((resolve, reject) => {
     let [out, err] = ['', ''];
     let idleAt = performance.now();

@@ -1,0 +1,50 @@
+// The built package as Node loads it: one training run on the build and the number of threads under test, and what every build must have in common.
+
+import { readdir, readFile } from 'node:fs/promises';
+import * as ferroformer from 'ferroformer';
+import { describe, expect, it } from 'vitest';
+import { ENGINE } from './support/options';
+import { train } from './support/trainingJob';
+
+const DIST = new URL('../dist/', import.meta.url);
+
+describe('the built package', () => {
+  it('trains, evaluates and writes; the same with any number of threads', async () => {
+    const [one, many] = [await train(ferroformer, { steps: 20, ...JOB, threads: 1 }), await train(ferroformer, { steps: 20, ...JOB })];
+    expect(many.threads).toBe(ENGINE.threads);
+    expect(many.build).toBe(ENGINE.simd === 'portable' ? 'simd128' : 'relaxed');
+    expect(many.hash).toBe(one.hash);
+    expect(many.losses).toEqual(one.losses);
+    expect(many.text).toBe(one.text);
+    expect(one.losses[19]).toBeLessThan(one.losses[0] - 0.5);
+    expect(one.evalLoss).toBeLessThan(one.losses[0]);
+  });
+
+  it('gives the same names to Node and to browsers', async () => {
+    const names = (text: string) =>
+      /export \{([^}]*)\};?\s*$/
+        .exec(text)?.[1]
+        .split(',')
+        .map((name) =>
+          name
+            .trim()
+            .split(/\s+as\s+/)
+            .at(-1),
+        )
+        .sort();
+    const [node, browser] = await Promise.all(['index.node.js', 'index.browser.js'].map((file) => readFile(new URL(file, DIST), 'utf8')));
+    expect(names(node)).toEqual(names(browser));
+    expect(names(node)).toEqual(Object.keys(ferroformer).sort());
+  });
+
+  it('carries no path of the machine that built it, no eval, and no Node module in browser files', async () => {
+    const root = new URL('../', import.meta.url).pathname.replace(/\/$/, '');
+    for (const file of (await readdir(DIST)).filter((name) => /\.(js|wasm|d\.ts)$/.test(name))) {
+      const text = await readFile(new URL(file, DIST), 'latin1');
+      expect(text.includes(root), file).toBe(false);
+      expect(/\/(root|home)\/[.\w]+\/(\.cargo|\.rustup)|\/rustc\/[0-9a-f]{40}\/home/.test(text), file).toBe(false);
+      if (file.endsWith('.js')) expect(/\beval\(|new Function\(/.test(text), file).toBe(false);
+      if (file.includes('browser')) expect(/from ['"]node:/.test(text), file).toBe(false);
+    }
+  });
+});

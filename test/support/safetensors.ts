@@ -1,0 +1,20 @@
+// Reads the golden files' tensors with nothing of the library, so that a fault in its reader cannot hide one elsewhere. Trusts the file.
+import { readFile } from 'node:fs/promises';
+
+/** Tensors by name: F32 and I32 only. */
+export async function readTensors(file: URL | string): Promise<Map<string, { data: Float32Array | Int32Array; shape: number[] }>> {
+  const bytes = await readFile(file);
+  const headerBytes = Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes)) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >;
+  const tensors = new Map<string, { data: Float32Array | Int32Array; shape: number[] }>();
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
+    if (name === '__metadata__') continue;
+    const start = 8 + headerBytes;
+    const copy = Uint8Array.from(bytes.subarray(start + data_offsets[0], start + data_offsets[1]));
+    tensors.set(name, { data: dtype === 'I32' ? new Int32Array(copy.buffer) : new Float32Array(copy.buffer), shape });
+  }
+  return tensors;
+}
