@@ -152,5 +152,5 @@ function trainingProgram(config: GPTConfig, batchSize: number, mode: 'first' | '
 
 function exampleBatch({ blockSize }: GPTConfig, batchSize: number): Batch {
   const tensor = { data: new Int32Array(batchSize * blockSize), shape: [batchSize, blockSize] };
-  return { ids: tensor, labels: tensor };
+  return { inputIds: tensor, labels: tensor };
 }

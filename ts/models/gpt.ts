@@ -109,8 +109,8 @@ export class GPT extends Module {
   }
 }
 
-/** The loss of a batch { ids, labels }, both i32 [B, T]. */
-export const gptLoss: Loss<GPT> = (module, { ids, labels }) => module.loss(ids, labels);
+/** The loss of a token data set's batch { inputIds, labels }, both i32 [B, T]. */
+export const gptLoss: Loss<GPT> = (module, { inputIds, labels }) => module.loss(inputIds, labels);
 
 /** The KV cache of a GPT. */
 export interface GPTCache {
