@@ -79,6 +79,23 @@ export async function cargo(name) {
   return countCargo(name, output, code);
 }
 
+/** Counts the tests in what Python's unittest printed with -v. */
+export function countUnittest(name, output, exitCode) {
+  const counts = result(name);
+  const ran = Number(/^Ran (\d+) tests? in/m.exec(output)?.[1] ?? 0);
+  const outcome = /^(?:OK|FAILED)(?: \((.*)\))?$/m.exec(output)?.[1] ?? '';
+  const of = (kind) => Number(new RegExp(`${kind}=(\\d+)`).exec(outcome)?.[1] ?? 0);
+  counts.failed = of('failures') + of('errors');
+  counts.skipped = of('skipped');
+  counts.passed = Math.max(0, ran - counts.failed - counts.skipped);
+  for (const [, test] of output.matchAll(/^(?:FAIL|ERROR): (.+)$/gm)) counts.notes.push(test);
+  if (ran === 0 || (exitCode !== 0 && counts.failed === 0)) {
+    counts.failed++;
+    counts.notes.push(`unittest ran ${ran} tests and ended with code ${exitCode}`);
+  }
+  return counts;
+}
+
 /** Sums results, prints one line for each and the last line `N passed, N failed[, N skipped]`. Under `strict` a skip is a failure. Returns the exit code. */
 export function summarise(results, { strict = process.env.CI === 'true' } = {}) {
   const total = { passed: 0, failed: 0, skipped: 0 };

@@ -1,7 +1,7 @@
 // The counting of test results: a wrong count here would hide failures everywhere.
 import { describe, expect, it, vi } from 'vitest';
 import { bundledPackages } from './licences.mjs';
-import { countCargo, countVitest, result, summarise } from './runners.mjs';
+import { countCargo, countUnittest, countVitest, result, summarise } from './runners.mjs';
 
 const test = (status, fullName = status) => ({ status, fullName });
 
@@ -32,6 +32,18 @@ describe('countCargo', () => {
   it('fails where nothing compiled or cargo failed without a failing test', () => {
     expect(countCargo('r', 'error: could not compile', 101)).toMatchObject({ passed: 0, failed: 1 });
     expect(countCargo('r', line(3, 0, 0), 101)).toMatchObject({ passed: 3, failed: 1 });
+  });
+});
+
+describe('countUnittest', () => {
+  it('reads the last lines', () => {
+    expect(countUnittest('p', 'Ran 5 tests in 0.1s\n\nOK\n', 0)).toMatchObject({ passed: 5, failed: 0, skipped: 0 });
+    const mixed = 'FAIL: test_a (x.Y.test_a)\nRan 6 tests in 0.1s\n\nFAILED (failures=1, errors=2, skipped=1)\n';
+    expect(countUnittest('p', mixed, 1)).toMatchObject({ passed: 2, failed: 3, skipped: 1, notes: ['test_a (x.Y.test_a)'] });
+  });
+  it('fails where nothing ran', () => {
+    expect(countUnittest('p', 'ModuleNotFoundError', 1)).toMatchObject({ passed: 0, failed: 1 });
+    expect(countUnittest('p', 'Ran 0 tests in 0.0s\n\nOK\n', 0)).toMatchObject({ passed: 0, failed: 1 });
   });
 });
 

@@ -1,6 +1,8 @@
 """Python's tokenizers and transformers read the folders of make_tokenizers.mjs: same ids, same text back, no warning.
 
-    node test/python/make_tokenizers.mjs OUT_FOLDER && python test/python/check_tokenizers.py OUT_FOLDER
+    node test/python/make_tokenizers.mjs OUT_FOLDER
+    python test/python/check_tokenizers.py OUT_FOLDER
+    node test/python/make_tokenizers.mjs OUT_FOLDER --read-back
 """
 import json
 import sys
@@ -28,7 +30,7 @@ def check(folder: Path) -> list[str]:
             for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
                 if getattr(fast, token) is not None:
                     failures.append(f"{folder.name} {name}: {token} is {getattr(fast, token)}")
-            if fast.model_max_length != 64:
+            if fast.model_max_length != 1024:
                 failures.append(f"{folder.name} {name}: model_max_length is {fast.model_max_length}")
         for name, (encode, decode, size) in readers.items():
             if size != expected["vocab_size"]:
@@ -39,6 +41,8 @@ def check(folder: Path) -> list[str]:
                     failures.append(f"{folder.name} {name}: {case['text']!r} gives {ids}, not {case['ids']}")
                 elif decode(ids) != case["text"]:
                     failures.append(f"{folder.name} {name}: {case['text']!r} comes back as {decode(ids)!r}")
+        raw.save(str(folder / "resaved.json"))
+        fast.save_pretrained(folder / "resaved")
     failures += [f"{folder.name}: warning: {line}" for line in heard]
     return failures
 

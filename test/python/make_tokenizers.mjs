@@ -1,8 +1,9 @@
 // Writes tokenizer folders and the ids this library gives to texts, for check_tokenizers.py to compare.
-//   node test/python/make_tokenizers.mjs OUT_FOLDER
-import { mkdirSync, writeFileSync } from 'node:fs';
+//   node test/python/make_tokenizers.mjs OUT_FOLDER              writes them
+//   node test/python/make_tokenizers.mjs OUT_FOLDER --read-back  reads what check_tokenizers.py has saved again, and compares
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ByteTokenizer, CharTokenizer } from 'ferroformer';
+import { ByteTokenizer, CharTokenizer, loadTokenizer } from 'ferroformer';
 
 const TEXTS = [
   'Call me Ishmael. Some years ago--never mind how long precisely',
@@ -19,12 +20,22 @@ const TEXTS = [
   '\u{10ffff}\u{10000}\uffff\uffff',
 ];
 
-const out = process.argv[2];
-if (out === undefined) throw new Error('usage: node test/python/make_tokenizers.mjs OUT_FOLDER');
+const [out, mode] = process.argv.slice(2);
+if (out === undefined) throw new Error('usage: node test/python/make_tokenizers.mjs OUT_FOLDER [--read-back]');
+let failures = 0;
 for (const tokenizer of [CharTokenizer.fromText(TEXTS.join('')), new ByteTokenizer()]) {
   const folder = join(out, tokenizer.kind);
+  if (mode === '--read-back') {
+    for (const file of ['resaved.json', 'resaved/tokenizer.json']) {
+      const same = loadTokenizer(readFileSync(join(folder, file), 'utf8')).hash === tokenizer.hash;
+      if (!same) console.error(`${folder}/${file}: not the tokenizer it was`);
+      failures += same ? 0 : 1;
+    }
+    continue;
+  }
   mkdirSync(folder, { recursive: true });
-  for (const [name, text] of tokenizer.toFiles({ modelMaxLength: 64 })) writeFileSync(join(folder, name), text);
+  for (const [name, text] of tokenizer.toFiles({ modelMaxLength: 1024 })) writeFileSync(join(folder, name), text);
   const cases = TEXTS.map((text) => ({ text, ids: Array.from(tokenizer.encode(text)) }));
   writeFileSync(join(folder, 'cases.json'), JSON.stringify({ vocab_size: tokenizer.vocabSize, cases }));
 }
+process.exitCode = failures > 0 ? 1 : 0;

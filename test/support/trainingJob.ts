@@ -6,7 +6,7 @@ import type * as Library from 'ferroformer';
 export interface TrainingJob {
   steps: number;
   threads?: number;
-  simd?: 'auto' | 'portable' | 'relaxed';
+  simd?: Library.EngineOptions['simd'];
 }
 
 /** What came out. */

@@ -1,0 +1,33 @@
+// The library's side of test_transformers.py, on the built package. Prints one JSON object.
+//   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it
+//   node ours.mjs logits FOLDER IDS-JSON         logits of a batch of ids, and the greedy continuation of its first row
+import { CharTokenizer, Engine, GPT, TextDataset, Trainer } from '../../dist/index.node.js';
+
+export const TEXT = Array.from({ length: 150 }, (_, i) => `Call me ${i % 13}; the sea is ${i % 7} – “deep” 🐋.\n`).join('');
+
+async function create(engine, folder, options) {
+  const tokenizer = CharTokenizer.fromText(TEXT);
+  const model = await GPT.create(engine, { nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 24, tokenizer, seed: 3, ...options });
+  await new Trainer(model, { dataset: TextDataset.fromText(TEXT, tokenizer), maxSteps: 15, batchSize: 4, learningRate: 5e-3 }).train();
+  await model.save(folder);
+  const sample = TEXT.slice(0, 60);
+  return { text: sample, ids: Array.from(tokenizer.encode(sample)), vocabSize: model.config.vocabSize };
+}
+
+async function logits(engine, folder, ids) {
+  const model = await GPT.fromPretrained(engine, folder);
+  const { data, shape } = await model.bound.forward({ data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0].length] });
+  const greedy = await model.generate(ids[0], { maxNewTokens: 6, temperature: 0 });
+  const parameters = {};
+  for (const [name, parameter] of model.parameters) parameters[name] = Array.from((await parameter.data()).slice(0, 4));
+  return { logits: Array.from(data), shape: shape.map(Number), greedy: greedy.ids, parameters };
+}
+
+const [what, folder, json] = process.argv.slice(2);
+const engine = await Engine.start({ threads: 1, simd: 'portable' });
+try {
+  const work = what === 'create' ? create : logits;
+  console.log(JSON.stringify(await work(engine, folder, JSON.parse(json))));
+} finally {
+  await engine.close();
+}
