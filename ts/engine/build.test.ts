@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FerroError } from '../errors';
+import type { FerroError } from '../errors';
 import { chooseBuild, probeSimd } from './build';
 
 const support = (relaxed: boolean, simd128 = true) => ({ simd128, relaxed });

@@ -46,7 +46,10 @@ export function chooseBuild(choice: SimdChoice, support: SimdSupport = probeSimd
       return 'simd128';
     case 'relaxed':
       if (support.relaxed) return 'relaxed';
-      throw new FerroError('UNSUPPORTED_RUNTIME', 'Engine.start: simd "relaxed" needs relaxed SIMD, which this JavaScript engine does not have');
+      throw new FerroError(
+        'UNSUPPORTED_RUNTIME',
+        'Engine.start: simd "relaxed" needs relaxed SIMD, which this JavaScript engine does not have',
+      );
     case 'auto256':
       throw new FerroError('NOT_BUILT', 'Engine.start: simd "auto256" (256-bit vectors in Node 24 and newer) is not built yet');
   }

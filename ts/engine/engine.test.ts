@@ -43,45 +43,53 @@ function longRun(variable: Variable, steps: number) {
   const a = p.arena(elements);
   const b = p.arena(elements);
   p.add('fill', [a], [elements], [0.5]);
-  for (let i = 0; i < steps; i++) p.add('unary', i % 2 === 0 ? [a, b] : [b, a], [elements], [UNARY.exp, 0]).add('fill', [i % 2 === 0 ? b : a], [elements], [0.5]);
+  for (let i = 0; i < steps; i++)
+    p.add('unary', i % 2 === 0 ? [a, b] : [b, a], [elements], [UNARY.exp, 0]).add('fill', [i % 2 === 0 ? b : a], [elements], [0.5]);
   const v = p.variable(variable);
   return p.add('unary', [v, v], [1], [UNARY.addScalar, 1]).program();
 }
 
-const rejection = (work: Promise<unknown>) => work.then(() => 'resolved', (error: unknown) => error);
+const rejection = (work: Promise<unknown>) =>
+  work.then(
+    () => 'resolved',
+    (error: unknown) => error,
+  );
 
-describe.each(probeSimd().relaxed ? (['portable', 'relaxed'] as const) : (['portable'] as const))('an engine in the calling thread, %s', (simd) => {
-  it('says what it is', async () => {
-    const { info } = await start({ simd });
-    expect(info).toMatchObject({ threads: 1, simd, build: simd === 'portable' ? 'simd128' : 'relaxed', worker: false, isolated: true });
-    expect(info.kernelHash).toMatch(/^[0-9a-f]{64}$/);
-    expect(info.runtime).toBe(`Node ${process.versions.node}`);
-    expect(info.memoryLimitBytes).toBe(2 ** 32);
-    if (simd === 'portable') expect(info.fused).toBe(false);
-  });
+describe.each(probeSimd().relaxed ? (['portable', 'relaxed'] as const) : (['portable'] as const))(
+  'an engine in the calling thread, %s',
+  (simd) => {
+    it('says what it is', async () => {
+      const { info } = await start({ simd });
+      expect(info).toMatchObject({ threads: 1, simd, build: simd === 'portable' ? 'simd128' : 'relaxed', worker: false, isolated: true });
+      expect(info.kernelHash).toMatch(/^[0-9a-f]{64}$/);
+      expect(info.runtime).toBe(`Node ${process.versions.node}`);
+      expect(info.memoryLimitBytes).toBe(2 ** 32);
+      if (simd === 'portable') expect(info.fused).toBe(false);
+    });
 
-  it('runs a program for the used part of its extents and copies the outputs', async () => {
-    const host = await start({ simd });
-    const handle = await host.load(addOne());
-    for (const n of [4, 1, 0, 3]) {
-      const x = Float32Array.from({ length: n * 3 }, (_, i) => i * 10);
-      const [{ out }] = await host.run({ handle, inputs: { x }, extents: { rows: n } });
-      expect(out).toEqual(x.map((value) => value + 1));
-      expect(out.buffer).toBeInstanceOf(ArrayBuffer);
-      expect(x.length).toBe(n * 3); // the caller's array is still theirs
-    }
-  });
+    it('runs a program for the used part of its extents and copies the outputs', async () => {
+      const host = await start({ simd });
+      const handle = await host.load(addOne());
+      for (const n of [4, 1, 0, 3]) {
+        const x = Float32Array.from({ length: n * 3 }, (_, i) => i * 10);
+        const [{ out }] = await host.run({ handle, inputs: { x }, extents: { rows: n } });
+        expect(out).toEqual(x.map((value) => value + 1));
+        expect(out.buffer).toBeInstanceOf(ArrayBuffer);
+        expect(x.length).toBe(n * 3); // the caller's array is still theirs
+      }
+    });
 
-  it('runs a list of calls in order with one answer', async () => {
-    const host = await start({ simd });
-    const variable = filled('counter', [1], 5);
-    await host.allocate([variable], { seed: 1 });
-    const handle = await host.load(increment(variable));
-    const outputs = await host.run([{ handle }, { handle, outputs: [] }, { handle }]);
-    expect(outputs.map(({ out }) => out?.[0])).toEqual([6, undefined, 8]);
-    expect(await host.read(variable)).toEqual(Float32Array.of(8));
-  });
-});
+    it('runs a list of calls in order with one answer', async () => {
+      const host = await start({ simd });
+      const variable = filled('counter', [1], 5);
+      await host.allocate([variable], { seed: 1 });
+      const handle = await host.load(increment(variable));
+      const outputs = await host.run([{ handle }, { handle, outputs: [] }, { handle }]);
+      expect(outputs.map(({ out }) => out?.[0])).toEqual([6, undefined, 8]);
+      expect(await host.read(variable)).toEqual(Float32Array.of(8));
+    });
+  },
+);
 
 describe('variables', () => {
   it('begin as their init says', async () => {
@@ -260,12 +268,21 @@ describe('faults', () => {
     const host = await start();
     const handle = await host.load(lookUp());
     const run = (...ids: number[]) => host.run({ handle, inputs: { ids: Int32Array.from(ids) }, extents: { rows: ids.length } });
-    expect(await rejection(run(1, 2, 10))).toMatchObject({ code: 'TOKEN_OUT_OF_RANGE', message: expect.stringContaining('got 10 at position 2') });
-    expect(await rejection(run(-1))).toMatchObject({ code: 'TOKEN_OUT_OF_RANGE', message: expect.stringContaining('got -1 at position 0') });
+    expect(await rejection(run(1, 2, 10))).toMatchObject({
+      code: 'TOKEN_OUT_OF_RANGE',
+      message: expect.stringContaining('got 10 at position 2'),
+    });
+    expect(await rejection(run(-1))).toMatchObject({
+      code: 'TOKEN_OUT_OF_RANGE',
+      message: expect.stringContaining('got -1 at position 0'),
+    });
     expect((await run(9, 0))[0].out).toEqual(Float32Array.of(18, 0));
     const losses = await host.load(loss());
     const labels = (...values: number[]) => host.run({ handle: losses, inputs: { labels: Int32Array.from(values) } });
-    expect(await rejection(labels(3, -4))).toMatchObject({ code: 'LABEL_OUT_OF_RANGE', message: expect.stringContaining('got -4 at position 1') });
+    expect(await rejection(labels(3, -4))).toMatchObject({
+      code: 'LABEL_OUT_OF_RANGE',
+      message: expect.stringContaining('got -4 at position 1'),
+    });
     expect((await labels(3, -100))[0].loss[1]).toBe(0);
   });
 
@@ -319,7 +336,17 @@ describe('abort and close', () => {
     const atomic = await rejection(host.run([{ handle, atomic: true }], { signal: abortSoon() }));
     expect(atomic).toBe('resolved');
     expect(await host.read(variable)).toEqual(Float32Array.of(3));
-    expect(await rejection(host.run([{ handle, atomic: true }, { handle: short, atomic: true }], { signal: abortSoon() }))).toMatchObject({ code: 'ABORTED' });
+    expect(
+      await rejection(
+        host.run(
+          [
+            { handle, atomic: true },
+            { handle: short, atomic: true },
+          ],
+          { signal: abortSoon() },
+        ),
+      ),
+    ).toMatchObject({ code: 'ABORTED' });
     expect(await host.read(variable)).toEqual(Float32Array.of(4));
     expect(await rejection(host.run({ handle: short }, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORTED' });
   }, 60_000);
@@ -351,7 +378,10 @@ describe('abort and close', () => {
     await host.close();
     await host.close();
     for (const error of await Promise.all(pending)) expect(error).toMatchObject({ code: 'ENGINE_CLOSED' });
-    expect(await rejection(host.bytes())).toMatchObject({ code: 'ENGINE_CLOSED', message: 'bytes: the engine must be open, but it was closed' });
+    expect(await rejection(host.bytes())).toMatchObject({
+      code: 'ENGINE_CLOSED',
+      message: 'bytes: the engine must be open, but it was closed',
+    });
     expect(host.closed).toBe(true);
     expect(host.owns(variable)).toBe(true); // until another engine takes it
   });
@@ -373,7 +403,13 @@ describe('sequences', () => {
     expect(await host.runSequence(handle, times(3), { emit: 'out', onValue })).toBe(3);
     expect(await host.runSequence(handle, times(100), { emit: 'out', stopValues: [99, 5], onValue })).toBe(2);
     expect(await host.runSequence(handle, [], { emit: 'out', onValue })).toBe(0);
-    expect(seen).toEqual([[0, 1], [1, 2], [2, 3], [0, 4], [1, 5]]);
+    expect(seen).toEqual([
+      [0, 1],
+      [1, 2],
+      [2, 3],
+      [0, 4],
+      [1, 5],
+    ]);
   });
 
   it('give each step its own extents and scalars', async () => {

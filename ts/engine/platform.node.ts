@@ -52,7 +52,9 @@ class NodeWorker implements WorkerHandle {
       if (isNote(data)) onNote(data);
     });
     this.#worker.on('error', (error) => onEnd(new Error(`${this.name} failed: ${describe(error)}`, { cause: error })));
-    this.#worker.on('messageerror', (error) => onEnd(new Error(`${this.name} sent what cannot be read: ${describe(error)}`, { cause: error })));
+    this.#worker.on('messageerror', (error) =>
+      onEnd(new Error(`${this.name} sent what cannot be read: ${describe(error)}`, { cause: error })),
+    );
     this.#worker.on('exit', (code) => onEnd(new Error(`${this.name} ended with exit code ${code}`)));
   }
 

@@ -7,7 +7,9 @@ installErrorTransfer();
 const { port1, port2 } = new MessageChannel();
 const thrower = {
   async fail(): Promise<void> {
-    throw new FerroError('OUT_OF_MEMORY', 'load: needs 5 bytes, got 4', { cause: new RangeError('grow failed', { cause: new Error('root') }) });
+    throw new FerroError('OUT_OF_MEMORY', 'load: needs 5 bytes, got 4', {
+      cause: new RangeError('grow failed', { cause: new Error('root') }),
+    });
   },
   failSync(): void {
     throw new TypeError('not a function');

@@ -116,7 +116,11 @@ class Core {
 }
 
 /** Gives every thread the module and the memory, and waits until all have joined. @returns why one could not, or undefined */
-async function handOver(ports: readonly MessagePort[], module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<string | undefined> {
+async function handOver(
+  ports: readonly MessagePort[],
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<string | undefined> {
   const answers = ports.map(
     (port) =>
       new Promise<ThreadReply>((resolve) => {

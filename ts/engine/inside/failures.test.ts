@@ -35,7 +35,10 @@ describe('explaining what the kernels throw', () => {
       code: 'OUT_OF_MEMORY',
       message: 'load: alloc: 5 GB',
     });
-    expect(explainFailure(new Error('BAD_PROGRAM: magic'), 'load', undefined)).toMatchObject({ code: 'BAD_PROGRAM', message: 'load: magic' });
+    expect(explainFailure(new Error('BAD_PROGRAM: magic'), 'load', undefined)).toMatchObject({
+      code: 'BAD_PROGRAM',
+      message: 'load: magic',
+    });
   });
 
   it('a trap ends the engine; the cause has the panic text as well as the trap itself', () => {

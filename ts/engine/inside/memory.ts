@@ -26,7 +26,9 @@ export function createMemory(construct: (descriptor: WebAssembly.MemoryDescripto
     }
   }
   const least = MAXIMUM_PAGES[MAXIMUM_PAGES.length - 1] * PAGE_BYTES;
-  throw new FerroError('OUT_OF_MEMORY', `Engine.start: the system must let a memory grow to ${least} bytes, got a refusal`, { cause: refusal });
+  throw new FerroError('OUT_OF_MEMORY', `Engine.start: the system must let a memory grow to ${least} bytes, got a refusal`, {
+    cause: refusal,
+  });
 }
 
 function newMemory(descriptor: WebAssembly.MemoryDescriptor): WebAssembly.Memory {

@@ -100,7 +100,8 @@ export class ProgramStore {
           regions[i] = this.#regions.get(binding.variable, op).region;
           return;
         }
-        owned.push((regions[i] = this.#regions.alloc(binding.sizeBytes)));
+        regions[i] = this.#regions.alloc(binding.sizeBytes);
+        owned.push(regions[i]);
         if (binding.data !== undefined) this.#kernels.write(regions[i], binding.data);
       });
       return { program: this.#kernels.programLoad(program.words, regions), regions, owned, bytes };

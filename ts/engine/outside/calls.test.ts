@@ -85,7 +85,12 @@ describe('preparing a run', () => {
   const detached = new Float32Array(36);
   structuredClone(detached.buffer, { transfer: [detached.buffer] });
   it.each<[string, Partial<RunCall>, string, string]>([
-    ['extent beyond its maximum', { extents: { rows: 5, time: 3 } }, 'INVALID_SHAPE', 'extent "rows" of "step" must be an integer from 0 to 4, got 5'],
+    [
+      'extent beyond its maximum',
+      { extents: { rows: 5, time: 3 } },
+      'INVALID_SHAPE',
+      'extent "rows" of "step" must be an integer from 0 to 4, got 5',
+    ],
     ['negative extent', { extents: { rows: -1, time: 3 } }, 'INVALID_SHAPE', 'got -1'],
     ['fractional extent', { extents: { rows: 1.5, time: 3 } }, 'INVALID_SHAPE', 'got 1.5'],
     ['missing extent', { extents: { rows: 2 } }, 'INVALID_SHAPE', 'extent "time" of "step" must be an integer from 0 to 8, got undefined'],
@@ -96,13 +101,25 @@ describe('preparing a run', () => {
     ['unknown scalar', { scalars: { lr: 1, seed: 1, beta: 1 } }, 'UNKNOWN_OPTION', 'got "beta"'],
     ['missing input', { inputs: { ids: new Int32Array(6) } }, 'INVALID_OPTION', 'got none for "x"'],
     ['unknown input', { inputs: { ...good().inputs, y: new Int32Array(6) } }, 'UNKNOWN_OPTION', 'got "y" (known: ids, x)'],
-    ['input of another dtype', { inputs: { ...good().inputs, ids: new Float32Array(6) } }, 'INVALID_DTYPE', 'input "ids" takes Int32Array, got Float32Array'],
+    [
+      'input of another dtype',
+      { inputs: { ...good().inputs, ids: new Float32Array(6) } },
+      'INVALID_DTYPE',
+      'input "ids" takes Int32Array, got Float32Array',
+    ],
     ['input that is no array', { inputs: { ...good().inputs, ids: 'abc' as never } }, 'INVALID_DTYPE', 'got string'],
-    ['input of another length', { inputs: { ...good().inputs, x: new Float32Array(35) } }, 'INVALID_SHAPE', 'input "x" [12, 3] takes 36 elements, got 35'],
+    [
+      'input of another length',
+      { inputs: { ...good().inputs, x: new Float32Array(35) } },
+      'INVALID_SHAPE',
+      'input "x" [12, 3] takes 36 elements, got 35',
+    ],
     ['detached input', { inputs: { ...good().inputs, x: detached } }, 'INVALID_SHAPE', 'got 0 (a detached or empty array)'],
     ['unknown output', { outputs: ['los'] }, 'UNKNOWN_OPTION', 'got "los" (known: loss, out)'],
   ])('refuses: %s', (_name, change, code, text) => {
-    expect(() => prepareCall({ ...good(), ...change }, 'run')).toThrow(expect.objectContaining({ code, message: expect.stringContaining(text) }));
+    expect(() => prepareCall({ ...good(), ...change }, 'run')).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+    );
   });
 
   it('refuses a program that was unloaded or whose variable was released', () => {
@@ -127,7 +144,10 @@ describe('preparing a sequence', () => {
   });
 
   it('checks every step before anything is sent', () => {
-    const runs = [{ extents: { rows: 1, time: 3 }, scalars: { lr: 1, seed: 1 } }, { extents: { rows: 9, time: 3 }, scalars: { lr: 1, seed: 1 } }];
+    const runs = [
+      { extents: { rows: 1, time: 3 }, scalars: { lr: 1, seed: 1 } },
+      { extents: { rows: 9, time: 3 }, scalars: { lr: 1, seed: 1 } },
+    ];
     const inputs = { ids: new Int32Array(3), x: new Float32Array(18) };
     expect(() => prepareSequence(handle, runs, inputs, 'out', 'runSequence')).toThrow(/extent "rows".*got 9/);
   });

@@ -78,7 +78,10 @@ function readExtents(program: Program, given: Record<string, number> | undefined
     program.extents.map(({ name, max }) => {
       const value = Object.hasOwn(values, name) ? values[name] : undefined;
       if (!Number.isInteger(value) || value! < 0 || value! > max)
-        throw new FerroError('INVALID_SHAPE', `${op}: extent "${name}" of "${program.name}" must be an integer from 0 to ${max}, got ${value}`);
+        throw new FerroError(
+          'INVALID_SHAPE',
+          `${op}: extent "${name}" of "${program.name}" must be an integer from 0 to ${max}, got ${value}`,
+        );
       return [name, value!];
     }),
   );

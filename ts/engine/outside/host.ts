@@ -8,8 +8,8 @@ import { chooseBuild } from '../build';
 import type { EngineApi, Numbers, WireVariable } from '../protocol';
 import { nameOutputs, ownBuffers, prepareCall, prepareSequence } from './calls';
 import { type Connection, type ConnectionRequest, SharingRefused } from './connection';
-import { openInThread } from './inThread';
 import { describeEngine } from './info';
+import { openInThread } from './inThread';
 import { checkOptions, planThreads, warn } from './options';
 import { PendingCalls } from './pending';
 import { ProgramHandle, wireProgram } from './programs';
@@ -220,8 +220,10 @@ export class EngineHost {
 
   #own<T extends { handle: ProgramHandle }>(call: T, op: string): T {
     const { handle } = call;
-    if (!(handle instanceof ProgramHandle)) throw new FerroError('INVALID_OPTION', `${op}: handle must come from load(), got ${typeof handle}`);
-    if (handle.owner !== this) throw new FerroError('WRONG_ENGINE', `${op}: a program runs on the engine that loaded it, got "${handle.program.name}"`);
+    if (!(handle instanceof ProgramHandle))
+      throw new FerroError('INVALID_OPTION', `${op}: handle must come from load(), got ${typeof handle}`);
+    if (handle.owner !== this)
+      throw new FerroError('WRONG_ENGINE', `${op}: a program runs on the engine that loaded it, got "${handle.program.name}"`);
     return call;
   }
 

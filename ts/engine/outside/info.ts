@@ -13,7 +13,13 @@ function kernelHash(options: EngineOptions, build: Build): string {
 }
 
 /** The `info` of an engine that has started. */
-export function describeEngine(options: EngineOptions, build: Build, plan: ThreadPlan, report: EngineReport, platform: Platform): EngineInfo {
+export function describeEngine(
+  options: EngineOptions,
+  build: Build,
+  plan: ThreadPlan,
+  report: EngineReport,
+  platform: Platform,
+): EngineInfo {
   return Object.freeze({
     threads: plan.threads,
     simd: options.simd ?? 'auto',

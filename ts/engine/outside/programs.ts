@@ -26,7 +26,8 @@ export class ProgramHandle {
 
   /** @throws FerroError INVALID_OPTION when unloaded, UNBOUND_VARIABLE when one of its variables has been released. */
   assertUsable(op: string): void {
-    if (!this.live) throw new FerroError('INVALID_OPTION', `${op}: the program must be loaded, got "${this.program.name}", which was unloaded`);
+    if (!this.live)
+      throw new FerroError('INVALID_OPTION', `${op}: the program must be loaded, got "${this.program.name}", which was unloaded`);
     for (const region of this.regions) {
       if (!region.live)
         throw new FerroError('UNBOUND_VARIABLE', `${op}: "${this.program.name}" uses a variable that was released, got "${region.name}"`);

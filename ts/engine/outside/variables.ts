@@ -29,9 +29,15 @@ export function findRegion(variable: Variable, owner: Owner): RegionRef | undefi
 export function requireRegion(variable: Variable, owner: Owner, op: string): RegionRef {
   const region = regionOf.get(variable);
   if (!region?.live || (region.owner.closed && region.owner !== owner))
-    throw new FerroError('UNBOUND_VARIABLE', `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to none`);
+    throw new FerroError(
+      'UNBOUND_VARIABLE',
+      `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to none`,
+    );
   if (region.owner !== owner)
-    throw new FerroError('WRONG_ENGINE', `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to another`);
+    throw new FerroError(
+      'WRONG_ENGINE',
+      `${op}: every variable must be bound to this engine, got "${variable.name}", which is bound to another`,
+    );
   return region;
 }
 
@@ -71,7 +77,10 @@ function wireInit(variable: Variable): WireInit {
     case 'sinusoidal': {
       const [rows, cols] = variable.shape;
       if (variable.shape.length !== 2)
-        throw new FerroError('INVALID_SHAPE', `allocate: sinusoidal needs a variable of rank 2, got "${variable.name}" [${variable.shape}]`);
+        throw new FerroError(
+          'INVALID_SHAPE',
+          `allocate: sinusoidal needs a variable of rank 2, got "${variable.name}" [${variable.shape}]`,
+        );
       return { kind: 'sinusoidal', noise: init.noise, rows, cols };
     }
     case 'data':

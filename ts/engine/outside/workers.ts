@@ -1,7 +1,7 @@
 // Starts an engine in workers and watches them. The outside starts all of them itself, the threads too, because a thread's death is heard
 // only here: the engine's own event loop stands still while it waits at a barrier. The memory never comes here; the engine's worker makes it
 // and hands it to the threads over ports that the outside only passes on.
-import { wrap, transfer as withTransfer } from 'comlink';
+import { transfer as withTransfer, wrap } from 'comlink';
 import { FerroError, fromPlainError, throwIfAborted } from '../../errors';
 import type { WorkerHandle } from '../platform';
 import { ABORT_SLOTS, type EngineApi, type EngineReport, type JoinMessage, PROTOCOL_VERSION, type WorkerNote } from '../protocol';
@@ -112,7 +112,11 @@ class Crew implements Connection {
         } else if (note.protocol === PROTOCOL_VERSION) {
           resolve();
         } else {
-          reject(new Error(`${name} must speak protocol ${PROTOCOL_VERSION}, got ${note.protocol}: files of two versions of this package are mixed`));
+          reject(
+            new Error(
+              `${name} must speak protocol ${PROTOCOL_VERSION}, got ${note.protocol}: files of two versions of this package are mixed`,
+            ),
+          );
         }
       };
       handle.listen(onNote, (cause) => this.#watch.report(cause));
