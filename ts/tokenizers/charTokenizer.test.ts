@@ -40,7 +40,7 @@ describe('CharTokenizer', () => {
     for (const text of ['a\ud83d', '\ude00a', 'a\ud83da', '\udc00\ud800']) {
       const tokenizer = CharTokenizer.fromText(text);
       expect(tokenizer.characters, JSON.stringify(text)).toContain('\ufffd');
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.toWellFormed?.() ?? text.replace(/\p{Surrogate}/gu, '\ufffd'));
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.replace(/\p{Surrogate}/gu, '\ufffd'));
     }
     expect(codeOf(() => CharTokenizer.fromText('ab').encode('a\ud83db'))).toMatch(/^UNKNOWN_CHARACTER: .*U\+FFFD.* at character 1$/);
   });

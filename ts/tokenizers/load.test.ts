@@ -13,7 +13,7 @@ interface Root {
   [key: string]: unknown;
   added_tokens: unknown[];
   pre_tokenizer: { [key: string]: unknown; pattern: Record<string, unknown> };
-  model: { [key: string]: unknown; vocab: Record<string, unknown>; merges: unknown };
+  model: { [key: string]: unknown; vocab: Record<string, unknown> };
 }
 
 /** Stands for byte 255. */
@@ -55,6 +55,10 @@ describe('loadTokenizer', () => {
       delete root.pre_tokenizer.invert;
     });
     expect(loadTokenizer(json).hash).toBe(CharTokenizer.fromText('abc').hash);
+    const template = edit(charJson, (root) => {
+      root.post_processor = { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A', type_id: 0 } }], special_tokens: {} };
+    });
+    expect(loadTokenizer(template).hash).toBe(CharTokenizer.fromText('abc').hash);
     const withPost = edit(byteJson, (root) => {
       root.post_processor = { type: 'ByteLevel', trim_offsets: false };
       root.pre_tokenizer.use_regex = true;
@@ -68,7 +72,7 @@ describe('loadTokenizer', () => {
     ['null', 'INVALID_TOKENIZER', 'null'],
     ['no model', 'INVALID_TOKENIZER', '{}'],
     ['no type', 'INVALID_TOKENIZER', '{"model":{}}'],
-    ['no vocabulary', 'INVALID_TOKENIZER', edit(charJson, (root) => delete root.model.vocab)],
+    ['no vocabulary', 'INVALID_TOKENIZER', edit(charJson, (root) => delete (root.model as Record<string, unknown>).vocab)],
     ['a hole in the ids', 'INVALID_TOKENIZER', edit(charJson, (root) => (root.model.vocab.a = 7))],
     ['an id twice', 'INVALID_TOKENIZER', edit(charJson, (root) => (root.model.vocab.a = 1))],
     ['an id that is text', 'INVALID_TOKENIZER', edit(charJson, (root) => (root.model.vocab.a = '0'))],
@@ -82,6 +86,14 @@ describe('loadTokenizer', () => {
     ['no decoder', 'NOT_BUILT', edit(charJson, (root) => (root.decoder = null))],
     ['a normalizer', 'NOT_BUILT', edit(charJson, (root) => (root.normalizer = { type: 'NFC' }))],
     ['a post-processor', 'NOT_BUILT', edit(charJson, (root) => (root.post_processor = { type: 'TemplateProcessing' }))],
+    [
+      'a template that adds a token',
+      'NOT_BUILT',
+      edit(charJson, (root) => {
+        const single = [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+        root.post_processor = { type: 'TemplateProcessing', single };
+      }),
+    ],
     ['added tokens', 'NOT_BUILT', edit(charJson, (root) => root.added_tokens.push({ id: 3, content: '<s>' }))],
     ['merges', 'NOT_BUILT', edit(byteJson, (root) => (root.model.merges = [['a', 'b']]))],
     ['a space in front', 'NOT_BUILT', edit(byteJson, (root) => (root.pre_tokenizer.add_prefix_space = true))],

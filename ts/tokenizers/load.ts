@@ -56,6 +56,14 @@ function isByteLevel(part: JsonObject | null): boolean {
   return part?.get('type') === 'ByteLevel';
 }
 
+/** Post-processors that leave the ids of a text alone: ByteLevel (it moves offsets only) and the template "the text and nothing else". */
+function addsNothing(postProcessor: JsonObject): boolean {
+  if (isByteLevel(postProcessor)) return true;
+  const [only, ...more] = postProcessor.get('type') === 'TemplateProcessing' ? listIn(postProcessor, 'single') : [];
+  const sequence = (Object(only) as { Sequence?: { id?: unknown } }).Sequence;
+  return more.length === 0 && sequence?.id === 'A';
+}
+
 function readChar(root: JsonObject, model: JsonObject): Tokenizer {
   const split = objectOrNull(root.get('pre_tokenizer'), 'pre_tokenizer');
   const pattern = split === null ? null : objectOrNull(split.get('pattern'), 'pre_tokenizer.pattern');
@@ -108,7 +116,7 @@ export function loadTokenizer(tokenizerJson: string): Tokenizer {
   if (type !== 'WordLevel' && type !== 'BPE') throw notBuilt(`a ${type} model`);
   if (objectOrNull(root.get('normalizer'), 'normalizer') !== null) throw notBuilt(`the normalizer ${show(root.get('normalizer'))}`);
   const postProcessor = objectOrNull(root.get('post_processor'), 'post_processor');
-  if (postProcessor !== null && !isByteLevel(postProcessor)) throw notBuilt(`the post-processor ${show(root.get('post_processor'))}`);
+  if (postProcessor !== null && !addsNothing(postProcessor)) throw notBuilt(`the post-processor ${show(root.get('post_processor'))}`);
   const added = listIn(root, 'added_tokens');
   if (added.length > 0) throw notBuilt(`${added.length} added tokens`);
   return type === 'WordLevel' ? readChar(root, model) : readByte(root, model);
