@@ -1,0 +1,406 @@
+//! Attention against the definition: sizes around every block, lane and tile, masks, cross lengths, strides, dropout, and
+//! what must not show: excluded entries, order of tiles, the register tile.
+
+use super::naive::Inputs;
+use super::*;
+use crate::matmul::micro::{set_register_tile, RegisterTile};
+use crate::philox::Stream;
+use crate::testkit::{close, run_reversed, same_bits, wide, Cases, Rng};
+use crate::vecmath;
+
+/// Random inputs in f32 with everything the kernels write.
+struct Case {
+    dims: AttentionDims,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    mask: Option<Vec<i32>>,
+    dout: Vec<f32>,
+    result: Results,
+}
+
+#[derive(Clone, Default)]
+struct Results {
+    out: Vec<f32>,
+    lse: Vec<f32>,
+    delta: Vec<f32>,
+    dq: Vec<f32>,
+    dk: Vec<f32>,
+    dv: Vec<f32>,
+}
+
+impl Results {
+    fn same(&self, other: &Self) -> Result<(), String> {
+        same_bits(&self.out, &other.out).map_err(|e| format!("out: {e}"))?;
+        same_bits(&self.lse, &other.lse).map_err(|e| format!("lse: {e}"))?;
+        same_bits(&self.delta, &other.delta).map_err(|e| format!("delta: {e}"))?;
+        same_bits(&self.dq, &other.dq).map_err(|e| format!("dq: {e}"))?;
+        same_bits(&self.dk, &other.dk).map_err(|e| format!("dk: {e}"))?;
+        same_bits(&self.dv, &other.dv).map_err(|e| format!("dv: {e}"))
+    }
+}
+
+impl Case {
+    fn new(dims: AttentionDims, mask: bool, rng: &mut Rng) -> Self {
+        let c = dims.heads * dims.head_dim;
+        let len = |t: usize, row: usize| dims.batch * t * row.max(c);
+        let mask = mask.then(|| (0..dims.batch * dims.tk).map(|_| (rng.below(4) != 0) as i32).collect());
+        Self {
+            dims,
+            q: rng.normals(len(dims.tq, dims.q_row)),
+            k: rng.normals(len(dims.tk, dims.k_row)),
+            v: rng.normals(len(dims.tk, dims.v_row)),
+            mask,
+            dout: rng.normals(dims.out_len()).iter().map(|x| 0.25 * x).collect(),
+            result: Results::default(),
+        }
+    }
+
+    /// Runs forward and backward through the slice shells.
+    fn run(&mut self) -> &Results {
+        let d = self.dims;
+        let mut r = Results {
+            out: vec![f32::NAN; d.out_len()],
+            lse: vec![f32::NAN; d.lse_len()],
+            delta: vec![f32::NAN; d.lse_len()],
+            dq: vec![0.0; self.q.len()],
+            dk: vec![0.0; self.k.len()],
+            dv: vec![0.0; self.v.len()],
+        };
+        let mask = self.mask.as_deref();
+        attention_forward(d, &self.q, &self.k, &self.v, mask, &mut r.out, &mut r.lse);
+        let Results { out, lse, delta, dq, dk, dv } = &mut r;
+        attention_backward(d, &self.q, &self.k, &self.v, mask, out, lse, &self.dout, delta, dq, dk, dv);
+        self.result = r;
+        &self.result
+    }
+
+    fn reference(&self) -> super::naive::Reference {
+        let (q, k, v, dout) = (wide(&self.q), wide(&self.k), wide(&self.v), wide(&self.dout));
+        Inputs { dims: self.dims, q, k, v, mask: self.mask.clone(), dout }.reference()
+    }
+
+    fn name(&self) -> String {
+        let AttentionDims { batch, tq, tk, heads, head_dim, causal, q_row, dropout, .. } = self.dims;
+        let (mask, dropout) = (self.mask.is_some(), dropout.is_some());
+        format!("{batch}x{heads} {tq}x{tk} width {head_dim} row {q_row} causal {causal} mask {mask} dropout {dropout}")
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        let want = self.reference();
+        let got = self.run();
+        close(&got.out, &want.out, 2e-6, 1e-5).map_err(|e| format!("out: {e}"))?;
+        close(&got.lse, &want.lse, 2e-6, 1e-6).map_err(|e| format!("lse: {e}"))?;
+        close(&got.delta, &want.delta, 1e-5, 1e-5).map_err(|e| format!("delta: {e}"))?;
+        // dp − delta cancels, so the absolute part scales with dout, which the cases draw a quarter the size of the values.
+        close(&got.dq, &want.dq, 1e-6, 1e-4).map_err(|e| format!("dq: {e}"))?;
+        close(&got.dk, &want.dk, 1e-6, 1e-4).map_err(|e| format!("dk: {e}"))?;
+        close(&got.dv, &want.dv, 1e-6, 1e-4).map_err(|e| format!("dv: {e}"))
+    }
+}
+
+fn keep(p: f32) -> Option<Keep> {
+    Some(Keep::new(p, Stream::new([7, 8], 2, 1, [3, 4])))
+}
+
+/// Dims around every border: lengths, widths, causal or not, cross lengths both ways.
+fn all_dims() -> Vec<AttentionDims> {
+    let mut all = Vec::new();
+    for (tq, tk) in [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (4, 4),
+        (5, 5),
+        (7, 7),
+        (8, 8),
+        (9, 9),
+        (17, 17),
+        (33, 33),
+        (63, 63),
+        (64, 64),
+        (65, 65),
+        (67, 67),
+    ] {
+        for head_dim in [1, 3, 4, 5, 7, 8, 9, 16, 17] {
+            all.extend([false, true].map(|causal| AttentionDims::contiguous(1, tq, tk, 2, head_dim, causal)));
+        }
+    }
+    for (tq, tk) in [
+        (0, 3),
+        (3, 0),
+        (1, 9),
+        (9, 1),
+        (2, 70),
+        (70, 2),
+        (5, 12),
+        (12, 5),
+        (60, 70),
+        (70, 60),
+        (65, 130),
+        (130, 65),
+        (3, 66),
+        (1, 600),
+        (35, 520),
+        (520, 35),
+    ] {
+        for head_dim in [3, 8] {
+            all.extend([false, true].map(|causal| AttentionDims::contiguous(2, tq, tk, 3, head_dim, causal)));
+        }
+    }
+    all.extend([false, true].map(|causal| AttentionDims::contiguous(2, 64, 64, 4, 32, causal)));
+    all.extend([false, true].map(|causal| AttentionDims::packed_qkv(2, 37, 2, 8, causal)));
+    all.push(AttentionDims::packed_qkv(1, 130, 1, 64, true));
+    all.push(AttentionDims { scale: 0.3, ..AttentionDims::packed_qkv(3, 10, 2, 5, true) });
+    all
+}
+
+#[test]
+fn forward_and_backward_match_the_definition() {
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(42);
+    for dims in all_dims() {
+        for mask in [false, true] {
+            for dropout in [None, keep(0.25)] {
+                let mut case = Case::new(AttentionDims { dropout, ..dims }, mask, &mut rng);
+                let result = case.check();
+                cases.check(|| case.name(), result);
+            }
+        }
+    }
+    cases.finish();
+}
+
+#[test]
+fn a_later_query_block_sees_what_one_block_would() {
+    // More than one block of queries and of keys, with and without the longer block size.
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(43);
+    for (tq, tk) in [(200, 200), (100, 600), (600, 100)] {
+        for causal in [false, true] {
+            let mut case = Case::new(AttentionDims::contiguous(1, tq, tk, 1, 8, causal), true, &mut rng);
+            let result = case.check();
+            cases.check(|| format!("{tq} {tk} {causal}"), result);
+        }
+    }
+    cases.finish();
+}
+
+#[test]
+fn excluded_keys_and_values_may_hold_anything() {
+    // N3: NaN and infinity in masked or future slots change no bit of the rest, forward or backward.
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(44);
+    for (tq, tk, head_dim, causal) in [
+        (1, 5, 3, false),
+        (1, 9, 8, true),
+        (7, 7, 5, true),
+        (20, 12, 8, true),
+        (66, 70, 9, true),
+        (40, 70, 8, false),
+        (33, 9, 16, true),
+    ] {
+        for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut case = Case::new(AttentionDims::contiguous(2, tq, tk, 2, head_dim, causal), true, &mut rng);
+            let clean = case.run().clone();
+            let mask = case.mask.clone().expect("asked for");
+            let c = 2 * head_dim;
+            for (slot, &keep) in mask.iter().enumerate() {
+                if keep == 0 {
+                    case.k[slot * c..][..c].fill(poison);
+                    case.v[slot * c..][..c].fill(poison);
+                }
+            }
+            let poisoned = case.run();
+            cases.check(|| format!("masked {poison} {tq} {tk} {head_dim} {causal}"), clean.same(poisoned));
+        }
+    }
+    for (t, head_dim) in [(5, 3), (9, 8), (66, 9), (70, 16)] {
+        // The last key and value are future to all queries but the last one.
+        let mut case = Case::new(AttentionDims::contiguous(1, t, t, 1, head_dim, true), false, &mut rng);
+        let clean = case.run().clone();
+        for x in [&mut case.k, &mut case.v] {
+            x[(t - 1) * head_dim..].fill(f32::NAN);
+        }
+        let poisoned = case.run();
+        let seen = (t - 1) * head_dim;
+        let rest = same_bits(&clean.out[..seen], &poisoned.out[..seen])
+            .and_then(|()| same_bits(&clean.dq[..seen], &poisoned.dq[..seen]))
+            .and_then(|()| same_bits(&clean.lse[..t - 1], &poisoned.lse[..t - 1]));
+        cases.check(|| format!("future {t} {head_dim}"), rest);
+        assert!(poisoned.out[seen..].iter().all(|x| x.is_nan()), "the last query does see it");
+    }
+    cases.finish();
+}
+
+#[test]
+fn a_row_without_visible_keys_gives_zeros_and_leaves_the_others_alone() {
+    // N2: sequence 1 has all keys masked; queries before the first key (tq > tk, causal) see nothing either.
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(45);
+    for (tq, tk, causal) in [(5, 5, false), (9, 4, true), (70, 3, true), (2, 6, false), (1, 3, false), (70, 66, true)] {
+        let mut case = Case::new(AttentionDims::contiguous(3, tq, tk, 2, 5, causal), false, &mut rng);
+        let whole = case.run().clone();
+        let mut mask = vec![1; 3 * tk];
+        mask[tk..2 * tk].fill(0);
+        case.mask = Some(mask);
+        let masked = case.run().clone();
+        let checked = case.check();
+        cases.check(|| format!("values {tq} {tk} {causal}"), checked);
+        let third = |x: &Vec<f32>, i: usize| x[i * x.len() / 3..(i + 1) * x.len() / 3].to_vec();
+        for (name, a, b) in [
+            ("out", &whole.out, &masked.out),
+            ("dq", &whole.dq, &masked.dq),
+            ("dk", &whole.dk, &masked.dk),
+            ("dv", &whole.dv, &masked.dv),
+        ] {
+            for i in [0, 2] {
+                cases.check(|| format!("{name} of sequence {i}, {tq} {tk}"), same_bits(&third(a, i), &third(b, i)));
+            }
+            let zeros = third(b, 1).iter().all(|&x| x == 0.0);
+            cases.check(|| format!("{name} of the masked, {tq} {tk}"), zeros.then_some(()).ok_or("not zero".into()));
+        }
+        assert!(third(&masked.lse, 1).iter().all(|&x| x == f32::NEG_INFINITY));
+    }
+    cases.finish();
+}
+
+#[test]
+fn the_first_causal_row_is_its_only_value() {
+    // N1: a row with one visible key is not disturbed by how much is masked.
+    let mut case = Case::new(AttentionDims::contiguous(1, 65, 65, 1, 8, true), false, &mut Rng::new(46));
+    let v = case.v[..8].to_vec();
+    assert_eq!(case.run().out[..8], v[..]);
+    // Equal values: every row of probabilities sums to one.
+    case.v.fill(1.0);
+    for x in &case.run().out {
+        assert!((x - 1.0).abs() < 1e-6, "{x}");
+    }
+}
+
+#[test]
+fn nan_in_what_is_seen_is_not_hidden() {
+    for t in [2, 9] {
+        let mut case = Case::new(AttentionDims::contiguous(1, t, t, 1, 4, true), false, &mut Rng::new(47));
+        case.q[..4].fill(f32::NAN);
+        let r = case.run();
+        assert!(r.out[..4].iter().all(|x| x.is_nan()) && r.lse[0].is_nan());
+        assert!(r.out[4..].iter().all(|x| x.is_finite()));
+        assert!(r.dv[..4].iter().all(|x| x.is_nan()), "its gradient is NaN too");
+    }
+}
+
+#[test]
+fn large_scores_do_not_overflow() {
+    let mut case = Case::new(AttentionDims::contiguous(1, 6, 6, 1, 4, true), false, &mut Rng::new(48));
+    for x in case.q.iter_mut().chain(&mut case.k) {
+        *x *= 300.0;
+    }
+    let r = case.run();
+    for x in [&r.out, &r.lse, &r.dq, &r.dk, &r.dv] {
+        assert!(x.iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn order_of_tiles_scratch_and_register_tile_do_not_show() {
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(49);
+    for (tq, tk, causal, dropout) in [(130, 130, true, None), (70, 90, true, keep(0.5)), (66, 40, false, keep(0.1))] {
+        let mut dims = AttentionDims::contiguous(2, tq, tk, 2, 9, causal);
+        dims.dropout = dropout;
+        let mut case = Case::new(dims, true, &mut rng);
+        let first = case.run().clone();
+        for register in RegisterTile::ALL {
+            set_register_tile(register);
+            let again = case.run().clone();
+            cases.check(|| format!("{register:?} {tq} {tk}"), first.same(&again));
+        }
+        set_register_tile(RegisterTile::T4x8);
+        let reversed = case.reversed();
+        cases.check(|| format!("reversed {tq} {tk}"), first.same(&reversed));
+    }
+    cases.finish();
+}
+
+impl Case {
+    fn reversed(&self) -> Results {
+        let mut r = self.result.clone();
+        for x in [&mut r.out, &mut r.lse, &mut r.delta, &mut r.dq, &mut r.dk, &mut r.dv] {
+            x.fill(f32::NAN);
+        }
+        let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
+        let (key_mask, dims) = (pointer(self.mask.as_deref()), self.dims);
+        let (out, lse, delta) = (r.out.as_mut_ptr(), r.lse.as_mut_ptr(), r.delta.as_mut_ptr());
+        let (dq, dk, dv, dout) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr(), self.dout.as_ptr());
+        // SAFETY: all buffers have the lengths of the dims; the three run one after the other.
+        unsafe {
+            run_reversed(&Attention { q, k, v, key_mask, out, lse, dims }).expect("no faults");
+            run_reversed(&AttentionBackwardQ { q, k, v, key_mask, out, lse, dout, dq, delta, dims })
+                .expect("no faults");
+            run_reversed(&AttentionBackwardKv { q, k, v, key_mask, lse, dout, delta, dk, dv, dims })
+                .expect("no faults");
+        }
+        r
+    }
+}
+
+#[test]
+fn gradients_into_thirds_of_one_buffer_leave_the_other_thirds_alone() {
+    let mut rng = Rng::new(50);
+    let (t, heads, head_dim) = (13, 2, 5);
+    let (c, n) = (heads * head_dim, 2 * t * 3 * heads * head_dim);
+    let dims = AttentionDims::packed_qkv(2, t, heads, head_dim, true);
+    let qkv = rng.normals(n);
+    let apart =
+        |third: usize| -> Vec<f32> { (0..2 * t).flat_map(|r| qkv[r * 3 * c + third * c..][..c].to_vec()).collect() };
+    let dout = rng.normals(dims.out_len());
+    let mut separate = Case {
+        dims: AttentionDims::contiguous(2, t, t, heads, head_dim, true),
+        q: apart(0),
+        k: apart(1),
+        v: apart(2),
+        mask: None,
+        dout: dout.clone(),
+        result: Results::default(),
+    };
+    let want = separate.run();
+    let (mut out, mut lse, mut delta) =
+        (vec![0.0; dims.out_len()], vec![0.0; dims.lse_len()], vec![0.0; dims.lse_len()]);
+    attention_forward(dims, &qkv, &qkv[c..], &qkv[2 * c..], None, &mut out, &mut lse);
+    let mut thirds = [vec![7.0; n], vec![7.0; n], vec![7.0; n]];
+    let [dq, dk, dv] = &mut thirds;
+    let (k, v) = (&qkv[c..], &qkv[2 * c..]);
+    attention_backward(dims, &qkv, k, v, None, &out, &lse, &dout, &mut delta, dq, &mut dk[c..], &mut dv[2 * c..]);
+    same_bits(&want.out, &out).expect("out");
+    for (third, want) in [&want.dq, &want.dk, &want.dv].into_iter().enumerate() {
+        for row in 0..2 * t {
+            for at in 0..3 * c {
+                let got = thirds[third][row * 3 * c + at];
+                let expected = if at / c == third { want[row * c + at % c] } else { 7.0 };
+                assert_eq!(got.to_bits(), expected.to_bits(), "third {third} row {row} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dropout_follows_the_element_numbers() {
+    // With one key per probability row of equal weights, the output shows which elements were kept.
+    let mut dims = AttentionDims::contiguous(2, 3, 6, 2, 6, false);
+    dims.dropout = keep(0.5);
+    let mut case = Case::new(dims, false, &mut Rng::new(51));
+    case.q.fill(0.0);
+    // Value j is the unit vector j in every head.
+    for (at, x) in case.v.iter_mut().enumerate() {
+        *x = (at % 6 == at / 12 % 6) as u8 as f32;
+    }
+    let out = case.run().out.clone();
+    for (b, h, i, j) in (0..2 * 2 * 3 * 6).map(|x| (x / 36, x / 18 % 2, x / 6 % 3, x % 6)) {
+        let element = ((b * 2 + h) * 3 + i) * 6 + j;
+        let want = keep(0.5).expect("some").factor(element as u64) / 6.0;
+        let got = out[(b * 3 + i) * 12 + h * 6 + j];
+        assert!((got - want).abs() < 1e-6, "element {element}: got {got}, want {want}");
+    }
+    assert!((vecmath::log(6.0) - case.result.lse[0]).abs() < 1e-6);
+}
