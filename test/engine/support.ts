@@ -2,8 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Worker } from 'node:worker_threads';
 import type * as EngineRoom from '../../ts/engine';
-import { type Program, Variable } from '../../ts/graph';
-import { Handmade } from '../../ts/graph/testing/handmade';
+import type { Program } from '../../ts/graph';
+
+export { counter, increment, longRun, rejection, sleep, trapOn } from '../../ts/engine/testing/programs';
 
 /** Where the built package begins. */
 export const DIST = new URL('../../dist/index.node.js', import.meta.url).href;
@@ -39,59 +40,6 @@ export async function start(options: EngineRoom.EngineOptions = {}): Promise<Eng
 /** Closes every engine of the test. */
 export async function closeAll(): Promise<void> {
   await Promise.all(hosts.splice(0).map((host) => host.close()));
-}
-
-/** A variable of one number. */
-export function counter(name = 'counter'): Variable {
-  return new Variable({ name, shape: [1] });
-}
-
-/** variable := variable + 1, with the new value as output `out`. */
-export function increment(variable: Variable): Program {
-  const p = new Handmade('increment');
-  const v = p.variable(variable);
-  return p
-    .add('unary', [v, v], [1], [12, 1])
-    .add('unary', [v, p.output('out', [1])], [1], [0, 0])
-    .program();
-}
-
-/** About a millisecond of work per step on two threads, in stages that all threads share; then, if given, variable := variable + 1. */
-export function longRun(steps: number, variable?: Variable): Program {
-  const p = new Handmade('long');
-  const elements = 1 << 19;
-  const [a, b] = [p.arena(elements), p.arena(elements)];
-  for (let i = 0; i < steps; i++) p.add('fill', [a], [elements], [0.5]).add('unary', [a, b], [elements], [2, 0]);
-  if (variable !== undefined) {
-    const v = p.variable(variable);
-    p.add('unary', [v, v], [1], [12, 1]);
-  }
-  return p.program();
-}
-
-/** Work, then `unreachable` on the thread `tid`. */
-export function trapOn(tid: number): Program {
-  const p = new Handmade('trap');
-  const a = p.arena(1 << 16);
-  return p
-    .add('fill', [a], [1 << 16], [1])
-    .add('trap', [], [], [tid])
-    .program();
-}
-
-/** The error of a promise that must reject. */
-export async function rejection(work: Promise<unknown>): Promise<Error & { code?: string }> {
-  let value: unknown;
-  try {
-    value = await work;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error(`expected a rejection, got ${String(value)}`);
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** What a child process did. */
