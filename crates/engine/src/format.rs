@@ -3,7 +3,7 @@
 
 use crate::error::{bad, EngineError};
 use crate::memory::{ALIGN, MAX_BLOCK};
-use crate::signature::{signature, DType, Param, Signature};
+use crate::signature::{signature, DType, Operand, Param, Signature};
 use std::ops::Range;
 
 /// First word of every program ("GPFF").
@@ -244,7 +244,8 @@ impl Parsed {
                 Param::Integer(largest) if word > *largest => {
                     return Err(format!("param {name} must be at most {largest}, got {word}"));
                 }
-                Param::Scalar if word as usize >= self.scalars => {
+                Param::MaybeScalar if word == NONE => {}
+                Param::Scalar | Param::MaybeScalar if word as usize >= self.scalars => {
                     return Err(format!("param {name} must be a scalar below {}, got {word}", self.scalars));
                 }
                 _ => {}
@@ -272,38 +273,59 @@ impl Parsed {
         Ok(())
     }
 
-    /// Two instructions of one stage run at the same time: what one writes, no other may touch. An instruction's own
-    /// output may be one of its inputs, but may not partly cover it. Strided operands are left to the planner, because
-    /// their bytes may interleave.
+    /// Two instructions of one stage run at the same time: what one writes, no other may touch. Within an instruction a result
+    /// may be the very memory of an operand, where the kernel allows it. Pairs of strided operands may interleave their bytes;
+    /// those of different instructions, and pairs of results, are left to the planner.
     fn check_hazards(&self) -> Result<(), EngineError> {
         for (stage, instructions) in self.stages.iter().enumerate() {
             let mut accesses = Vec::new();
             for index in instructions.clone() {
                 let instruction = &self.instructions[index];
-                for (operand, spec) in self.operands_of(instruction).zip(instruction.signature.operands) {
-                    if let Some(operand) = operand.filter(|operand| operand.bytes > 0 && !spec.strided) {
-                        accesses.push((*operand, index, spec));
+                let first_result = instruction.signature.operands.iter().position(|spec| spec.written);
+                for (position, operand) in self.operands_of(instruction).enumerate() {
+                    let spec = &instruction.signature.operands[position];
+                    if let Some(&range) = operand.filter(|operand| operand.bytes > 0) {
+                        accesses.push(Access { range, index, spec, first_result: Some(position) == first_result });
                     }
                 }
             }
-            accesses.sort_by_key(|(operand, index, _)| (operand.bound, operand.index, operand.offset, *index));
-            for (i, (a, a_index, a_spec)) in accesses.iter().enumerate() {
-                for (b, b_index, b_spec) in &accesses[i + 1..] {
-                    if !a.overlaps(b) {
-                        break; // sorted by offset: none of the others overlaps either
-                    }
-                    let same = (a_index, a.offset, a.bytes) == (b_index, b.offset, b.bytes);
-                    let in_place = same && a_spec.written != b_spec.written;
-                    if (a_spec.written || b_spec.written) && !in_place {
+            accesses.sort_by_key(|access| (access.range.bound, access.range.index, access.range.offset));
+            for (i, a) in accesses.iter().enumerate() {
+                // Sorted by offset: behind the first that does not overlap, none does.
+                for b in accesses[i + 1..].iter().take_while(|b| a.range.overlaps(&b.range)) {
+                    if a.conflicts(b) {
                         return Err(bad(format!(
-                            "stage {stage}: what an instruction writes no other operand may touch, got {} of instruction {a_index} and {} of {b_index}",
-                            a_spec.name, b_spec.name
+                            "stage {stage}: what is written must be nobody else's, got {} of instruction {} and {} of {}",
+                            a.spec.name, a.index, b.spec.name, b.index
                         )));
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// An operand as an instruction uses it.
+struct Access {
+    range: OperandRange,
+    index: usize,
+    spec: &'static Operand,
+    first_result: bool,
+}
+
+impl Access {
+    /// Whether two overlapping accesses of a stage must not be.
+    fn conflicts(&self, other: &Self) -> bool {
+        if !self.spec.written && !other.spec.written {
+            return false;
+        }
+        if self.spec.strided && other.spec.strided {
+            return self.index == other.index && self.spec.written != other.spec.written;
+        }
+        let same = (self.index, self.range.offset, self.range.bytes) == (other.index, other.range.offset, other.range.bytes);
+        let allowed = |read: &Self, result: &Self| read.spec.in_place && result.first_result;
+        !(same && (allowed(self, other) || allowed(other, self)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine: regions of memory, the program format, and an executor in which every thread walks the same list of stages.
 //!
-//! It holds no arithmetic of its own beyond initial values ([`fill`]): operations are those of the kernels' crate. It knows
+//! It holds no arithmetic of its own: operations and initial values are those of the kernels' crate. It knows
 //! nothing of JavaScript: `crates/wasm` exports it, and natively the same code runs under `cargo test`.
 //! The contract is docs/architecture.md, sections 2 to 4.
 
@@ -12,7 +12,7 @@ mod decode;
 mod engine;
 mod error;
 mod executor;
-pub mod fill;
+mod fill;
 mod format;
 mod memory;
 mod program;
@@ -25,5 +25,6 @@ mod wait;
 pub use barrier::Poisoned;
 pub use engine::{Engine, ProgramId, MAX_THREADS};
 pub use error::{Code, EngineError};
+pub use fill::Source;
 pub use executor::{FaultReport, Shared};
 pub use regions::RegionId;

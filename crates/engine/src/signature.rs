@@ -51,6 +51,8 @@ pub struct Operand {
     pub optional: bool,
     /// Whether it is addressed by strides, so that its bytes may interleave with those of other operands.
     pub strided: bool,
+    /// Whether it may be the same memory as the instruction's first result.
+    pub in_place: bool,
 }
 
 /// One param word of an opcode.
@@ -64,6 +66,8 @@ pub enum Param {
     Float,
     /// Index of one of the run's scalars.
     Scalar,
+    /// The same, or absent.
+    MaybeScalar,
 }
 
 /// An opcode's arguments.
@@ -81,13 +85,16 @@ pub struct Signature {
 
 impl Operand {
     const fn of(name: &'static str, dtype: DType, written: bool) -> Self {
-        Self { name, dtype, written, optional: false, strided: false }
+        Self { name, dtype, written, optional: false, strided: false, in_place: false }
     }
     const fn maybe(self) -> Self {
         Self { optional: true, ..self }
     }
     const fn strided(self) -> Self {
         Self { strided: true, ..self }
+    }
+    const fn or_result(self) -> Self {
+        Self { in_place: true, ..self }
     }
 }
 
@@ -104,16 +111,16 @@ const fn w(name: &'static str) -> Operand {
     Operand::of(name, DType::F32, true)
 }
 
-use Param::{Bits, Float, Integer, Scalar};
+use Param::{Bits, Float, Integer, MaybeScalar, Scalar};
 
 const PATH: [(&str, Param); 7] = [
     ("p", Float),
     ("path_lo", Bits),
     ("path_hi", Bits),
-    ("seed_lo", Scalar),
-    ("seed_hi", Scalar),
-    ("step", Scalar),
-    ("micro", Scalar),
+    ("seed_lo", MaybeScalar),
+    ("seed_hi", MaybeScalar),
+    ("step", MaybeScalar),
+    ("micro", MaybeScalar),
 ];
 const ATTENTION_DIMS: [&str; 9] =
     ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch"];
@@ -149,16 +156,18 @@ pub fn signature(opcode: u32) -> Option<&'static Signature> {
 static SIGNATURES: [Signature; 35] = [
     signature!(
         "matmul",
-        [r("a"), r("b"), r("init").maybe(), r("bias").maybe(), w("out"), w("act").maybe()],
+        [r("a"), r("b"), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
         ["batch", "m", "n", "k"],
         [("form", Integer(2)), ("activation", Integer(3))]
     ),
     signature!("column_sum", [r("x"), w("out")], ROWS_COLS, []),
-    signature!("unary", [r("x"), w("out")], ["n"], [("kind", Integer(14)), ("c", Float)]),
-    signature!("unary_backward", [r("x"), r("y"), r("dy"), w("dx")], ["n"], [("kind", Integer(14)), ("c", Float)]),
+    signature!("unary", [r("x").or_result(), w("out")], ["n"], [("kind", Integer(14)), ("c", Float)]),
+    signature!(
+        "unary_backward",
+        [r("x").or_result(), r("y").or_result(), r("dy").or_result(), w("dx")], ["n"], [("kind", Integer(14)), ("c", Float)]),
     signature!(
         "binary",
-        [r("a"), r("b"), w("out")],
+        [r("a").or_result(), r("b").or_result(), w("out")],
         ["outer", "inner"],
         [("kind", Integer(3)), ("mode", Integer(3))]
     ),
@@ -175,7 +184,7 @@ static SIGNATURES: [Signature; 35] = [
     ),
     signature!(
         "layer_norm_backward",
-        [r("x"), r("weight").maybe(), r("mean"), r("rstd"), r("dy"), r("addend").maybe(), w("dx")],
+        [r("x"), r("weight").maybe(), r("mean"), r("rstd"), r("dy"), r("addend").maybe().or_result(), w("dx")],
         ROWS_COLS,
         []
     ),
@@ -188,13 +197,13 @@ static SIGNATURES: [Signature; 35] = [
     signature!("embedding", [r("table"), ri("ids"), w("out")], ["rows", "cols", "vocab"], []),
     signature!(
         "embedding_backward",
-        [ri("ids"), r("dy"), r("init").maybe(), w("dtable")],
+        [ri("ids"), r("dy"), r("init").maybe().or_result(), w("dtable")],
         ["rows", "cols", "vocab"],
         []
     ),
     signature!(
         "add_position",
-        [r("x"), r("table"), w("out")],
+        [r("x").or_result(), r("table"), w("out")],
         ["batch", "time", "cols", "position", "table_rows"],
         []
     ),
@@ -204,7 +213,7 @@ static SIGNATURES: [Signature; 35] = [
         ["batch", "time", "cols", "position", "table_rows"],
         []
     ),
-    signature!("dropout", [r("x"), w("out")], ["n"], PATH),
+    signature!("dropout", [r("x").or_result(), w("out")], ["n"], PATH),
     signature!(
         "attention",
         [r("q").strided(), r("k").strided(), r("v").strided(), ri("key_mask").maybe(), w("out"), w("lse")],
@@ -246,7 +255,7 @@ static SIGNATURES: [Signature; 35] = [
     signature!("cross_entropy", [r("logits"), ri("labels"), w("loss"), w("log_z")], ["rows", "vocab"], IGNORE),
     signature!(
         "cross_entropy_backward",
-        [r("logits"), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), w("dlogits")],
+        [r("logits").or_result(), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), w("dlogits")],
         ["rows", "vocab"],
         IGNORE
     ),
@@ -259,7 +268,7 @@ static SIGNATURES: [Signature; 35] = [
     ),
     signature!(
         "linear_cross_entropy_backward_w",
-        [r("x"), r("w"), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), r("init").maybe(), w("dw")],
+        [r("x"), r("w"), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), r("init").maybe().or_result(), w("dw")],
         VOCAB_ROWS,
         IGNORE
     ),

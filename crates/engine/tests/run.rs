@@ -3,7 +3,7 @@
 mod common;
 
 use common::{noise, Builder, Rig, F32, I32, NONE};
-use engine::{fill::Source, Code};
+use engine::{Code, Source};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 

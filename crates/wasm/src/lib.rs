@@ -10,7 +10,7 @@
 
 mod panic_text;
 
-use engine::{fill::Source, Engine, EngineError, Shared};
+use engine::{Engine, EngineError, Shared, Source};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use wasm_bindgen::prelude::*;

@@ -2,7 +2,8 @@
 //! known to hold what the kernel will touch.
 
 use crate::error::{bad, EngineError};
-use crate::format::{Instruction, OperandRange, Parsed};
+use crate::format::{Instruction, OperandRange, Parsed, NONE};
+use kernels::philox::{Keep, Stream};
 
 /// What a decoder sees. Positions are those of the signature (`signature.rs`).
 pub struct Args<'a> {
@@ -78,6 +79,35 @@ impl<'a> Args<'a> {
         Ok(self.address(operand).cast())
     }
 
+    /// The seven dropout params from `position` on. Without dropout (p = 0) the scalars may be absent, and are 0.
+    pub fn dropout(&self, position: usize) -> Result<Dropped, EngineError> {
+        let p = self.float(position);
+        if !(0.0..=1.0).contains(&p) {
+            return Err(self.error(format!("p must be from 0 to 1, got {p}")));
+        }
+        let mut scalars = [0; 4];
+        for (i, scalar) in scalars.iter_mut().enumerate() {
+            if self.word(position + 3 + i) != NONE {
+                *scalar = self.scalar_word(position + 3 + i);
+            } else if p != 0.0 {
+                return Err(self.error(format!("seed, step and micro must be present with dropout, got p {p}")));
+            }
+        }
+        let [seed_lo, seed_hi, step, micro] = scalars;
+        let path = [self.word(position + 1), self.word(position + 2)];
+        Ok(Dropped { p, path, seed: [seed_lo, seed_hi], step, micro })
+    }
+
+    /// Refuses a result whose rows share elements: two tiles would write the same. `axes` are (length, stride), outermost first.
+    pub fn distinct(&self, name: &str, axes: &[(usize, usize)], width: usize) -> Result<(), EngineError> {
+        for (i, &(length, stride)) in axes.iter().enumerate() {
+            if length > 1 && (stride as u64) < span(&axes[i + 1..], width) {
+                return Err(self.error(format!("rows of {name} must not overlap, got a stride of {stride}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an operand is there.
     pub fn present(&self, position: usize) -> bool {
         self.parsed.operands_of(self.instruction).nth(position).flatten().is_some()
@@ -91,6 +121,27 @@ impl<'a> Args<'a> {
     fn address(&self, operand: &OperandRange) -> *mut u8 {
         // `wrapping`: in a rehearsal the bases are null. Otherwise the parser saw to it that this is inside the block.
         self.bases[usize::from(operand.bound)][operand.index as usize].wrapping_add(operand.offset as usize)
+    }
+}
+
+/// What decides dropout's mask.
+pub struct Dropped {
+    /// Probability of dropping.
+    pub p: f32,
+    /// Path of the module, low word first.
+    pub path: [u32; 2],
+    /// Seed of the run, low word first.
+    pub seed: [u32; 2],
+    /// Optimizer step.
+    pub step: u32,
+    /// Micro-batch (and shard).
+    pub micro: u32,
+}
+
+impl Dropped {
+    /// The decisions, or `None` if nothing is dropped.
+    pub fn keep(&self) -> Option<Keep> {
+        (self.p != 0.0).then(|| Keep::new(self.p, Stream::new(self.seed, self.step, self.micro, self.path)))
     }
 }
 

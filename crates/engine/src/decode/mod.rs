@@ -3,14 +3,18 @@
 //! operand. Ranges that are no sizes (positions within a table) are checked here too.
 
 mod args;
+mod attention;
 mod elementwise;
+mod layout;
 mod matmul;
+mod norm;
 mod rows;
+mod update;
 
 pub use args::Args;
 
 use crate::error::EngineError;
-use crate::fill::{Normal, Sinusoidal};
+use crate::fill::Normal;
 use kernels::{Fault, TileOp};
 
 /// Declares `Op` with one variant per kernel struct.
@@ -42,7 +46,6 @@ macro_rules! ops {
 ops! {
     Trap(Trap),
     Normal(Normal),
-    Sinusoidal(Sinusoidal),
     Matmul(kernels::matmul::Matmul),
     ColumnSum(kernels::reduce::ColumnSum),
     Unary(kernels::unary::Unary),
@@ -53,9 +56,26 @@ ops! {
     Fill(kernels::fill::Fill),
     Softmax(kernels::softmax::Softmax),
     SoftmaxBackward(kernels::softmax::SoftmaxBackward),
+    LayerNorm(kernels::layer_norm::LayerNorm),
+    LayerNormBackward(kernels::layer_norm::LayerNormBackward),
+    LayerNormBackwardParams(kernels::layer_norm::LayerNormBackwardParams),
+    Embedding(kernels::embedding::Embedding),
+    EmbeddingBackward(kernels::embedding::EmbeddingBackward),
+    AddPosition(kernels::position::AddPosition),
+    AddPositionBackward(kernels::position::AddPositionBackward),
+    Dropout(kernels::dropout::Dropout),
+    Attention(kernels::attention::Attention),
+    AttentionBackwardQ(kernels::attention::AttentionBackwardQ),
+    AttentionBackwardKv(kernels::attention::AttentionBackwardKv),
     CrossEntropy(kernels::cross_entropy::CrossEntropy),
     CrossEntropyBackward(kernels::cross_entropy::CrossEntropyBackward),
     CountLabels(kernels::reduce::CountLabels),
+    SquaredNorm(kernels::norm::SquaredNorm),
+    ClipFinish(kernels::norm::ClipFinish),
+    AdamW(kernels::adamw::AdamW),
+    Sgd(kernels::sgd::Sgd),
+    CopyRows(kernels::copy_rows::CopyRows),
+    Transpose(kernels::transpose::Transpose),
 }
 
 /// The instruction that ends a thread. It has no tiles: the executor looks at its stage's trap instead.
@@ -88,9 +108,26 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         8 => elementwise::fill(args),
         9 => rows::softmax(args),
         10 => rows::softmax_backward(args),
+        11 => norm::layer_norm(args),
+        12 => norm::layer_norm_backward(args),
+        13 => norm::layer_norm_backward_params(args),
+        14 => layout::embedding(args),
+        15 => layout::embedding_backward(args),
+        16 => layout::add_position(args),
+        17 => layout::add_position_backward(args),
+        18 => layout::dropout(args),
+        19 => attention::attention(args),
+        20 => attention::attention_backward_q(args),
+        21 => attention::attention_backward_kv(args),
         22 => rows::cross_entropy(args),
         23 => rows::cross_entropy_backward(args),
         27 => elementwise::count_labels(args),
+        28 => update::squared_norm(args),
+        29 => update::clip_finish(args),
+        30 => update::adamw(args),
+        31 => update::sgd(args),
+        32 => layout::copy_rows(args),
+        34 => layout::transpose(args),
         35 => Ok(Trap.into()),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
     }
@@ -102,9 +139,24 @@ impl Op {
     pub fn flops(&self) -> f64 {
         match self {
             Op::Matmul(op) => 2.0 * product(&[op.batch, op.m, op.n, op.k]),
+            // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores, and makes 2 more (dq) and 3 more.
+            Op::Attention(op) => 2.0 * attention_product(&op.dims),
+            Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.dims),
+            Op::AttentionBackwardKv(op) => 4.0 * attention_product(&op.dims),
             _ => 0.0,
         }
     }
+}
+
+/// One product of all queries with all keys they see, in floating-point operations.
+fn attention_product(dims: &kernels::attention::AttentionDims) -> f64 {
+    let all = 2.0 * product(&[dims.batch, dims.heads, dims.head_dim, dims.tq, dims.tk]);
+    if !dims.causal || dims.tk == 0 {
+        return all;
+    }
+    // The last query sees all tk keys, each one before it one less.
+    let fewest = (dims.tk + 1).saturating_sub(dims.tq).max(1);
+    all * (fewest + dims.tk) as f64 / (2 * dims.tk) as f64
 }
 
 fn product(sides: &[usize]) -> f64 {

@@ -1,0 +1,108 @@
+//! Opcodes 19 to 21.
+
+use super::args::{count, span, Args};
+use super::Op;
+use crate::error::EngineError;
+use kernels::attention::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims};
+
+/// Elements that each kind of operand must hold.
+struct Sizes {
+    q: u64,
+    k: u64,
+    v: u64,
+    mask: u64,
+    out: u64,
+    lse: u64,
+}
+
+/// attention: q k v key_mask? out lse
+pub fn attention(args: &Args<'_>) -> Result<Op, EngineError> {
+    let (dims, sizes) = dims(args)?;
+    Ok(Attention {
+        q: args.operand(0, sizes.q)?,
+        k: args.operand(1, sizes.k)?,
+        v: args.operand(2, sizes.v)?,
+        key_mask: args.operand(3, sizes.mask)?,
+        out: args.operand(4, sizes.out)?,
+        lse: args.operand(5, sizes.lse)?,
+        dims,
+    }
+    .into())
+}
+
+/// attention_backward_q: q k v key_mask? out lse dout dq delta
+pub fn attention_backward_q(args: &Args<'_>) -> Result<Op, EngineError> {
+    let (dims, sizes) = dims(args)?;
+    args.distinct("dq", &[(dims.batch, dims.q_batch), (dims.tq, dims.q_row)], dims.heads * dims.head_dim)?;
+    Ok(AttentionBackwardQ {
+        q: args.operand(0, sizes.q)?,
+        k: args.operand(1, sizes.k)?,
+        v: args.operand(2, sizes.v)?,
+        key_mask: args.operand(3, sizes.mask)?,
+        out: args.operand(4, sizes.out)?,
+        lse: args.operand(5, sizes.lse)?,
+        dout: args.operand(6, sizes.out)?,
+        dq: args.operand(7, sizes.q)?,
+        delta: args.operand(8, sizes.lse)?,
+        dims,
+    }
+    .into())
+}
+
+/// attention_backward_kv: q k v key_mask? lse dout delta dk dv
+pub fn attention_backward_kv(args: &Args<'_>) -> Result<Op, EngineError> {
+    let (dims, sizes) = dims(args)?;
+    let width = dims.heads * dims.head_dim;
+    args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
+    args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
+    Ok(AttentionBackwardKv {
+        q: args.operand(0, sizes.q)?,
+        k: args.operand(1, sizes.k)?,
+        v: args.operand(2, sizes.v)?,
+        key_mask: args.operand(3, sizes.mask)?,
+        lse: args.operand(4, sizes.lse)?,
+        dout: args.operand(5, sizes.out)?,
+        delta: args.operand(6, sizes.lse)?,
+        dk: args.operand(7, sizes.k)?,
+        dv: args.operand(8, sizes.v)?,
+        dims,
+    }
+    .into())
+}
+
+/// batch tq tk q_row k_row v_row q_batch k_batch v_batch | heads head_dim causal scale, then as dropout
+fn dims(args: &Args<'_>) -> Result<(AttentionDims, Sizes), EngineError> {
+    let [batch, tq, tk, q_row, k_row, v_row, q_batch, k_batch, v_batch] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
+    let (heads, head_dim) = (args.word(0) as usize, args.word(1) as usize);
+    let width = count(&[heads, head_dim]);
+    if width == 0 || width > u64::from(u32::MAX >> 2) {
+        return Err(args.error(format!("heads x head_dim must be from 1 to 2^30, got {heads} x {head_dim}")));
+    }
+    let keep = args.dropout(4)?.keep();
+    let dims = AttentionDims {
+        batch,
+        tq,
+        tk,
+        q_row,
+        k_row,
+        v_row,
+        q_batch,
+        k_batch,
+        v_batch,
+        heads,
+        head_dim,
+        causal: args.word(2) != 0,
+        scale: args.float(3),
+        dropout: keep,
+    };
+    let strided = |time: usize, row: usize, pitch: usize| span(&[(batch, pitch), (time, row)], width as usize);
+    let sizes = Sizes {
+        q: strided(tq, q_row, q_batch),
+        k: strided(tk, k_row, k_batch),
+        v: strided(tk, v_row, v_batch),
+        mask: count(&[batch, tk]),
+        out: count(&[batch, tq, heads, head_dim]),
+        lse: count(&[batch, heads, tq]),
+    };
+    Ok((dims, sizes))
+}
