@@ -4,7 +4,7 @@
 /** A host-side tensor: the values in row-major order and the shape. */
 export interface HostTensor {
   data: Float32Array | Int32Array;
-  shape: number[];
+  readonly shape: readonly number[];
 }
 
 /** What a loss receives, by name. Token data sets give `inputIds` and `labels`, both i32 [B, T]. */
