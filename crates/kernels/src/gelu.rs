@@ -37,14 +37,7 @@ impl GeluTanh {
             9.0,
         ]);
         let [one, linear, cubic, slope_cubic, limit] = constants.map(F32x4::splat);
-        Self {
-            exp: Exp::new(),
-            one,
-            linear,
-            cubic,
-            slope_cubic,
-            limit,
-        }
+        Self { exp: Exp::new(), one, linear, cubic, slope_cubic, limit }
     }
 
     /// `e^−2u` at `x`.
@@ -88,13 +81,7 @@ impl GeluErf {
     pub fn new() -> Self {
         let constants = core::hint::black_box([0.5, core::f32::consts::FRAC_1_SQRT_2, 0.398_942_3]);
         let [half, sqrt_half, density] = constants.map(F32x4::splat);
-        Self {
-            erf: Erf::new(),
-            exp: Exp::new(),
-            half,
-            sqrt_half,
-            density,
-        }
+        Self { erf: Erf::new(), exp: Exp::new(), half, sqrt_half, density }
     }
 
     /// `gelu(x)` per lane.
@@ -173,11 +160,7 @@ pub(crate) mod naive {
     pub fn tanh_slope(x: f64) -> f64 {
         let t = inner(x).tanh();
         let du = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * x * x);
-        let rest = if x.abs() > 40.0 {
-            0.0
-        } else {
-            0.5 * x * (1.0 - t * t) * du
-        };
+        let rest = if x.abs() > 40.0 { 0.0 } else { 0.5 * x * (1.0 - t * t) * du };
         0.5 * (1.0 + t) + rest
     }
 
@@ -199,20 +182,13 @@ mod tests {
     type Forward = unsafe fn(*const f32, *mut f32, usize);
     type Backward = unsafe fn(*const f32, *const f32, *mut f32, usize);
     type Reference = fn(f64) -> f64;
-    const FORWARD: [(&str, Forward, Reference, f64); 2] = [
-        ("tanh", gelu_tanh, naive::tanh_form, 1e-8),
-        ("erf", gelu_erf, naive::erf_form, 9e-7),
-    ];
-    const BACKWARD: [(&str, Backward, Reference); 2] = [
-        ("tanh", gelu_tanh_backward, naive::tanh_slope),
-        ("erf", gelu_erf_backward, naive::erf_slope),
-    ];
+    const FORWARD: [(&str, Forward, Reference, f64); 2] =
+        [("tanh", gelu_tanh, naive::tanh_form, 1e-8), ("erf", gelu_erf, naive::erf_form, 9e-7)];
+    const BACKWARD: [(&str, Backward, Reference); 2] =
+        [("tanh", gelu_tanh_backward, naive::tanh_slope), ("erf", gelu_erf_backward, naive::erf_slope)];
 
     fn dense() -> Vec<f32> {
-        (-140_000..=140_000)
-            .map(|i| i as f32 * 1e-4)
-            .chain([0.0, -0.0, 1e-20, -1e-20, 30.0, -30.0])
-            .collect()
+        (-140_000..=140_000).map(|i| i as f32 * 1e-4).chain([0.0, -0.0, 1e-20, -1e-20, 30.0, -30.0]).collect()
     }
 
     #[test]
@@ -223,11 +199,7 @@ mod tests {
             // SAFETY: equal lengths.
             unsafe { f(x.as_ptr(), out.as_mut_ptr(), x.len()) };
             let want: Vec<f64> = x.iter().map(|&v| reference(v as f64)).collect();
-            let worst = out
-                .iter()
-                .zip(&want)
-                .map(|(&g, w)| (g as f64 - w).abs() - 1e-6 * w.abs())
-                .fold(0.0, f64::max);
+            let worst = out.iter().zip(&want).map(|(&g, w)| (g as f64 - w).abs() - 1e-6 * w.abs()).fold(0.0, f64::max);
             println!("gelu {name}: {worst:e} beyond 1e-6·|ref|");
             close(&out, &want, atol, 1e-6).unwrap_or_else(|e| panic!("gelu {name}: {e}"));
         }
@@ -236,23 +208,13 @@ mod tests {
     #[test]
     fn backward_is_accurate_over_a_dense_range() {
         let x = dense();
-        let dy: Vec<f32> = (0..x.len())
-            .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
-            .collect();
+        let dy: Vec<f32> = (0..x.len()).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
         for (name, f, reference) in BACKWARD {
             let mut dx = vec![f32::NAN; x.len()];
             // SAFETY: equal lengths.
             unsafe { f(x.as_ptr(), dy.as_ptr(), dx.as_mut_ptr(), x.len()) };
-            let want: Vec<f64> = x
-                .iter()
-                .zip(&dy)
-                .map(|(&v, &d)| reference(v as f64) * d as f64)
-                .collect();
-            let worst = dx
-                .iter()
-                .zip(&want)
-                .map(|(&g, w)| (g as f64 - w).abs())
-                .fold(0.0, f64::max);
+            let want: Vec<f64> = x.iter().zip(&dy).map(|(&v, &d)| reference(v as f64) * d as f64).collect();
+            let worst = dx.iter().zip(&want).map(|(&g, w)| (g as f64 - w).abs()).fold(0.0, f64::max);
             println!("gelu {name} backward: {worst:e}");
             close(&dx, &want, 1e-6, 0.0).unwrap_or_else(|e| panic!("gelu {name} backward: {e}"));
         }
@@ -276,11 +238,7 @@ mod tests {
                     y
                 };
                 let bad = (0..n).find(|&i| out[i].to_bits() != single(i).to_bits());
-                let result = if bad.is_none() && out[n] == 7.0 {
-                    Ok(())
-                } else {
-                    Err(format!("element {bad:?}"))
-                };
+                let result = if bad.is_none() && out[n] == 7.0 { Ok(()) } else { Err(format!("element {bad:?}")) };
                 cases.check(|| format!("{name} n {n}"), result);
             }
         }
@@ -304,10 +262,7 @@ mod tests {
             // SAFETY: seven floats each.
             unsafe { f(x.as_ptr(), [1.0f32; 7].as_ptr(), y.as_mut_ptr(), 7) };
             assert_eq!(y[..3], [1.0; 3], "gelu {name} backward");
-            assert!(
-                y[3..6].iter().all(|v| v.abs() < 1e-20),
-                "gelu {name} backward {y:?}"
-            );
+            assert!(y[3..6].iter().all(|v| v.abs() < 1e-20), "gelu {name} backward {y:?}");
             assert!(y[6].is_nan(), "gelu {name} backward");
         }
     }

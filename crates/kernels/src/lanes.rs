@@ -54,13 +54,7 @@ pub unsafe fn map1(x: *const f32, out: *mut f32, n: usize, f: impl Fn(F32x4) -> 
 /// # Safety
 /// As [`map1`], for both inputs.
 #[inline(always)]
-pub unsafe fn map2(
-    a: *const f32,
-    b: *const f32,
-    out: *mut f32,
-    n: usize,
-    f: impl Fn(F32x4, F32x4) -> F32x4,
-) {
+pub unsafe fn map2(a: *const f32, b: *const f32, out: *mut f32, n: usize, f: impl Fn(F32x4, F32x4) -> F32x4) {
     // SAFETY: every access is at i .. i + 8 <= n, or partial up to n.
     unsafe {
         let mut i = 0;
@@ -74,10 +68,7 @@ pub unsafe fn map2(
         }
         while i < n {
             let m = (n - i).min(4);
-            let (a0, b0) = (
-                F32x4::load_partial(a.add(i), m),
-                F32x4::load_partial(b.add(i), m),
-            );
+            let (a0, b0) = (F32x4::load_partial(a.add(i), m), F32x4::load_partial(b.add(i), m));
             f(a0, b0).store_partial(out.add(i), m);
             i += m;
         }
@@ -111,10 +102,7 @@ pub unsafe fn map3(
         }
         while i < n {
             let m = (n - i).min(4);
-            let (a0, b0) = (
-                F32x4::load_partial(a.add(i), m),
-                F32x4::load_partial(b.add(i), m),
-            );
+            let (a0, b0) = (F32x4::load_partial(a.add(i), m), F32x4::load_partial(b.add(i), m));
             f(a0, b0, F32x4::load_partial(c.add(i), m)).store_partial(out.add(i), m);
             i += m;
         }
@@ -207,10 +195,7 @@ pub unsafe fn load(pointer: *const f32, m: usize) -> F32x4 {
 #[inline(always)]
 pub unsafe fn maximum(x: *const f32, n: usize) -> f32 {
     let mut i = 0;
-    let (mut m0, mut m1) = (
-        F32x4::splat(f32::NEG_INFINITY),
-        F32x4::splat(f32::NEG_INFINITY),
-    );
+    let (mut m0, mut m1) = (F32x4::splat(f32::NEG_INFINITY), F32x4::splat(f32::NEG_INFINITY));
     // SAFETY: every access is below n.
     unsafe {
         while i + 8 <= n {
@@ -258,22 +243,12 @@ mod tests {
             let sum = unsafe {
                 map1(a.as_ptr(), out[0].as_mut_ptr(), n, |x| x + x);
                 map2(a.as_ptr(), b.as_ptr(), out[1].as_mut_ptr(), n, |x, y| x - y);
-                map3(
-                    a.as_ptr(),
-                    b.as_ptr(),
-                    c.as_ptr(),
-                    out[2].as_mut_ptr(),
-                    n,
-                    |x, y, z| (x - y) * z,
-                );
+                map3(a.as_ptr(), b.as_ptr(), c.as_ptr(), out[2].as_mut_ptr(), n, |x, y, z| (x - y) * z);
                 map1_sum(a.as_ptr(), out[3].as_mut_ptr(), n, |x| x * x)
             };
             let want: f64 = a.iter().map(|x| (x * x) as f64).sum();
-            let mut result = if (sum - want).abs() <= 1e-6 * want {
-                Ok(())
-            } else {
-                Err(format!("sum {sum}, want {want}"))
-            };
+            let mut result =
+                if (sum - want).abs() <= 1e-6 * want { Ok(()) } else { Err(format!("sum {sum}, want {want}")) };
             for i in 0..n {
                 let got = [out[0][i], out[1][i], out[2][i], out[3][i]];
                 if got != [a[i] + a[i], a[i] - b[i], (a[i] - b[i]) * c[i], a[i] * a[i]] {

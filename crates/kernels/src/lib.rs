@@ -7,11 +7,30 @@
 //! fixed order, so results do not depend on tiles, blocking or the number of threads. Names, operands and dims are those
 //! of `docs/architecture.md`, section 2.
 
+pub mod attention;
+pub mod adamw;
+pub mod binary;
+pub mod copy_rows;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod fill;
 pub mod gelu;
+pub mod init;
 pub mod lanes;
+pub mod layer_norm;
 pub mod matmul;
+pub mod norm;
 pub mod philox;
+pub mod position;
+pub mod reduce;
+pub mod sample;
+pub mod scalar_math;
+pub mod sgd;
+pub mod softmax;
 pub mod tile;
+pub mod transpose;
+pub mod unary;
 pub mod vecmath;
 
 pub use tile::{run_all, Fault, FaultCode, TileOp};

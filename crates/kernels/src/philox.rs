@@ -19,10 +19,7 @@ pub fn philox4x32(mut key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     for _ in 0..ROUNDS {
         let a = MULTIPLIERS[0] as u64 * c0 as u64;
         let b = MULTIPLIERS[1] as u64 * c2 as u64;
-        (c0, c2) = (
-            (b >> 32) as u32 ^ c1 ^ key[0],
-            (a >> 32) as u32 ^ c3 ^ key[1],
-        );
+        (c0, c2) = ((b >> 32) as u32 ^ c1 ^ key[0], (a >> 32) as u32 ^ c3 ^ key[1]);
         (c1, c3) = (b as u32, a as u32);
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
@@ -65,18 +62,10 @@ impl Stream {
     #[inline(always)]
     pub fn blocks4(&self, first: u64) -> [I32x4; 4] {
         let [k0, k1] = self.key;
-        let multipliers = [
-            I32x4::splat(MULTIPLIERS[0] as i32),
-            I32x4::splat(MULTIPLIERS[1] as i32),
-        ];
+        let multipliers = [I32x4::splat(MULTIPLIERS[0] as i32), I32x4::splat(MULTIPLIERS[1] as i32)];
         // Lane j of c0..c3 holds word 0..3 of block first + j.
         let lane = |j: u64| first.wrapping_add(j);
-        let low = [
-            lane(0) as i32,
-            lane(1) as i32,
-            lane(2) as i32,
-            lane(3) as i32,
-        ];
+        let low = [lane(0) as i32, lane(1) as i32, lane(2) as i32, lane(3) as i32];
         let high = |j: u64| (lane(j) >> 32) as i32;
         let mut c0 = I32x4::from_array(low);
         let mut c1 = I32x4::from_array([high(0), high(1), high(2), high(3)]);
@@ -92,8 +81,7 @@ impl Stream {
             key1 = key1.wrapping_add(WEYL[1]);
         }
         let words = [c0.to_array(), c1.to_array(), c2.to_array(), c3.to_array()];
-        let of_block =
-            |j: usize| I32x4::from_array([words[0][j], words[1][j], words[2][j], words[3][j]]);
+        let of_block = |j: usize| I32x4::from_array([words[0][j], words[1][j], words[2][j], words[3][j]]);
         [of_block(0), of_block(1), of_block(2), of_block(3)]
     }
 }
@@ -111,16 +99,8 @@ impl Keep {
     pub fn new(p: f32, stream: Stream) -> Self {
         // p·2^24 is exact in f64; an integer reaches p exactly from the next whole number up.
         let threshold = (p as f64 * 16_777_216.0).ceil() as i32;
-        let scale = if p < 1.0 {
-            (1.0 / (1.0 - p as f64)) as f32
-        } else {
-            0.0
-        };
-        Self {
-            stream,
-            threshold,
-            scale,
-        }
+        let scale = if p < 1.0 { (1.0 / (1.0 - p as f64)) as f32 } else { 0.0 };
+        Self { stream, threshold, scale }
     }
 
     /// What a kept element is multiplied by: `1 / (1 − p)`, rounded once.
@@ -171,28 +151,12 @@ mod tests {
         let all = u32::MAX;
         let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
         for (key, counter, want) in [
-            (
-                [0, 0],
-                [0; 4],
-                [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8],
-            ),
-            (
-                [all, all],
-                [all; 4],
-                [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd],
-            ),
-            (
-                [0xa409_3822, 0x299f_31d0],
-                pi,
-                [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
-            ),
+            ([0, 0], [0; 4], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+            ([all, all], [all; 4], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+            ([0xa409_3822, 0x299f_31d0], pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]),
         ] {
             let got = philox4x32(key, counter);
-            let result = if got == want {
-                Ok(())
-            } else {
-                Err(format!("got {got:x?}, want {want:x?}"))
-            };
+            let result = if got == want { Ok(()) } else { Err(format!("got {got:x?}, want {want:x?}")) };
             cases.check(|| format!("key {key:x?} counter {counter:x?}"), result);
         }
         cases.finish();
@@ -209,11 +173,7 @@ mod tests {
                 let got = vectors[j].to_array().map(|x| x as u32);
                 let single = [0, 1, 2, 3].map(|l| stream.word((first + j as u64) * 4 + l));
                 let ok = got == want && single == want;
-                let result = if ok {
-                    Ok(())
-                } else {
-                    Err(format!("{got:x?} {single:x?} want {want:x?}"))
-                };
+                let result = if ok { Ok(()) } else { Err(format!("{got:x?} {single:x?} want {want:x?}")) };
                 cases.check(|| format!("block {first} + {j}"), result);
             }
         }
@@ -245,17 +205,9 @@ mod tests {
             let wide = keep.factors16(10);
             for i in 0..16u64 {
                 let kept = uniform24(stream.word(40 + i)) >= p;
-                let want = if kept {
-                    (1.0 / (1.0 - p as f64)) as f32
-                } else {
-                    0.0
-                };
+                let want = if kept { (1.0 / (1.0 - p as f64)) as f32 } else { 0.0 };
                 assert_eq!(keep.factor(40 + i), want, "p {p} element {i}");
-                assert_eq!(
-                    wide[i as usize / 4].to_array()[i as usize % 4],
-                    want,
-                    "p {p} element {i}"
-                );
+                assert_eq!(wide[i as usize / 4].to_array()[i as usize % 4], want, "p {p} element {i}");
                 assert_eq!(keep.factors4(10 + i / 4).to_array()[i as usize % 4], want);
             }
         }
