@@ -3,16 +3,17 @@
 import { readdir, readFile } from 'node:fs/promises';
 import * as ferroformer from 'ferroformer';
 import { describe, expect, it } from 'vitest';
-import { ENGINE } from './support/options';
+import { SIMD, THREADS } from './support/engine';
 import { train } from './support/trainingJob';
 
 const DIST = new URL('../dist/', import.meta.url);
 
 describe('the built package', () => {
   it('trains, evaluates and writes; the same with any number of threads', async () => {
-    const [one, many] = [await train(ferroformer, { steps: 20, ...JOB, threads: 1 }), await train(ferroformer, { steps: 20, ...JOB })];
-    expect(many.threads).toBe(ENGINE.threads);
-    expect(many.build).toBe(ENGINE.simd === 'portable' ? 'simd128' : 'relaxed');
+    const one = await train(ferroformer, { steps: 20, threads: 1, simd: SIMD });
+    const many = await train(ferroformer, { steps: 20, threads: THREADS, simd: SIMD });
+    expect(many.threads).toBe(THREADS);
+    expect(many.build).toBe(SIMD === 'portable' ? 'simd128' : 'relaxed');
     expect(many.hash).toBe(one.hash);
     expect(many.losses).toEqual(one.losses);
     expect(many.text).toBe(one.text);
