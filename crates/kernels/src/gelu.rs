@@ -10,7 +10,7 @@ use crate::lanes::{map1, map2};
 use crate::vecmath::{Erf, Exp};
 use simd::F32x4;
 
-const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// The tanh form and its derivative, constants loaded.

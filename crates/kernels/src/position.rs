@@ -163,7 +163,7 @@ pub fn add_position_backward(
 /// `out[p, 2i] = sin(p / 10000^(2i/cols))`, `out[p, 2i+1] = cos` of the same angle, plus `noise` times a standard normal of the
 /// stream (`noise` 0: none). The same bits on every engine. Error 1e-7. # Panics if `cols` does not divide the length.
 pub fn fill_sinusoidal(out: &mut [f32], cols: usize, noise: f64, seed: [u32; 2], path: [u32; 2]) {
-    assert!(cols > 0 && out.len() % cols == 0, "sinusoidal table: the length must be rows of cols");
+    assert!(cols > 0 && out.len().is_multiple_of(cols), "sinusoidal table: the length must be rows of cols");
     let ln_10000 = scalar_math::ln(10_000.0);
     for i in 0..cols.div_ceil(2) {
         let frequency = scalar_math::exp(-((2 * i) as f64 / cols as f64) * ln_10000);

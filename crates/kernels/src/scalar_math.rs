@@ -5,8 +5,8 @@
 //! Errors against the platform's library, measured below: `ln` and `exp` 2e-15 relative, `sin_cos` 5e-16 absolute up to 2π and
 //! 1e-15 + 1e-16·|x| beyond.
 
-const LN_2_HI: f64 = 0.693_147_180_369_123_816_490; // 33 bits: times an exponent it is exact
-const LN_2_LO: f64 = 1.908_214_929_270_587_700_02e-10;
+const LN_2_HI: f64 = 0.693_147_180_369_123_8; // 33 bits: times an exponent it is exact
+const LN_2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
 /// `e^x`. Method: `x = n·ln 2 + r`, Taylor series of `e^r` to r¹³ (|r| <= 0.3466: next term 4e-18). 0 below −708, infinity above 709.78.
 pub fn exp(x: f64) -> f64 {
@@ -66,11 +66,10 @@ pub fn ln(x: f64) -> f64 {
     e * LN_2_HI + (f - (s * (f - series) - e * LN_2_LO))
 }
 
-/// Sine and cosine of `x` radians, |x| below 2³⁰. Method: the nearest multiple of π/2 is taken off in three exact steps, then Taylor
+/// Sine and cosine of `x` radians, |x| below 2²⁰. Method: the nearest multiple of π/2 is taken off in three exact steps, then Taylor
 /// series to r¹⁷ and r¹⁶ (|r| <= π/4: next terms 1e-19).
 pub fn sin_cos(x: f64) -> (f64, f64) {
-    const HALF_PI: [f64; 3] =
-        [1.570_796_326_734_125_614_17, 6.077_100_506_303_965_976_60e-11, 2.022_266_248_795_950_631_54e-21];
+    const HALF_PI: [f64; 3] = [1.570_796_326_734_125_6, 6.077_100_506_303_966e-11, 2.022_266_248_795_950_6e-21];
     let n = (x * core::f64::consts::FRAC_2_PI + 0.5).floor();
     let r = ((x - n * HALF_PI[0]) - n * HALF_PI[1]) - n * HALF_PI[2];
     let z = r * r;
