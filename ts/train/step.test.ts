@@ -312,7 +312,7 @@ describe('onGradients', () => {
     await step.run([part(0, 6)], {
       onGradients: async (gradients, count) => {
         expect([...gradients.keys()]).toEqual(['table']);
-        expect((await host.read(count))[0]).toBe(14);
+        expect((await host.read(count))[0]).toBe(15);
         await host.write(gradients.get('table')!, new Float32Array(49));
       },
     });
