@@ -113,7 +113,6 @@ function orderByStage(
   const weights = instructions.map((instruction) => flopsOf(instruction));
   const order = instructions.map((_, at) => at).sort((a, b) => stages[a] - stages[b] || weights[b] - weights[a] || a - b);
   const counts: number[] = [];
-  // Stages emptied by postponed instructions are left out.
   order.forEach((at, i) => {
     if (i > 0 && stages[at] === stages[order[i - 1]]) counts[counts.length - 1]++;
     else counts.push(1);

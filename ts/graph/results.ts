@@ -84,12 +84,14 @@ class Appender {
     if (source?.kind !== 'variable' || !this.#targets.has(source.variable)) return view;
     const { shape, dtype } = source.variable;
     const aside = this.#lowering.temporary(shape, dtype, 'old value');
-    this.#emit('unary', { x: view, out: aside }, { n: source.variable.size }, COPY);
+    this.#emit('unary', { x: { ...view, dtype: 'f32' }, out: { ...aside, dtype: 'f32' } }, { n: source.variable.size }, COPY);
     return aside;
   }
 
   #copy(source: View, target: View, n: Dim): void {
-    this.copies.push(this.#emit('unary', { x: source, out: target }, { n }, COPY));
+    // The copy instruction moves 32-bit words whatever they mean; its operands are declared f32.
+    const operands = { x: { ...source, dtype: 'f32' as const }, out: { ...target, dtype: 'f32' as const } };
+    this.copies.push(this.#emit('unary', operands, { n }, COPY));
   }
 
   #emit(...args: Parameters<Lowering['emit']>): Instruction {

@@ -53,7 +53,10 @@ export function schedule(instructions: readonly Instruction[]): number[] {
     for (const later of next[at]) soonest = Math.min(soonest, stages[later]);
     stages[at] = soonest - 1;
   }
-  return stages;
+  // Stages emptied by postponed instructions are left out.
+  const used = [...new Set(stages)].sort((a, b) => a - b);
+  const numbers = new Map(used.map((stage, index) => [stage, index]));
+  return stages.map((stage) => numbers.get(stage) as number);
 }
 
 /** Whether an instruction reads only bindings and writes only the arena: postponing it shortens lives and lengthens none. */
