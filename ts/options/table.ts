@@ -112,7 +112,10 @@ export const OPTIONS = named({
     help: 'learning rate at the last step (cosine_with_min_lr, warmup_stable_decay)',
     defaultText: 'a tenth of the peak',
   }),
-  warmupSteps: option(check.whole, { help: 'updates with a rising learning rate', defaultText: 'min(100, maxSteps / 10)' }),
+  warmupSteps: option(check.nonNegative, {
+    help: 'updates with a rising learning rate; below 1 a share of maxSteps',
+    defaultText: 'min(100, maxSteps / 10)',
+  }),
   lrSchedulerType: option(
     check.oneOf('constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_min_lr', 'warmup_stable_decay'),
     {
@@ -120,7 +123,10 @@ export const OPTIONS = named({
       defaultText: 'cosine_with_min_lr from scratch, linear from pretrained weights',
     },
   ),
-  numDecaySteps: option(check.whole, { help: 'updates of decay at the end (warmup_stable_decay)', defaultText: 'a tenth of maxSteps' }),
+  numDecaySteps: option(check.nonNegative, {
+    help: 'updates of decay at the end (warmup_stable_decay); below 1 a share of maxSteps',
+    defaultText: 'a tenth of maxSteps',
+  }),
   optim: option(check.oneOf('adamw', 'sgd'), { default: 'adamw', help: 'optimizer' }),
   adamBeta1: option(check.belowOne, { default: 0.9, help: "AdamW's decay of the mean gradient" }),
   adamBeta2: option(check.belowOne, { default: 0.99, help: "AdamW's decay of the mean squared gradient" }),
