@@ -132,7 +132,7 @@ export class WindowSampler implements Sampler {
   }
 
   /** @returns tensors inputIds and labels, i32 [batchSize, T]; exampleIds are each window's first token. */
-  nextBatch(batchSize: number): Promise<Batch> {
+  async nextBatch(batchSize: number): Promise<Batch> {
     requireCount('nextBatch', 'batchSize', batchSize, 1);
     const T = this.#blockSize;
     const inputIds = new Int32Array(batchSize * T);
@@ -149,7 +149,7 @@ export class WindowSampler implements Sampler {
     }
     const shape = [batchSize, T];
     const tensors: BatchTensors = { inputIds: { data: inputIds, shape }, labels: { data: labels, shape: [...shape] } };
-    return Promise.resolve({ tensors, exampleIds, consumed: this.consumed });
+    return { tensors, exampleIds, consumed: this.consumed };
   }
 }
 

@@ -3,8 +3,8 @@
 import { FerroError } from '../errors';
 
 /**
- * Offset of the first byte that does not belong to well-formed UTF-8 (Unicode 15, table 3-7), or of an incomplete character's first byte where
- * `complete` is true; −1 if there is none. An incomplete character at the end is allowed otherwise.
+ * Offset of the first byte that does not begin a well-formed character (Unicode 15, table 3-7); −1 if there is none. With `complete` false, a character
+ * that is only cut off by the end is allowed. The same offset as Python's decoder names.
  */
 export function firstInvalidByte(bytes: Uint8Array, complete: boolean): number {
   for (let i = 0; i < bytes.length; ) {
@@ -13,7 +13,7 @@ export function firstInvalidByte(bytes: Uint8Array, complete: boolean): number {
     for (let k = 1; k < length; k++) {
       if (i + k >= bytes.length) return complete ? i : -1;
       const [least, greatest] = k === 1 ? secondByteRange(bytes[i]) : [0x80, 0xbf];
-      if (bytes[i + k] < least || bytes[i + k] > greatest) return i + k;
+      if (bytes[i + k] < least || bytes[i + k] > greatest) return i;
     }
     i += length;
   }
