@@ -1,16 +1,13 @@
 // Names of random streams: FNV-1a 64 of a path. Dropout layers and variables are told apart by it, whatever the order in which they are made.
 import { FerroError } from '../errors';
+import { fnv1a64 } from '../math';
 import type { ScalarName } from './tensor';
 import { scalarName } from './tensor';
 
-const OFFSET_BASIS = 0xcbf29ce484222325n;
-const PRIME = 0x100000001b3n;
-
-/** FNV-1a 64 over the UTF-8 bytes of a text, as two u32 words (Fowler, Noll and Vo; http://www.isthe.com/chongo/tech/comp/fnv). */
+/** FNV-1a 64 of a path as named words (ts/math/hash.ts). */
 export function pathWords(path: string): { lo: number; hi: number } {
-  let hash = OFFSET_BASIS;
-  for (const byte of new TextEncoder().encode(path)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * PRIME);
-  return { lo: Number(hash & 0xffffffffn), hi: Number(hash >> 32n) };
+  const [lo, hi] = fnv1a64(path);
+  return { lo, hi };
 }
 
 /** The scalar inputs that key dropout: the run's seed (two u32 words), the optimizer step and the micro-batch index. */
