@@ -13,9 +13,13 @@ const rawText: Plugin = {
   name: 'raw-text',
   setup(build) {
     const require = createRequire(import.meta.url);
-    const file = (path: string) => relative(process.cwd(), require.resolve(path.slice(0, -'?raw'.length))); // absolute paths would show in the bundle
-    build.onResolve({ filter: /\?raw$/ }, ({ path }) => ({ path: file(path), namespace: 'raw-text' }));
-    build.onLoad({ filter: /.*/, namespace: 'raw-text' }, async ({ path }) => ({ contents: await readFile(path, 'utf8'), loader: 'text' }));
+    const strip = (path: string) => path.slice(0, -'?raw'.length); // kept until loading, or tsup would take the style sheet for one of its own
+    const file = (path: string) => relative(process.cwd(), require.resolve(strip(path))); // absolute paths would show in the bundle
+    build.onResolve({ filter: /\?raw$/ }, ({ path }) => ({ path: `${file(path)}?raw`, namespace: 'raw-text' }));
+    build.onLoad({ filter: /\?raw$/, namespace: 'raw-text' }, async ({ path }) => ({
+      contents: await readFile(strip(path), 'utf8'),
+      loader: 'text',
+    }));
   },
 };
 
@@ -25,12 +29,14 @@ const common: Options = {
   target: 'es2022',
   splitting: true,
   sourcemap: false,
+  removeNodeProtocol: false, // keep node: in imports
   clean: false, // two builds share the folder; scripts/build.mjs empties it first
   metafile: true,
   noExternal: [/.*/], // the package has no dependencies: comlink, commander and yaml are bundled
   esbuildPlugins: [rawText],
 };
 
+// tsup takes imports that end in `.node` for native add-ons: sources import `#platform`, `#realm`, `#storage` or `./index` instead.
 const WORKERS = { worker: 'ts/engine/inside/worker.ts', thread: 'ts/engine/inside/thread.ts' };
 
 export default defineConfig([

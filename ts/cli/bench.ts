@@ -2,7 +2,7 @@
 // measured arithmetic per second is kept for `plan`.
 
 import type { Command } from 'commander';
-import { type Engine, estimate, GPT, type HostTensor } from '../index.node';
+import { type Engine, estimate, GPT, type HostTensor } from '../index';
 import { RandomStream } from '../math';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { benchKernels, type KernelResult } from './benchKernels';

@@ -2,7 +2,7 @@
 // are part of the time. Rates count the arithmetic (2 per multiply-add) or the bytes that must be read and written.
 
 import { assign, attention, compile, gelu, layerNorm, logSoftmax, matmul, softmax, type Tensor } from '../graph';
-import { type EngineHost, Variable } from '../index.node';
+import { type EngineHost, Variable } from '../index';
 
 /** One kernel's time and rate. */
 export interface KernelResult {

@@ -8,7 +8,7 @@ import { brotliDecompress } from 'node:zlib';
 import type { Command } from 'commander';
 import { TextDataset } from '../data';
 import { FerroError } from '../errors';
-import { GPT } from '../index.node';
+import { GPT } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { CharTokenizer } from '../tokenizers';
 import { splitData } from './data';

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { evalBatches, TextDataset } from '../data';
 import { FerroError } from '../errors';
-import { GPT } from '../index.node';
+import { GPT } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { Evaluator } from '../train';
 import { addFlags, readCommandOptions } from './flags';

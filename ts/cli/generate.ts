@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { FerroError } from '../errors';
-import { GPT } from '../index.node';
+import { GPT } from '../index';
 import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
 import { addFlags, readCommandOptions } from './flags';
 import { Output } from './output';

@@ -31,7 +31,6 @@ function makeProgram(finish: (code: number) => void): Command {
   addBench(program);
   addDemo(program, finish);
   addNotBuilt(program);
-  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
   return program;
 }
 

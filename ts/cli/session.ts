@@ -1,6 +1,6 @@
 // Starts the engine for a command and ends it whatever happens; tells warnings on standard error.
 
-import { Engine } from '../index.node';
+import { Engine } from '../index';
 import type { Output } from './output';
 
 /** The flags about the machine. */

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { FerroError } from '../errors';
-import { type Engine, GPT } from '../index.node';
+import { type Engine, GPT } from '../index';
 import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, readOptions, TRAINING_OPTIONS } from '../options';
 import { chooseTokenizer, loadData, type RunData } from './data';
 import { addFlags, flagName, readCommandOptions } from './flags';

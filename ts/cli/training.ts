@@ -2,7 +2,7 @@
 // itself is the library's Trainer.
 
 import { join } from 'node:path';
-import { type Engine, type GPT, Trainer, type TrainerOptions, type TrainingStep } from '../index.node';
+import { type Engine, type GPT, Trainer, type TrainerOptions, type TrainingStep } from '../index';
 import { snakeCase } from '../options';
 import type { RunData } from './data';
 import { EXIT } from './exit';

@@ -3,8 +3,8 @@ import { access, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Endpoint } from 'comlink';
+import { yieldToEventLoop } from '#realm';
 import type { Build } from './build';
-import { yieldToEventLoop } from './inside/realm.node';
 import type { ModuleSource, Platform, WorkerHandle, WorkerKind } from './platform';
 import { isNote, type WorkerNote } from './protocol';
 

@@ -5,6 +5,7 @@ import type { EvalBatch, HostTensor } from '../data';
 import type { ProgramHandle } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
 import { compile, Extent, input, sum, type Tensor } from '../graph';
+import { exp } from '../math';
 import { asRowLoss, type Loss } from '../nn';
 
 /** What an evaluation found. */
@@ -45,7 +46,7 @@ export class Evaluator {
     }
     if (counted === 0) throw new FerroError('DATA_TOO_SHORT', 'evaluate: at least one token must be predicted, got none');
     const loss = total / counted;
-    return { loss, perplexity: Math.exp(loss), tokens: counted };
+    return { loss, perplexity: exp(loss), tokens: counted };
   }
 
   /** Frees the program. */
