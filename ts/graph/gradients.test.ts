@@ -51,10 +51,19 @@ describe('unary', () => {
 
 describe('binary', () => {
   const shapes: Record<string, [number[], number[]]> = {
-    'equal shapes': [[2, 3, 2], [2, 3, 2]],
-    'a suffix': [[2, 3, 2], [3, 2]],
+    'equal shapes': [
+      [2, 3, 2],
+      [2, 3, 2],
+    ],
+    'a suffix': [
+      [2, 3, 2],
+      [3, 2],
+    ],
     'the last axis': [[2, 3, 2], [2]],
-    'one per row': [[2, 3, 2], [2, 3, 1]],
+    'one per row': [
+      [2, 3, 2],
+      [2, 3, 1],
+    ],
     'a single value [1]': [[2, 3], [1]],
     'a scalar []': [[2, 3], []],
   };
@@ -144,7 +153,9 @@ describe('rows', () => {
   });
   it('addPosition from the start and from a run-time position', () => {
     const [x, table] = [variable('x', 2, 2, 3), variable('table', 4, 3)];
-    gradcheck(weighted([square(addPosition(x, table)), square(addPosition(x, table, new Extent('at', 3)))]), [x, table], { extents: { at: 2 } });
+    gradcheck(weighted([square(addPosition(x, table)), square(addPosition(x, table, new Extent('at', 3)))]), [x, table], {
+      extents: { at: 2 },
+    });
   });
   it('dropout draws the same mask backward', () => {
     const x = variable('x', 40);
