@@ -13,15 +13,24 @@ pub const fn packed_len(depth: usize, cols: usize, nr: usize) -> usize {
 /// # Safety
 /// `b` readable for `depth` rows of `cols`, `packed` writable for `packed_len(depth, cols, nr)`; no overlap; `nr` a multiple of 4.
 pub unsafe fn pack_rows(b: *const f32, stride: usize, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
+    // SAFETY: passed on.
+    unsafe { pack_rows_by(|k| b.wrapping_add(k * stride), depth, cols, nr, packed) }
+}
+
+/// As [`pack_rows`] of the rows that `row(k)` points at.
+///
+/// # Safety
+/// Every `row(k)`, k < `depth`, readable for `cols`; otherwise as [`pack_rows`].
+#[inline(always)]
+pub unsafe fn pack_rows_by(row: impl Fn(usize) -> *const f32, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
     for first in (0..cols).step_by(nr) {
         let width = nr.min(cols - first);
         // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
         unsafe {
             let panel = packed.add(first * depth);
-            let source = b.add(first);
             if width == nr && nr == 2 * LANES {
                 for k in 0..depth {
-                    let from = source.add(k * stride);
+                    let from = row(k).add(first);
                     let (x, y) = (F32x4::load(from), F32x4::load(from.add(LANES)));
                     let to = panel.add(k * nr);
                     x.store(to);
@@ -32,7 +41,7 @@ pub unsafe fn pack_rows(b: *const f32, stride: usize, depth: usize, cols: usize,
             for k in 0..depth {
                 for j in (0..nr).step_by(LANES) {
                     let n = width.saturating_sub(j).min(LANES);
-                    let from = source.wrapping_add(k * stride + j);
+                    let from = row(k).wrapping_add(first + j);
                     let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
                     x.store(panel.add(k * nr + j));
                 }
@@ -47,30 +56,46 @@ pub unsafe fn pack_rows(b: *const f32, stride: usize, depth: usize, cols: usize,
 /// # Safety
 /// `b` readable for `cols` rows of `depth`, `packed` writable for `packed_len(depth, cols, nr)`; no overlap; `nr` a multiple of 4.
 pub unsafe fn pack_columns(b: *const f32, stride: usize, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
+    // SAFETY: passed on.
+    unsafe { pack_columns_by(|j| b.wrapping_add(j * stride), depth, cols, nr, packed) }
+}
+
+/// As [`pack_columns`] of the rows that `row(j)` points at.
+///
+/// # Safety
+/// Every `row(j)`, j < `cols`, readable for `depth`; otherwise as [`pack_columns`].
+#[inline(always)]
+pub unsafe fn pack_columns_by(
+    row: impl Fn(usize) -> *const f32,
+    depth: usize,
+    cols: usize,
+    nr: usize,
+    packed: *mut f32,
+) {
     let padded = cols.div_ceil(nr) * nr;
     for first in (0..padded).step_by(LANES) {
-        let (panel, lane) = (first / nr, first % nr);
         let n = cols.saturating_sub(first).min(LANES);
-        // SAFETY: four columns of one panel; `first + n <= cols` rows of b.
+        // A column beyond the last reads the last and is written as zeros.
+        let from = [0, 1, 2, 3].map(|j| if n == 0 { core::ptr::null() } else { row((first + j).min(cols - 1)) });
+        // SAFETY: four columns of one panel.
         unsafe {
-            let to = packed.add(panel * nr * depth + lane);
-            transpose_in(b.wrapping_add(first * stride), stride, n, depth, to, nr);
+            let to = packed.add(first / nr * nr * depth + first % nr);
+            transpose_in(from, n, depth, to, nr);
         }
     }
 }
 
-/// Writes `to[k·nr + j] = from[j·stride + k]` for four j, zeros for `j >= n`.
+/// Writes `to[k·nr + j] = from[j][k]` for four j, zeros for `j >= n`.
 ///
 /// # Safety
-/// `from` readable for `n` rows of `depth`, `to` writable for four floats at each of `depth` steps of `nr`.
-unsafe fn transpose_in(from: *const f32, stride: usize, n: usize, depth: usize, to: *mut f32, nr: usize) {
+/// The first `n` of `from` readable for `depth`, `to` writable for four floats at each of `depth` steps of `nr`.
+unsafe fn transpose_in(from: [*const f32; LANES], n: usize, depth: usize, to: *mut f32, nr: usize) {
     let mut k = 0;
     // SAFETY (whole body): rows below n and steps below depth only.
     unsafe {
         if n == LANES {
             while k + LANES <= depth {
-                let rows = [0, 1, 2, 3].map(|j| F32x4::load(from.add(j * stride + k)));
-                let columns = F32x4::transpose4(rows);
+                let columns = F32x4::transpose4(from.map(|row| F32x4::load(row.add(k))));
                 for t in 0..LANES {
                     columns[t].store(to.add((k + t) * nr));
                 }
@@ -79,7 +104,7 @@ unsafe fn transpose_in(from: *const f32, stride: usize, n: usize, depth: usize, 
         }
         while k < depth {
             for j in 0..LANES {
-                *to.add(k * nr + j) = if j < n { *from.add(j * stride + k) } else { 0.0 };
+                *to.add(k * nr + j) = if j < n { *from[j].add(k) } else { 0.0 };
             }
             k += 1;
         }

@@ -24,6 +24,16 @@ const ITEMS: usize = 24;
 const LEAST_WORK: usize = 1 << 18;
 const FEW_ROWS_WORK: usize = 1 << 16;
 
+/// Steps of k packed at a time: equal parts of at most 256.
+pub const fn depth_block(k: usize) -> usize {
+    let parts = k.div_ceil(MOST_DEPTH);
+    if parts == 0 {
+        1
+    } else {
+        k.div_ceil(parts)
+    }
+}
+
 impl Plan {
     /// The cut for these dims.
     ///
@@ -35,7 +45,7 @@ impl Plan {
     /// about 10 us. Columns are split first, down to 32: splitting rows makes each part pack the same columns again, splitting
     /// columns only reads A again.
     pub fn new(batch: usize, m: usize, n: usize, k: usize) -> Self {
-        let depth = k.div_ceil(k.div_ceil(MOST_DEPTH).max(1)).max(1);
+        let depth = depth_block(k);
         if m < FEW_ROWS {
             let cols = (FEW_ROWS_WORK / k.max(1)).clamp(128, 1024);
             return Self { rows: FEW_ROWS, cols: cols / 16 * 16, depth };
