@@ -68,8 +68,8 @@ export interface EstimateOptions {
 const F32_BYTES = 4;
 /** wasm32's address space: no engine can hold more. */
 const ADDRESS_SPACE = 4 * 1024 ** 3;
-/** No single buffer may reach this (Rust's allocations on wasm32 stay below 2 GiB). */
-const LARGEST_BUFFER = 2 * 1024 ** 3;
+/** Rust's allocations on wasm32 stay below 2 GiB, so no single buffer can be larger than this. */
+const LARGEST_BUFFER = 2 ** 31 - 1;
 
 /** Counts the parameters of a configuration by part. */
 export function countParameters(config: GPTConfig): ParameterCounts {
@@ -128,9 +128,12 @@ export function estimate(config: GPTConfig, options: EstimateOptions = {}): Esti
  * @throws OUT_OF_MEMORY with the bytes needed and the limit
  */
 export function checkFits(config: GPTConfig, limitBytes = ADDRESS_SPACE, op = 'GPT.create'): void {
-  const largest = Math.max(config.vocabSize, config.blockSize) * config.nEmbd * F32_BYTES;
-  if (largest >= LARGEST_BUFFER) throw tooLarge(op, 'one table', largest, LARGEST_BUFFER);
-  const needed = countParameters(config).total * F32_BYTES;
+  let needed = 0;
+  for (const [name, variable] of nameModules(new GPT(config))) {
+    const bytes = variable.size * F32_BYTES;
+    if (bytes > LARGEST_BUFFER) throw tooLarge(op, name, bytes, LARGEST_BUFFER);
+    needed += bytes;
+  }
   if (needed > limitBytes) throw tooLarge(op, 'the parameters', needed, limitBytes);
 }
 

@@ -209,7 +209,10 @@ describe('checkFits', () => {
     expect(() => checkFits(resolveConfig({ preset: 'gpt2-xl', vocabSize: 50257 }))).toThrow(
       'GPT.create: the parameters must fit in 4294967296 bytes, got 6230444800 bytes needed',
     );
-    expect(() => checkFits(resolveConfig({ ...small, vocabSize: 1 << 27 }))).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));
+    expect(() => checkFits(resolveConfig({ ...small, vocabSize: 1 << 27 }))).toThrow(
+      'GPT.create: transformer.wte.weight must fit in 2147483647 bytes, got 4294967296 bytes needed',
+    );
+    expect(() => checkFits(resolveConfig({ ...small, nEmbd: 1 << 15 }))).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));
     expect(() => checkFits(resolveConfig({ preset: 'gpt2-large', vocabSize: 50257 }))).not.toThrow();
     expect(() => checkFits(resolveConfig(small), 1000)).toThrow('must fit in 1000 bytes');
   });

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type BoundModule, bind } from '../bind';
 import { EngineHost } from '../engine';
 import { constant, countLabels, crossEntropy, embedding, mean, mul, sqrt, square, sub, type Tensor, tanh, Variable } from '../graph';
-import { GPT, gptLoss, resolveConfig } from '../models';
+import { estimate, GPT, gptLoss, resolveConfig } from '../models';
 import { type Batch, Dropout, type HostTensor, Linear, type Loss, Module } from '../nn';
 import { AdamW, SGD } from '../optim';
 import { TrainStep } from './step';
@@ -477,6 +477,24 @@ describe('memory', () => {
 });
 
 describe('GPT', () => {
+  it('takes exactly the memory that estimate() says', async () => {
+    const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 });
+    const { memory } = estimate(config, { batchSize: 3, gradientAccumulationSteps: 2 });
+    const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
+    try {
+      const model = await bind(fresh, new GPT(config));
+      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW() });
+      const batch = { inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) };
+      await step.run([batch, batch]);
+      const bytes = await fresh.bytes();
+      const counters = 8; // count and guard
+      expect(bytes.regions).toBe(memory.parameters + memory.gradients + memory.optimizer + counters);
+      expect(bytes.arena).toBe(memory.activations);
+    } finally {
+      await fresh.close();
+    }
+  });
+
   it('learns a repeated pattern with dropout, tied head and accumulation', async () => {
     const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 16, blockSize: 8, vocabSize: 5, dropout: 0.1 });
     const model = await bound(new GPT(config));
