@@ -1,0 +1,196 @@
+// The memory plan on random graphs: nothing that lives at the same time shares memory, results are the same with every optimisation on or off and for
+// any order within stages; and on shaped cases: banks, alignment, in-place results, stages.
+import { describe, expect, it } from 'vitest';
+import { differentiate } from './autodiff';
+import { compile, compileDetailed } from './compile';
+import { Extent } from './dims';
+import { accumulate, assign, type Effect } from './effects';
+import { attentionQkv } from './ops/attention';
+import { add, div, mul, sub } from './ops/binary';
+import { dropout } from './ops/dropout';
+import { layerNorm } from './ops/layerNorm';
+import { linear } from './ops/linear';
+import { matmul } from './ops/matmul';
+import { sum, sumLast, sumRows } from './ops/reduce';
+import { reshape } from './ops/reshape';
+import { softmax } from './ops/softmax';
+import { transpose } from './ops/transpose';
+import { addScalar, gelu, neg, relu, sigmoid, square, tanh } from './ops/unary';
+import { input, type Tensor, Variable } from './tensor';
+import { interpret, randomValues } from './testing/interpreter';
+import { Random } from './testing/random';
+import { verify } from './testing/verify';
+
+const variable = (name: string, ...shape: number[]): Variable => new Variable({ name, shape });
+
+interface RandomGraph {
+  readonly variables: readonly Variable[];
+  readonly loss: Tensor;
+  readonly outputs: Record<string, Tensor>;
+}
+
+/** A graph of `steps` random ops on [R, 4] tensors, R known at run time only; tensors are picked again and again, so lives cross. */
+function randomGraph(seed: number, steps: number): RandomGraph {
+  const random = new Random(seed);
+  const rows = new Extent('rows', 5);
+  const variables: Variable[] = [];
+  const fresh = (...shape: number[]): Variable => {
+    // Weights are shared sometimes, so that their gradients are sums.
+    const same = variables.filter((entry) => String(entry.shape) === String(shape));
+    if (same.length > 0 && random.next() < 0.4) return random.pick(same);
+    variables.push(variable(`v${variables.length}`, ...shape));
+    return variables[variables.length - 1];
+  };
+  const pool: Tensor[] = [input('x', [rows, 4]), linear(input('x', [rows, 4]), fresh(4, 4))];
+  const pick = (): Tensor => pool[pool.length - 1 - Math.min(pool.length - 1, Math.floor(random.next() ** 2 * pool.length))];
+  const ops: (() => Tensor)[] = [
+    () => linear(pick(), fresh(4, 4), random.next() < 0.5 ? fresh(4) : undefined),
+    () => linear(pick(), fresh(4, 4), undefined, { transposed: true }),
+    () => linear(gelu(linear(pick(), fresh(4, 8), fresh(8)), 'tanh'), fresh(8, 4)),
+    () => add(pick(), pick()),
+    () => mul(pick(), sigmoid(pick())),
+    () => sub(pick(), fresh(4)),
+    () => add(pick(), sumLast(pick())),
+    () => mul(pick(), sumRows(softmax(pick()))),
+    () => div(pick(), addScalar(square(sum(tanh(pick()))), 1)),
+    () => layerNorm(pick(), fresh(4), fresh(4)),
+    () => layerNorm(pick()),
+    () => relu(pick()),
+    () => neg(pick()),
+    () => tanh(pick()),
+    () => softmax(pick()),
+    () => matmul(transpose(softmax(transpose(pick()))), fresh(4, 4)),
+    () => dropout(pick(), 0.3, `d${steps}`),
+    () => reshape(attentionQkv(reshape(linear(pick(), fresh(4, 12)), [1, rows, 12]), { nHead: 2, causal: true }), [rows, 4]),
+  ];
+  for (let i = 0; i < steps; i++) pool.push(layerNorm(random.pick(ops)()));
+  const loss = sum(mul(pool[pool.length - 1], add(pick(), pick())));
+  return { variables, loss, outputs: { loss, last: pool[pool.length - 1], other: pick() } };
+}
+
+describe('random graphs', () => {
+  const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
+  it.each(seeds)('seed %i', (seed) => {
+    const { variables, loss, outputs } = randomGraph(seed, 4 + (seed % 13));
+    const reached = variables.filter((one) => {
+      try {
+        differentiate(loss, [one]);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    const gradients = differentiate(loss, reached);
+    const targets = reached.map((one) => variable(`d ${one.name}`, ...one.shape));
+    const effects: Effect[] = reached.map((one, i) => (i % 3 === 2 ? accumulate : assign)(targets[i], gradients.get(one) as Tensor));
+    const run = {
+      extents: { rows: 3 },
+      inputs: { x: Array.from({ length: 12 }, (_, i) => Math.sin(i + seed)) },
+      scalars: { seedLo: seed, seedHi: 0, step: 1, micro: 0 },
+    };
+    const results = [0, 1, 2, 3].flatMap((bits) => {
+      const compiled = compileDetailed({ name: 'random', outputs, effects }, { fuse: (bits & 1) === 1, inPlace: (bits & 2) === 2 });
+      verify(compiled);
+      return [1, 2].map((shuffle) => {
+        const values = randomValues([...variables, ...targets], seed);
+        return [...Object.values(interpret(compiled, { ...run, variables: values, shuffle })), ...values.values()].flatMap((data) => [
+          ...data,
+        ]);
+      });
+    });
+    const scale = 1 + Math.max(...results[0].map(Math.abs));
+    for (const other of results.slice(1)) {
+      const worst = Math.max(...other.map((value, i) => Math.abs(value - results[0][i]) / scale));
+      expect(worst).toBeLessThan(1e-9);
+    }
+  });
+});
+
+describe('stages and memory', () => {
+  it('independent work shares a stage: gradients of x, w and bias', () => {
+    const [x, w, b] = [variable('x', 8, 4), variable('w', 4, 4), variable('b', 4)];
+    const gradients = differentiate(square(linear(x, w, b)), [x, w, b]);
+    const { stages } = compileDetailed({
+      name: 'p',
+      outputs: Object.fromEntries([...gradients].map(([key, tensor]) => [key.name, tensor])),
+    });
+    // matmul, unary_backward, then dx, dw and db together; the seed of ones is filled beside the matmul.
+    expect(Math.max(...stages)).toBe(2);
+    expect(stages.filter((stage) => stage === 2).length).toBe(3);
+  });
+  it('a chain of elementwise work runs in one buffer', () => {
+    const x = input('x', [1000]);
+    const { plan } = compile({ name: 'p', outputs: { y: sum(tanh(neg(square(tanh(x))))) } });
+    expect(plan.arenaBytes).toBe(4032);
+    expect(plan.bankBytes).toEqual([4032]);
+  });
+  it('a deep chain of products needs two buffers', () => {
+    const w = variable('w', 16, 16);
+    let y: Tensor = input('x', [16, 16]);
+    for (let i = 0; i < 20; i++) y = linear(y, w);
+    expect(compile({ name: 'p', outputs: { y: sum(y) } }).plan.arenaBytes).toBe(2 * 16 * 16 * 4);
+  });
+  it('constants needed late are filled late', () => {
+    const x = variable('x', 100);
+    let y: Tensor = x.tensor;
+    for (let i = 0; i < 5; i++) y = linear(reshape(y, [10, 10]), variable(`w${i}`, 10, 10));
+    const loss = reshape(y, [100]);
+    const dx = differentiate(loss, [x]).get(x) as Tensor;
+    const { instructions, stages } = compileDetailed({ name: 'p', outputs: { dx, loss } });
+    const fill = instructions.findIndex(({ spec }) => spec.name === 'fill');
+    // The gradient needs no forward value here: both chains start at once.
+    expect(stages[fill]).toBe(0);
+    const after = compileDetailed({ name: 'p', outputs: { dx: differentiate(square(y), [x]).get(x) as Tensor } });
+    const late = after.instructions.findIndex(({ spec }) => spec.name === 'fill');
+    expect(after.stages[late]).toBe(4);
+  });
+  it('buffers of more than a bank spread over banks below 1 GiB', () => {
+    const size = 150 * 2 ** 20;
+    const x = input('x', [size]);
+    const parts = Array.from({ length: 3 }, (_, i) => tanh(addScalar(x, i)));
+    const compiled = compileDetailed({ name: 'p', outputs: { y: sum(mul(parts[0], mul(parts[1], parts[2]))) } });
+    verify(compiled);
+    expect(compiled.program.plan.bankBytes).toEqual([600 * 2 ** 20, 600 * 2 ** 20, 600 * 2 ** 20]);
+  });
+  it('one buffer of 1 GiB is refused with its size', () => {
+    expect(() => compile({ name: 'p', outputs: { y: sum(tanh(input('x', [2 ** 14, 2 ** 14]))) } })).toThrow(
+      'compile: one buffer must stay below 1 GiB, got 1073741824 bytes for f32[16384, 16384] of input "x"',
+    );
+  });
+  it('empty tensors are planned and run', () => {
+    const compiled = compileDetailed({ name: 'p', outputs: { y: sum(tanh(neg(input('x', [0, 3])))) } });
+    verify(compiled);
+    expect(interpret(compiled, { inputs: { x: [] } }).y).toEqual(Float64Array.of(0));
+  });
+  it('a large graph compiles in reasonable time', () => {
+    const start = performance.now();
+    let y: Tensor = input('x', [64, 32]);
+    const weights: Variable[] = [];
+    const weight = (...shape: number[]): Variable => {
+      weights.push(variable(`w${weights.length}`, ...shape));
+      return weights[weights.length - 1];
+    };
+    for (let i = 0; i < 48; i++) {
+      y = add(
+        y,
+        linear(
+          reshape(
+            attentionQkv(reshape(linear(layerNorm(y, weight(32), weight(32)), weight(32, 96), weight(96)), [2, 32, 96]), {
+              nHead: 2,
+              causal: true,
+            }),
+            [64, 32],
+          ),
+          weight(32, 32),
+          weight(32),
+        ),
+      );
+      y = add(y, linear(gelu(linear(layerNorm(y, weight(32), weight(32)), weight(32, 128), weight(128))), weight(128, 32), weight(32)));
+    }
+    const gradients = differentiate(square(y), weights);
+    const effects = weights.map((one) => accumulate(variable(`d ${one.name}`, ...one.shape), gradients.get(one) as Tensor));
+    const compiled = compileDetailed({ name: 'xl', outputs: { y }, effects });
+    expect(compiled.program.plan.instructions).toBeGreaterThan(1500);
+    expect(performance.now() - start).toBeLessThan(10000);
+  });
+});
