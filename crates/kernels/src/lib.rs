@@ -19,6 +19,7 @@ pub mod gelu;
 pub mod init;
 pub mod lanes;
 pub mod layer_norm;
+pub mod linear_cross_entropy;
 pub mod matmul;
 pub mod norm;
 pub mod philox;
