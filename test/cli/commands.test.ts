@@ -1,0 +1,158 @@
+// generate, eval, plan, bench, and the names around them, as a shell runs them.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ferroformer, MACHINE, SMALL, TEXT } from './support';
+
+let folder = '';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ferro-cli-'));
+  await writeFile(join(folder, 'text.txt'), TEXT);
+  const { code, stderr } = await ferroformer(
+    ['train', '--data', 'text.txt', '--out', 'run', '--max-steps', '40', '--learning-rate', '1e-2', ...SMALL],
+    folder,
+  );
+  if (code !== 0) throw new Error(stderr);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const run = (...args: string[]) => ferroformer(args, folder);
+
+describe('generate', () => {
+  it('writes the prompt and what follows, the same for the same seed', async () => {
+    const args = ['generate', '--model', 'run', '--prompt', 'the ', '--max-new-tokens', '40', '--seed', '3', ...MACHINE];
+    const [first, second] = [await run(...args), await run(...args)];
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stdout).toMatch(/^the [\s\S]{40}\n$/);
+    expect(second.stdout).toBe(first.stdout);
+    expect(first.stderr).toContain('seed 3');
+  });
+
+  it('gives text, new ids and seed as JSON; streamed and awaited text agree', async () => {
+    const args = ['generate', '--model', 'run', '--prompt', 'the ', '--max-new-tokens', '40', '--seed', '3', ...MACHINE];
+    const [plain, json] = [await run(...args), await run(...args, '--json')];
+    const { text, ids, seed, finish_reason: reason } = JSON.parse(json.stdout);
+    expect(`the ${text}\n`).toBe(plain.stdout);
+    expect(ids).toHaveLength(40);
+    expect([seed, reason]).toEqual([3, 'length']);
+  });
+
+  it('takes ids, an empty prompt, greedy; reports a seed it drew', async () => {
+    const ids = JSON.parse(
+      (
+        await run(
+          'generate',
+          '--model',
+          'run',
+          '--prompt-ids',
+          '5,6,7',
+          '--max-new-tokens',
+          '3',
+          '--temperature',
+          '0',
+          '--json',
+          ...MACHINE,
+        )
+      ).stdout,
+    );
+    expect(ids.ids).toHaveLength(3);
+    const empty = JSON.parse(
+      (await run('generate', '--model', join('run', 'final'), '--prompt', '', '--max-new-tokens', '3', '--json', ...MACHINE)).stdout,
+    );
+    expect(empty.ids).toHaveLength(3);
+    expect(Number.isSafeInteger(empty.seed)).toBe(true);
+  });
+
+  it('refuses what cannot be', async () => {
+    const cases: [string[], number, string][] = [
+      [['--prompt', 'a'], 2, '--model'],
+      [['--model', 'run'], 2, '--prompt-ids'],
+      [['--model', 'run', '--prompt', 'a', '--prompt-ids', '1'], 2, 'both'],
+      [['--model', 'none', '--prompt', 'a'], 1, 'none'],
+      [['--model', 'run', '--prompt', 'ж'], 1, 'UNKNOWN_CHARACTER'],
+      [['--model', 'run', '--prompt-ids', '1,999'], 1, 'TOKEN_OUT_OF_RANGE'],
+      [['--model', 'run', '--prompt', 'a', '--temperature', '-1'], 2, '--temperature'],
+      [['--model', 'run', '--prompt', 'a', '--top-p', '1.5'], 2, '--top-p'],
+      [['--model', 'run', '--prompt', 'a', '--top-k', '1.5'], 2, '--top-k'],
+    ];
+    for (const [args, code, text] of cases) {
+      const ended = await run('generate', ...args, ...MACHINE);
+      expect(ended.code, `${args.join(' ')}: ${ended.stderr}`).toBe(code);
+      expect(ended.stderr).toContain(text);
+    }
+  });
+});
+
+describe('eval', () => {
+  it('gives loss, perplexity, bits per byte and tokens', async () => {
+    const { code, stdout, stderr } = await run('eval', '--model', 'run', '--data', 'text.txt', '--json', ...MACHINE);
+    expect(code, stderr).toBe(0);
+    const { loss, perplexity, bits_per_byte: bits, tokens } = JSON.parse(stdout);
+    expect(tokens).toBe(TEXT.length - 1);
+    expect(perplexity).toBeCloseTo(Math.exp(loss), 6);
+    expect(bits).toBeCloseTo(loss / Math.LN2, 6); // one byte per character in this text
+    const people = await run('eval', '--model', 'run', '--data', 'text.txt', ...MACHINE);
+    expect(people.stdout).toContain(`loss ${loss.toFixed(4)}`);
+  });
+
+  it('counts the bytes of longer characters, and texts shorter than a window', async () => {
+    await writeFile(join(folder, 'tiny.txt'), 'the');
+    const { tokens, bytes } = JSON.parse((await run('eval', '--model', 'run', '--data', 'tiny.txt', '--json', ...MACHINE)).stdout);
+    expect([tokens, bytes]).toEqual([2, 2]);
+  });
+});
+
+describe('plan', () => {
+  it('tells the costs of GPT-2 without running anything', async () => {
+    const { code, stdout } = await run('plan', '--preset', 'gpt2', '--batch-size', '1', '--block-size', '64', '--json');
+    expect(code).toBe(0);
+    const { parameters, memory, flops, tokens_per_step: tokens, options, fits } = JSON.parse(stdout);
+    // 124,439,808 is GPT-2's published size with 1,024 positions of 768.
+    expect(parameters.total).toBe(124_439_808 - (1024 - 64) * 768);
+    expect(memory.peak).toBeGreaterThan(parameters.total * 16);
+    expect(flops.per_step).toBeGreaterThan(6 * parameters.total * 64 * 0.9);
+    expect([tokens, fits]).toEqual([64, true]);
+    expect(options).toMatchObject({ n_layer: 12, vocab_size: 50257 });
+  });
+
+  it('says what does not fit, and takes the vocabulary from the data', async () => {
+    const large = await run('plan', '--preset', 'gpt2-large', '--batch-size', '1');
+    expect(large.stdout).toContain('does not fit');
+    const small = await run('plan', '--preset', 'gpt-nano', '--data', 'text.txt', '--json');
+    expect(JSON.parse(small.stdout).options.vocab_size).toBe(new Set(TEXT).size);
+  });
+});
+
+describe('bench', () => {
+  it('measures steps, calibrates, and plan then knows the time', async () => {
+    const { code, stdout, stderr } = await run('bench', '--sizes', 'S', '--steps', '3', '--kernels', 'false', '--json', ...MACHINE);
+    expect(code, stderr).toBe(0);
+    const [step] = JSON.parse(stdout).steps;
+    expect(step).toMatchObject({ size: 'S', steps: 3 });
+    expect(step.median_ms).toBeGreaterThan(0);
+    const plan = JSON.parse((await run('plan', '--preset', 'gpt-nano', '--max-steps', '100', '--json')).stdout);
+    expect(plan.seconds).toBeGreaterThan(0);
+  });
+});
+
+describe('the program', () => {
+  it('shows help and version', async () => {
+    const help = await run('--help');
+    expect(help.code).toBe(0);
+    for (const name of ['train', 'generate', 'eval', 'plan', 'bench', 'demo']) expect(help.stdout).toContain(name);
+    expect((await run('train', '--help')).stdout).toContain('--learning-rate');
+    expect((await run('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it('exits 2 for names that are not built or not known, naming the nearest', async () => {
+    for (const name of ['export', 'tokenizer', 'sweep']) {
+      const ended = await run(name, 'x', '--y', '1');
+      expect([ended.code, ended.stderr.includes('not built yet')], name).toEqual([2, true]);
+    }
+    const typo = await run('trian');
+    expect([typo.code, typo.stderr.includes('"train"')]).toEqual([2, true]);
+    expect((await run()).code).toBe(2);
+  });
+});
