@@ -16,7 +16,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['ts/**/*.test.ts', 'scripts/**/*.test.mjs'], pool: 'forks', execArgv, maxWorkers: 2 },
+        test: { name: 'unit', css: true, include: ['ts/**/*.test.ts', 'scripts/**/*.test.mjs'], pool: 'forks', execArgv, maxWorkers: 2 },
       },
       {
         extends: true,

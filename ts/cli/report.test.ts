@@ -43,6 +43,8 @@ describe('reportPage', () => {
 
   it('asks the network for nothing', () => {
     expect(page).toContain("default-src 'none'");
+    expect(page).toContain('.uplot {'); // the style sheet is really inlined
+    expect(page).toContain('uPlot');
     expect(page).not.toMatch(/(src|href)\s*=\s*["']?(https?:)?\/\//);
   });
 

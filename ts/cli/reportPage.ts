@@ -38,14 +38,15 @@ pre { margin: 0; padding: .7rem .8rem; white-space: pre-wrap; overflow-wrap: any
 const SCRIPT = `
 const { charts } = JSON.parse(document.getElementById('data').textContent);
 const ink = getComputedStyle(document.body).color;
-const grid = { stroke: ink + '', width: 0.15 };
+const grid = { stroke: ink, width: 0.15 };
+const short = (v) => (v == null ? '' : v !== 0 && Math.abs(v) < 0.01 ? v.toExponential(1) : v.toLocaleString('en-US'));
 for (const { id, series, data, log } of charts) {
   const place = document.getElementById(id);
   const axis = { stroke: ink, grid, ticks: grid };
   const options = {
     width: place.clientWidth, height: 320, legend: { live: true },
     scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
-    axes: [{ ...axis, label: 'step' }, { ...axis, size: 70 }],
+    axes: [{ ...axis, label: 'step' }, { ...axis, size: 70, values: (_, values) => values.map(short) }],
     series: [{ label: 'step' }, ...series.map((s) => ({ label: s.label, stroke: s.colour, width: s.points ? 2 : 1.2, spanGaps: true, points: { show: s.points, size: 6 } }))],
   };
   const plot = new uPlot(options, data, place);
