@@ -5,7 +5,7 @@
 //! `dS = P∘(F∘dP − delta)·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`, `dV = (P∘F)ᵀ·dout`.
 
 use super::rows::{dot, factors, factors_len, score_gradients, Queries, Visible};
-use super::{block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
+use super::{block_len, block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
 use crate::matmul::panels::{Steps, Wanted};
 use crate::tile::{Fault, TileOp};
 
@@ -41,8 +41,7 @@ impl TileOp for AttentionBackwardQ {
 
     fn scratch_len(&self) -> usize {
         let d = &self.dims;
-        let rows = block_rows(d.tk).min(d.tq);
-        2 * rows * Scores::row_len(d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk)
+        2 * block_len(d.tq, d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -128,9 +127,8 @@ impl TileOp for AttentionBackwardKv {
 
     fn scratch_len(&self) -> usize {
         let d = &self.dims;
-        let rows = block_rows(d.tq).min(d.tk);
         let blocks = if d.dropout.is_some() { 3 } else { 2 };
-        blocks * rows * Scores::row_len(d.tq) + packing_len(d.tq, d.head_dim) + factors_len(rows)
+        blocks * block_len(d.tk, d.tq) + packing_len(d.tq, d.head_dim) + factors_len(block_rows(0))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! Attention forward, one head and one block of queries at a time.
 
 use super::rows::{factors, factors_len, multiply_row, scale_row, softmax, Visible};
-use super::{block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
+use super::{block_len, block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
 use crate::matmul::gemv::{along_columns, along_rows};
 use crate::matmul::micro::Start;
 use crate::matmul::panels::{Left, Steps, Wanted};
@@ -35,8 +35,7 @@ impl TileOp for Attention {
 
     fn scratch_len(&self) -> usize {
         let d = &self.dims;
-        let rows = block_rows(d.tk).min(d.tq);
-        rows * Scores::row_len(d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk) + rows
+        block_len(d.tq, d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk) + block_rows(0)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

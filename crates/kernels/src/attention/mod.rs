@@ -63,11 +63,20 @@ pub struct AttentionDims {
 /// Rows of scores that one work item holds: with up to 512 columns 64 x 512 x 4 = 128 KiB, beside as much for packed K or V;
 /// half the rows for longer sequences, so that both still share a 1 MiB second-level cache at 2048.
 const fn block_rows(columns: usize) -> usize {
-    if columns <= 512 {
+    if columns <= LONG {
         64
     } else {
         32
     }
+}
+
+const LONG: usize = 512;
+
+/// Floats of a block of at most [`block_rows`] of `rows` rows, rounded up so that they grow with both dims: what the largest
+/// extents need is then enough for all.
+fn block_len(rows: usize, columns: usize) -> usize {
+    let len = |columns: usize| block_rows(columns).min(rows) * Scores::row_len(columns);
+    len(columns).max(len(columns.min(LONG)))
 }
 
 /// One head of one sequence.

@@ -6,6 +6,7 @@ use super::*;
 use crate::matmul::micro::{set_register_tile, RegisterTile};
 use crate::philox::Stream;
 use crate::testkit::{close, run_reversed, same_bits, wide, Cases, Rng};
+use crate::tile::TileOp;
 use crate::vecmath;
 
 /// Random inputs in f32 with everything the kernels write.
@@ -403,4 +404,28 @@ fn dropout_follows_the_element_numbers() {
         assert!((got - want).abs() < 1e-6, "element {element}: got {got}, want {want}");
     }
     assert!((vecmath::log(6.0) - case.result.lse[0]).abs() < 1e-6);
+}
+
+#[test]
+fn scratch_grows_with_the_lengths() {
+    let needed = |tq: usize, tk: usize| {
+        let dims = AttentionDims { dropout: keep(0.5), ..AttentionDims::contiguous(1, tq, tk, 1, 24, true) };
+        let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
+        [
+            Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(),
+            AttentionBackwardQ { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, delta: f, dims }
+                .scratch_len(),
+            AttentionBackwardKv { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, delta: n, dk: f, dv: f, dims }
+                .scratch_len(),
+        ]
+    };
+    let lengths = [0, 1, 5, 31, 32, 33, 63, 64, 65, 300, 511, 512, 513, 600, 1024, 2000];
+    for window in lengths.windows(2) {
+        for other in lengths {
+            for op in 0..3 {
+                assert!(needed(window[0], other)[op] <= needed(window[1], other)[op], "{window:?} {other} {op}");
+                assert!(needed(other, window[0])[op] <= needed(other, window[1])[op], "{window:?} {other} {op}");
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::tile::{run_all, Fault, TileOp};
 use micro::{register_tile, RegisterTile, Start, MAX_NR};
 use pack::{pack_columns, pack_rows, packed_len};
 use panels::{Left, Product, Steps, Wanted};
-use plan::{Plan, FEW_ROWS};
+use plan::{Plan, FEW_ROWS, MOST_COLS, MOST_DEPTH};
 use simd::F32x4;
 
 pub use micro::set_register_tile;
@@ -250,12 +250,12 @@ impl TileOp for Matmul {
         self.batch * self.plan().items(self.m, self.n)
     }
 
+    /// An upper bound that grows with every dim, so that what the largest extents need is enough for all.
     fn scratch_len(&self) -> usize {
         if self.m < FEW_ROWS {
             return 0;
         }
-        let plan = self.plan();
-        packed_len(plan.depth, plan.cols.min(self.n), MAX_NR)
+        packed_len(self.k.min(MOST_DEPTH), self.n.min(MOST_COLS), MAX_NR)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

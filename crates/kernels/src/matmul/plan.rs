@@ -17,8 +17,10 @@ pub struct Plan {
 pub const FEW_ROWS: usize = 4;
 
 const MOST_ROWS: usize = 256;
-const MOST_COLS: usize = 256;
-const MOST_DEPTH: usize = 256;
+/// Most columns of one work item with packed B.
+pub const MOST_COLS: usize = 256;
+/// Most steps of k that are packed at a time.
+pub const MOST_DEPTH: usize = 256;
 const LEAST_SIDE: usize = 32;
 const ITEMS: usize = 24;
 const LEAST_WORK: usize = 1 << 18;

@@ -289,3 +289,26 @@ fn words_name_forms_and_activations() {
     assert_eq!(Activation::from_word(2), Some(Activation::GeluErf));
     assert_eq!(Activation::from_word(4), None);
 }
+
+#[test]
+fn scratch_grows_with_every_dim() {
+    let sizes = [0, 1, 3, 4, 5, 31, 64, 128, 255, 256, 257, 300, 511, 768, 1025];
+    let needed = |m: usize, n: usize, k: usize| {
+        let x = Data { a: vec![], b: vec![], init: vec![], bias: vec![] };
+        let op = op(Form::Nn, dims(1, m, n, k), &x, core::ptr::null(), false, &mut []);
+        let plan = op.plan();
+        let used = if m < FEW_ROWS { 0 } else { packed_len(plan.depth.min(k), plan.cols.min(n), MAX_NR) };
+        assert!(used <= op.scratch_len(), "{m} {n} {k}");
+        op.scratch_len()
+    };
+    for window in sizes.windows(2) {
+        let (less, more) = (window[0], window[1]);
+        for other in sizes {
+            for last in sizes {
+                assert!(needed(less, other, last) <= needed(more, other, last));
+                assert!(needed(other, less, last) <= needed(other, more, last));
+                assert!(needed(other, last, less) <= needed(other, last, more));
+            }
+        }
+    }
+}
