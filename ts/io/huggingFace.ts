@@ -155,9 +155,7 @@ async function readTokenizer(
  *   NOT_BUILT for another architecture; INVALID_TOKENIZER; VOCABULARY_MISMATCH; ABORTED
  */
 export async function openGpt(folder: ReadableFolder, options: OpenOptions = {}): Promise<OpenedGpt> {
-  const configText = await readFolderText(folder, 'config.json', options);
-  if (configText === null) throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have config.json, got none`);
-  const config = readConfig(`${folder.label}/config.json`, configText);
+  const config = await readConfig(folder, options);
   const tokenizer = await readTokenizer(folder, config, options);
   const weights = await openWeights(folder, options);
   try {
@@ -186,9 +184,11 @@ export async function openGpt(folder: ReadableFolder, options: OpenOptions = {})
   }
 }
 
-function readConfig(name: string, text: string): GPTConfig {
+async function readConfig(folder: ReadableFolder, options: OpenOptions): Promise<GPTConfig> {
   try {
-    return gptConfigFromJson(name, text);
+    const text = await readFolderText(folder, 'config.json', options);
+    if (text === null) throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have config.json, got none`);
+    return gptConfigFromJson(`${folder.label}/config.json`, text);
   } catch (error) {
     throw checkpointError(error);
   }
