@@ -2,10 +2,11 @@
 // measured arithmetic per second is kept for `plan`.
 
 import type { Command } from 'commander';
-import { type Engine, estimate, GPT, type HostTensor } from '../index';
+import { type Engine, estimate, GPT, type GPTOptions, type HostTensor } from '../index';
 import { RandomStream } from '../math';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { benchKernels, type KernelResult } from './benchKernels';
+import { type ProfileRow, profileStep, profileTable } from './benchProfile';
 import { writeCalibration } from './calibration';
 import { addFlags, readCommandOptions } from './flags';
 import { formatCount, formatScale, formatTable } from './format';
@@ -53,23 +54,26 @@ async function bench(output: Output, values: OptionValues<(typeof NAMES)[number]
     const { threads, build, fused, runtime } = engine.info;
     output.note(describeEngine(engine));
     const steps: StepTiming[] = [];
+    const profiles: Partial<Record<SizeName, ProfileRow[]>> = {};
     for (const size of values.sizes) {
       output.note(`training step, size ${size} …`);
-      steps.push(await timeSteps(engine, size, values.benchSteps));
+      const model = await GPT.create(engine, modelOf(size));
+      steps.push(await timeSteps(engine, model, size, values.benchSteps));
+      if (values.profile) profiles[size] = await profileStep(engine.host, model, randomBatches(size)[0]);
+      await model.close();
     }
     const kernels = values.kernels ? await benchKernels(engine.host, (name) => output.note(`kernel ${name} …`)) : [];
     const largest = steps.at(-1);
     if (largest !== undefined) await writeCalibration({ flopsPerSecond: largest.flopsPerSecond, threads, build, runtime });
-    output.result({ threads, build, fused, runtime, steps, kernels }, describe(steps, kernels));
+    output.result({ threads, build, fused, runtime, steps, kernels, profiles }, describe(steps, kernels, profiles));
   });
 }
 
 /** Times training steps on random tokens: batch copied in, loss read back, both inside the time. */
-async function timeSteps(engine: Engine, size: SizeName, wanted: number | undefined): Promise<StepTiming> {
-  const { batchSize, ...shape } = SIZES[size];
-  const model = await GPT.create(engine, { ...shape, seed: 1 });
+async function timeSteps(engine: Engine, model: GPT, size: SizeName, wanted: number | undefined): Promise<StepTiming> {
+  const { batchSize, blockSize } = SIZES[size];
   const step = engine.trainStep(model, { loss: (_module, batch) => model.loss(model.bound.module, batch) });
-  const batches = randomBatches(batchSize, shape.blockSize, shape.vocabSize);
+  const batches = randomBatches(size);
   const times: number[] = [];
   let loss = Number.NaN;
   const end = performance.now() + SECONDS * 1000;
@@ -79,7 +83,6 @@ async function timeSteps(engine: Engine, size: SizeName, wanted: number | undefi
     if (i >= WARM_UP) times.push(performance.now() - started);
   }
   await step.close();
-  await model.close();
   times.sort((a, b) => a - b);
   const medianMs = times[times.length >> 1];
   const perSecond = 1000 / medianMs;
@@ -88,13 +91,19 @@ async function timeSteps(engine: Engine, size: SizeName, wanted: number | undefi
     medianMs,
     minMs: times[0],
     steps: times.length,
-    tokensPerSecond: batchSize * shape.blockSize * perSecond,
+    tokensPerSecond: batchSize * blockSize * perSecond,
     flopsPerSecond: estimate(model.config, { batchSize }).flops.perStep * perSecond,
     loss,
   };
 }
 
-function randomBatches(rows: number, time: number, vocabSize: number): Record<string, HostTensor>[] {
+function modelOf(size: SizeName): GPTOptions {
+  const { batchSize: _rows, ...shape } = SIZES[size];
+  return { ...shape, seed: 1 };
+}
+
+function randomBatches(size: SizeName): Record<string, HostTensor>[] {
+  const { batchSize: rows, blockSize: time, vocabSize } = SIZES[size];
   const random = new RandomStream(0, 'bench');
   const ids = () => Int32Array.from({ length: rows * time }, () => random.below(vocabSize));
   return Array.from({ length: 4 }, () => ({
@@ -103,7 +112,11 @@ function randomBatches(rows: number, time: number, vocabSize: number): Record<st
   }));
 }
 
-function describe(steps: readonly StepTiming[], kernels: readonly KernelResult[]): string {
+function describe(
+  steps: readonly StepTiming[],
+  kernels: readonly KernelResult[],
+  profiles: Partial<Record<SizeName, ProfileRow[]>>,
+): string {
   const tables: string[] = [];
   if (steps.length > 0) {
     const rows = steps.map((s) => [
@@ -119,5 +132,6 @@ function describe(steps: readonly StepTiming[], kernels: readonly KernelResult[]
     const rows = kernels.map((k) => [k.name, k.microseconds.toFixed(1), `${formatScale(k.perSecond)}${k.unit}/s`]);
     tables.push(formatTable([['kernel', 'µs', 'rate'], ...rows]));
   }
+  for (const [size, rows] of Object.entries(profiles)) tables.push(profileTable(`size ${size}, gradients`, rows));
   return tables.join('\n\n');
 }

@@ -182,7 +182,7 @@ export const OPTIONS = named({
     defaultText: 'as many as four seconds hold',
   }),
   kernels: option(check.flag, { default: true, help: 'measure single kernels too' }),
-  profile: option(check.flag, { default: false, help: 'time per kernel' }),
+  profile: option(check.flag, { default: false, help: 'where the time of a training step goes, kernel by kernel' }),
 });
 
 /** The name of an option. */
