@@ -5,17 +5,16 @@
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkBinary, stripCustomSections } from './build-wasm/binary.mjs';
+import { checkBinary } from './build-wasm/binary.mjs';
 import { makeGlue, makeTypes } from './build-wasm/glue.mjs';
-import { checkManifest, OUT_DIR, ROOT, writeManifest } from './build-wasm/manifest.mjs';
+import { checkManifest, OUT_DIR, ROOT, sourcesHash, writeManifest } from './build-wasm/manifest.mjs';
 import { findToolchain, run, say, wasmTools } from './build-wasm/toolchain.mjs';
 
-const HELP = `usage: node scripts/build-wasm.mjs [--check] [--keep-names] [--toolchain rustup|debian]
+const HELP = `usage: node scripts/build-wasm.mjs [--check] [--toolchain rustup|debian]
 
 Builds crates/ into ts/wasm/: kernels.simd128.wasm, kernels.relaxed.wasm, kernels.js, kernels.d.ts, manifest.json.
 
   --check       build nothing; exit 1 with the reason if the committed files do not belong to the sources
-  --keep-names  keep function names in the .wasm files (for profiling; do not commit these)
   --toolchain   use this one instead of the first that is complete`;
 
 const BUILDS = { simd128: [], relaxed: ['+relaxed-simd'] };
@@ -60,7 +59,7 @@ function main(argv) {
   const toolchainAt = argv.indexOf('--toolchain');
   const wanted = toolchainAt < 0 ? undefined : argv[toolchainAt + 1];
   const flags = toolchainAt < 0 ? argv : argv.filter((_, i) => i !== toolchainAt && i !== toolchainAt + 1);
-  const unknown = flags.find((flag) => !['--check', '--keep-names', '--help'].includes(flag));
+  const unknown = flags.find((flag) => !['--check', '--help'].includes(flag));
   if (unknown !== undefined || (toolchainAt >= 0 && !['rustup', 'debian'].includes(wanted))) {
     console.error(`build-wasm: unknown option ${unknown ?? `--toolchain ${wanted}`}\n\n${HELP}`);
     return 2;
@@ -75,6 +74,7 @@ function main(argv) {
     return reason === undefined ? 0 : 1;
   }
 
+  const sources = sourcesHash(); // before building: what changes meanwhile makes the result stale, as it is
   const toolchain = wasmTools(findToolchain(wanted));
   const built = Object.keys(BUILDS).map((name) => ({ name, ...build(name, toolchain) }));
   if (built.some(({ glue, types }) => glue !== built[0].glue || types !== built[0].types)) {
@@ -83,16 +83,16 @@ function main(argv) {
 
   const files = new Map();
   for (const { name, wasm } of built) {
-    const bytes = flags.includes('--keep-names') ? wasm : stripCustomSections(wasm);
-    const { gzipBytes } = checkBinary(name, bytes, toolchain.remap.map(([from]) => from));
-    say(`${name}: ${bytes.length} bytes, ${gzipBytes} compressed`);
-    files.set(`kernels.${name}.wasm`, bytes);
+    const from = toolchain.remap.map(([path]) => path);
+    const { gzipBytes } = checkBinary(name, wasm, from);
+    say(`${name}: ${wasm.length} bytes, ${gzipBytes} compressed`);
+    files.set(`kernels.${name}.wasm`, wasm);
   }
   files.set('kernels.js', makeGlue(built[0].glue));
   files.set('kernels.d.ts', makeTypes(built[0].types));
   mkdirSync(OUT_DIR, { recursive: true });
   for (const [name, content] of files) writeFileSync(join(OUT_DIR, name), content);
-  writeManifest([...files.keys()], toolchain.versions);
+  writeManifest([...files.keys()], sources, toolchain.versions);
   say(`wrote ${[...files.keys()].join(', ')} and manifest.json to ts/wasm`);
   return 0;
 }

@@ -1,31 +1,14 @@
-// What is done to a built .wasm file: custom sections (names, producers) are dropped, nothing else. No optimiser runs over it: the
-// compiler has optimised already, and the order of loads in the kernels' loops, which such passes change, decides their speed.
+// What a built .wasm file must be before it is kept. Nothing is done to it: the compiler has optimised already, and the order of
+// loads in the kernels' loops, which an optimiser behind it (wasm-opt) may change, decides their speed. Function names stay in (5 kB
+// compressed): they make the stack of a trap readable.
 
+import { setFlagsFromString } from 'node:v8';
 import { gzipSync } from 'node:zlib';
 
 const MAX_GZIP_BYTES = 150_000;
-const CUSTOM_SECTION = 0;
 
-/** An unsigned LEB128 number at an offset: [value, offset after it]. */
-function readUnsigned(bytes, offset) {
-  let value = 0;
-  for (let shift = 0; ; shift += 7) {
-    const byte = bytes[offset++];
-    value += (byte & 0x7f) * 2 ** shift;
-    if (byte < 0x80) return [value, offset];
-  }
-}
-
-/** The module without its custom sections. */
-export function stripCustomSections(bytes) {
-  const kept = [bytes.subarray(0, 8)]; // magic and version
-  for (let at = 8; at < bytes.length; ) {
-    const [size, start] = readUnsigned(bytes, at + 1);
-    if (bytes[at] !== CUSTOM_SECTION) kept.push(bytes.subarray(at, start + size));
-    at = start + size;
-  }
-  return Buffer.concat(kept);
-}
+// Node 20 knows relaxed SIMD, but only behind this flag; later versions refuse it.
+if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 /** Throws if a module is not valid here, is too large, lacks the shared memory, or tells where it was built. */
 export function checkBinary(name, bytes, forbiddenPaths) {

@@ -36,13 +36,13 @@ function committedBytes(name) {
   return name.endsWith('.wasm') ? bytes : Buffer.from(bytes.toString('utf8').replaceAll('\r\n', '\n'));
 }
 
-/** Writes the manifest for these files of ts/wasm, which must be there already. */
-export function writeManifest(names, toolchain) {
+/** Writes the manifest for these files of ts/wasm, which must be there already; `sources` is the hash they were built from. */
+export function writeManifest(names, sources, toolchain) {
   const entry = (name) => {
     const bytes = committedBytes(name);
     return [name, { sha256: sha256(bytes), bytes: bytes.length }];
   };
-  const manifest = { sourcesHash: sourcesHash(), toolchain, files: Object.fromEntries(names.map(entry)) };
+  const manifest = { sourcesHash: sources, toolchain, files: Object.fromEntries(names.map(entry)) };
   writeFileSync(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 

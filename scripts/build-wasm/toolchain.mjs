@@ -24,7 +24,8 @@ function output(command, args, env = {}) {
 /** Runs a command for all to see; throws if it fails. */
 export function run(command, args, env = {}) {
   const result = spawnSync(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, ...env } });
-  if (result.status !== 0) throw new Error(`${command} ${args.slice(0, 2).join(' ')} failed (${result.error?.message ?? `exit ${result.status}`})`);
+  if (result.status !== 0)
+    throw new Error(`${command} ${args.slice(0, 2).join(' ')} failed (${result.error?.message ?? `exit ${result.status}`})`);
 }
 
 const prependPath = (folder) => ({ PATH: `${folder}${delimiter}${process.env.PATH ?? ''}` });

@@ -74,6 +74,7 @@ ops! {
     ClipFinish(kernels::norm::ClipFinish),
     AdamW(kernels::adamw::AdamW),
     Sgd(kernels::sgd::Sgd),
+    Sample(kernels::sample::Sample),
     CopyRows(kernels::copy_rows::CopyRows),
     Transpose(kernels::transpose::Transpose),
 }
@@ -127,6 +128,7 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         30 => update::adamw(args),
         31 => update::sgd(args),
         32 => layout::copy_rows(args),
+        33 => rows::sample(args),
         34 => layout::transpose(args),
         35 => Ok(Trap.into()),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
