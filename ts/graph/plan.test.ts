@@ -124,6 +124,14 @@ describe('stages and memory', () => {
     expect(plan.arenaBytes).toBe(4032);
     expect(plan.bankBytes).toEqual([4032]);
   });
+  it('an operand that is also read another way keeps its own memory', () => {
+    const [x, w] = [variable('x', 3, 4), variable('w', 4, 4)];
+    const h = tanh(x);
+    const compiled = compileDetailed({ name: 'p', outputs: { y: sum(add(h, linear(h, w))) } });
+    expect(compiled.instructions.map(({ spec }) => spec.name)).toEqual(['unary', 'matmul', 'sum_all']);
+    verify(compiled);
+    expect(compiled.program.plan.arenaBytes).toBe(2 * 64);
+  });
   it('a deep chain of products needs two buffers', () => {
     const w = variable('w', 16, 16);
     let y: Tensor = input('x', [16, 16]);

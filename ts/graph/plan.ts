@@ -64,8 +64,7 @@ function mergeInPlace(instructions: readonly Instruction[], stages: readonly num
       const born = lives.get(resolve(out).buffer);
       if (dying === undefined || born === undefined || dying === born || dying.lead > 0 || born.lead > 0) continue;
       const fits = x.bytes === out.bytes && dying.end === stages[at] && dying.last.size === 1 && born.start === stages[at];
-      if (!fits || !readOnlyAs(instruction, resolve(x).buffer, to) || writtenElsewhere(instructions, stages, at, resolve(out).buffer))
-        continue;
+      if (!fits || !readOnlyAs(instruction, resolve(x).buffer, to)) continue;
       dying.buffers.push(...born.buffers);
       dying.bytes = Math.max(dying.bytes, born.bytes);
       dying.end = born.end;
@@ -85,14 +84,6 @@ function readOnlyAs(instruction: Instruction, buffer: Buffer, result: string): b
     if (resolve(view).buffer === buffer && !(isWhole(view) && allowed.includes(entry.name))) return false;
   }
   return true;
-}
-
-/** Whether another instruction of the same stage touches the result too (parts of one buffer made side by side). */
-function writtenElsewhere(instructions: readonly Instruction[], stages: readonly number[], at: number, buffer: Buffer): boolean {
-  return instructions.some(
-    (other, index) =>
-      index !== at && stages[index] === stages[at] && [...other.present()].some(({ view }) => resolve(view).buffer === buffer),
-  );
 }
 
 /** Largest first, each into the tightest gap between buffers that live at the same time; a new bank when no bank has room below its limit. */

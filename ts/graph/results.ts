@@ -33,7 +33,7 @@ export function appendResults(
   const appender = new Appender(lowering, [...fused], targets);
   for (const effect of effects) appender.effect(effect);
   const ports = Object.entries(outputs).map(([name, tensor]) => ({ name, buffer: appender.output(name, tensor) }));
-  return { instructions: removeCopies(appender.instructions, appender.copies, keptBuffers(lowering, outputs, effects)), ports };
+  return { instructions: removeCopies(appender.instructions, appender.copies), ports };
 }
 
 class Appender {
@@ -104,14 +104,14 @@ class Appender {
 const COPY = { kind: UNARY_KINDS.indexOf('copy'), c: 0 };
 
 /** Takes out the copies that are not needed; redirects their sources. */
-function removeCopies(instructions: readonly Instruction[], copies: readonly Instruction[], kept: ReadonlySet<Buffer>): Instruction[] {
+function removeCopies(instructions: readonly Instruction[], copies: readonly Instruction[]): Instruction[] {
   let list = [...instructions];
   for (const copy of copies) {
     const without = list.filter((instruction) => instruction !== copy);
     const [source, target] = [copy.operand('x') as View, copy.operand('out') as View];
     if (!redirect(without, source, target)) continue;
     list = without;
-    followChain(list, source, target, kept);
+    followChain(list, source, target);
   }
   return list;
 }
@@ -141,7 +141,7 @@ function isSafe(list: readonly Instruction[], binding: Buffer): boolean {
 }
 
 /** A producer that updates an operand in place (the second part of a tied table's gradient) takes that operand along into the binding. */
-function followChain(list: readonly Instruction[], source: View, target: View, kept: ReadonlySet<Buffer>): void {
+function followChain(list: readonly Instruction[], source: View, target: View): void {
   const touching = (buffer: unknown, writes: boolean): Instruction[] =>
     list.flatMap((instruction) =>
       [...instruction.present()]
@@ -152,9 +152,10 @@ function followChain(list: readonly Instruction[], source: View, target: View, k
   if (producer === undefined || others.length > 0) return;
   for (const [from, to] of inPlacePairs(producer)) {
     const [x, out] = [producer.operand(from), producer.operand(to)];
-    if (x === undefined || out?.storage !== source.storage || x.storage === source.storage || kept.has(x.storage as Buffer)) continue;
+    if (x === undefined || out?.storage !== source.storage || x.storage === source.storage) continue;
+    // A second reader (another result, perhaps) would find the updated value.
     if (touching(x.storage, false).length !== 1 || !redirect(list, x, target)) continue;
-    followChain(list, x, target, kept);
+    followChain(list, x, target);
     return;
   }
 }
