@@ -5,6 +5,7 @@
 mod args;
 mod attention;
 mod elementwise;
+mod head;
 mod layout;
 mod matmul;
 mod norm;
@@ -69,6 +70,9 @@ ops! {
     AttentionBackwardKv(kernels::attention::AttentionBackwardKv),
     CrossEntropy(kernels::cross_entropy::CrossEntropy),
     CrossEntropyBackward(kernels::cross_entropy::CrossEntropyBackward),
+    LinearCrossEntropy(kernels::linear_cross_entropy::LinearCrossEntropy),
+    LinearCrossEntropyBackwardX(kernels::linear_cross_entropy::LinearCrossEntropyBackwardX),
+    LinearCrossEntropyBackwardW(kernels::linear_cross_entropy::LinearCrossEntropyBackwardW),
     CountLabels(kernels::reduce::CountLabels),
     SquaredNorm(kernels::norm::SquaredNorm),
     ClipFinish(kernels::norm::ClipFinish),
@@ -122,6 +126,9 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         21 => attention::attention_backward_kv(args),
         22 => rows::cross_entropy(args),
         23 => rows::cross_entropy_backward(args),
+        24 => head::linear_cross_entropy(args),
+        25 => head::backward_x(args),
+        26 => head::backward_w(args),
         27 => elementwise::count_labels(args),
         28 => update::squared_norm(args),
         29 => update::clip_finish(args),
@@ -141,6 +148,10 @@ impl Op {
     pub fn flops(&self) -> f64 {
         match self {
             Op::Matmul(op) => 2.0 * product(&[op.batch, op.m, op.n, op.k]),
+            // The logits, which backward computes again, and its own product.
+            Op::LinearCrossEntropy(op) => 2.0 * product(&[op.rows, op.vocab, op.cols]),
+            Op::LinearCrossEntropyBackwardX(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
+            Op::LinearCrossEntropyBackwardW(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
             // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores, and makes 2 more (dq) and 3 more.
             Op::Attention(op) => 2.0 * attention_product(&op.dims),
             Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.dims),

@@ -73,8 +73,10 @@ impl Builder {
         self.operands.len() as u32 - 1
     }
 
-    pub fn bank(&mut self, bytes: u32) {
-        self.banks.push(bytes);
+    /// The rest of an operand from a byte on, as an operand of its own.
+    pub fn part(&mut self, whole: u32, offset: u32) -> u32 {
+        let [space, index, start, bytes, dtype] = self.operands[whole as usize];
+        self.operand(space, index, start + offset, bytes - offset, dtype)
     }
 
     /// Begins a stage; instructions that follow belong to it.
