@@ -106,7 +106,7 @@ async function requireOurs(fs: FileSystem, path: string): Promise<void> {
   if (!stat.isFolder) throw new FerroError('FILE_ERROR', `save: ${path} must be a folder, got a file`);
   const names = await fs.list(path);
   if (names.length === 0) return;
-  const manifest = await readManifest(path, fs).catch(() => null);
+  const manifest = await readManifest(path, fs).catch(malformedIsNull);
   const ours = new Set([MANIFEST, ...(manifest ?? []).map((entry) => entry.name)]);
   const foreign = names.find((name) => !ours.has(name));
   if (foreign === undefined) return;
@@ -193,6 +193,12 @@ export async function readManifest(path: string, fs: FileSystem = nodeFileSystem
   });
 }
 
+/** For `readManifest(…).catch`: a malformed complete.json counts as none. */
+function malformedIsNull(error: unknown): null {
+  if (error instanceof FerroError && error.code === 'INVALID_CHECKPOINT') return null;
+  throw error;
+}
+
 /** The first thing that keeps a folder from being complete by names and sizes; null if nothing does. */
 async function firstProblem(path: string, manifest: readonly ManifestEntry[], fs: FileSystem): Promise<string | null> {
   for (const { name, sizeBytes } of manifest) {
@@ -205,10 +211,7 @@ async function firstProblem(path: string, manifest: readonly ManifestEntry[], fs
 
 /** Whether complete.json is there and every file it lists has its size (hashes are checked by `verifyFolder`). */
 export async function isComplete(path: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
-  const manifest = await readManifest(path, fs).catch((error: unknown) => {
-    if (error instanceof FerroError && error.code === 'INVALID_CHECKPOINT') return null;
-    throw error;
-  });
+  const manifest = await readManifest(path, fs).catch(malformedIsNull);
   return manifest !== null && (await firstProblem(path, manifest, fs)) === null;
 }
 

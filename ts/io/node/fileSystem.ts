@@ -1,5 +1,6 @@
 // The few file operations that saving needs, as an interface with Node's implementation: small steps, so that a test can make any single one fail.
 // Modules of this folder can be loaded anywhere; without Node the first operation is a typed error.
+import type { Stats } from 'node:fs';
 import { FerroError } from '../../errors';
 
 /** A file being written. */
@@ -40,6 +41,8 @@ export interface FileSystem {
   list(path: string): Promise<string[]>;
   /** Null if there is nothing. Links are followed. */
   stat(path: string): Promise<FileStat | null>;
+  /** Null if there is nothing; a link is a link, whatever it points to. */
+  linkStat(path: string): Promise<(FileStat & { isLink: boolean }) | null>;
   /** Waits until the folder's entries are on the disk. */
   syncFolder(path: string): Promise<void>;
   /** Bytes that can still be written where `path` is; null where that is not known. */
@@ -100,6 +103,16 @@ async function openWrite(path: string, flags: string): Promise<WriteHandle> {
   };
 }
 
+async function absentIsNull(reading: Promise<Stats>): Promise<(FileStat & { isLink: boolean }) | null> {
+  try {
+    const stat = await reading;
+    return { isFolder: stat.isDirectory(), isLink: stat.isSymbolicLink(), sizeBytes: stat.size };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
+    throw error;
+  }
+}
+
 /** Node's file system. */
 export const nodeFileSystem: FileSystem = {
   makeFolder: async (path) => {
@@ -127,15 +140,8 @@ export const nodeFileSystem: FileSystem = {
   removeFile: (path) => fsp().unlink(path),
   removeFolder: (path) => fsp().rmdir(path),
   list: async (path) => (await fsp().readdir(path)).sort(),
-  async stat(path) {
-    try {
-      const stat = await fsp().stat(path);
-      return { isFolder: stat.isDirectory(), sizeBytes: stat.size };
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
-      throw error;
-    }
-  },
+  stat: (path) => absentIsNull(fsp().stat(path)),
+  linkStat: (path) => absentIsNull(fsp().lstat(path)),
   async syncFolder(path) {
     if (process.platform === 'win32') return; // Windows cannot open a folder to flush it; its renames are journalled
     const folder = await fsp().open(path, 'r');
@@ -162,9 +168,12 @@ export async function readWhole(fs: FileSystem, path: string): Promise<Uint8Arra
   }
 }
 
-/** Removes a file or a folder with all that is in it; nothing happens if it is gone already. `first` is removed before the rest. */
+/**
+ * Removes a file or a folder with all that is in it; nothing happens if it is gone already. Of a link only the link goes. `first` is removed before the
+ * rest.
+ */
 export async function removeTree(fs: FileSystem, path: string, first?: string): Promise<void> {
-  const stat = await fs.stat(path);
+  const stat = await fs.linkStat(path);
   if (stat === null) return;
   if (!stat.isFolder) return ignoreGone(fs.removeFile(path));
   const names = await fs.list(path);
