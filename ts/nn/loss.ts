@@ -1,7 +1,7 @@
 // What a loss is, and what a batch is: the agreement between a user's module and a training loop. No loop is here.
 
 import { FerroError } from '../errors';
-import { constant, input, Tensor } from '../graph';
+import { constant, type Extent, input, Tensor } from '../graph';
 import type { Module } from './module';
 
 /** Numbers on the caller's side with their shape, outermost axis first. A Float32Array is f32, an Int32Array i32. */
@@ -61,12 +61,17 @@ export function batchSignature(batch: Batch): string {
     .join(' ');
 }
 
-/** Symbolic inputs of the same names, shapes and dtypes. @throws INVALID_SHAPE when data and shape disagree */
-export function batchInputs(batch: Batch): Record<string, Tensor> {
+/**
+ * Symbolic inputs of the same names, shapes and dtypes.
+ * @param rows stands for every first size, where their number is known only when the program runs
+ * @throws INVALID_SHAPE, INVALID_DTYPE when a tensor is no tensor or data and shape disagree
+ */
+export function batchInputs(batch: Batch, rows?: Extent): Record<string, Tensor> {
   const inputs: Record<string, Tensor> = {};
   for (const [name, tensor] of Object.entries(batch)) {
     checkHostTensor('batch', name, tensor);
-    inputs[name] = input(name, tensor.shape, dtypeOf(tensor));
+    const shape = rows === undefined ? tensor.shape : [rows, ...tensor.shape.slice(1)];
+    inputs[name] = input(name, shape, dtypeOf(tensor));
   }
   return inputs;
 }

@@ -4,9 +4,9 @@ import { type BoundModule, programInputs } from '../bind';
 import type { EvalBatch, HostTensor } from '../data';
 import type { ProgramHandle } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
-import { compile, Extent, input, sum, type Tensor } from '../graph';
+import { compile, Extent, type Program, sum, type Tensor } from '../graph';
 import { exp } from '../math';
-import { asRowLoss, type Loss } from '../nn';
+import { asRowLoss, batchInputs, batchSignature, type Loss } from '../nn';
 
 /** What an evaluation found. */
 export interface Evaluation {
@@ -18,13 +18,21 @@ export interface Evaluation {
   tokens: number;
 }
 
-/** Evaluates a module in batches of at most `batchSize` rows through one program; the last batch may be shorter. */
+/** The extent that is the number of rows. */
+const ROWS = 'batch';
+
+/** A data set has one trailing shape, so two programs are the rule at most. */
+const MAX_PROGRAMS = 8;
+
+/**
+ * Evaluates a module in batches of at most `batchSize` rows; the last batch may be shorter. One program serves them all where the loss can be built
+ * without knowing the number of rows; a loss that needs it (a `mean` over the batch) gets one program for each number.
+ */
 export class Evaluator {
   readonly #bound: BoundModule;
   readonly #loss: Loss;
   readonly #batchSize: number;
-  #handle: ProgramHandle | undefined;
-  #shapes = '';
+  readonly #handles = new Map<string, ProgramHandle>();
 
   constructor(bound: BoundModule, loss: Loss, batchSize: number) {
     this.#bound = bound;
@@ -40,7 +48,8 @@ export class Evaluator {
       throwIfAborted(signal, 'evaluate');
       const handle = await this.#program(tensors);
       const inputs = programInputs(handle.program, tensors);
-      const [outputs] = await this.#bound.host.run({ handle, inputs, extents: { batch: rows } }, { signal });
+      const extents: Record<string, number> = handle.program.extents.length === 0 ? {} : { [ROWS]: rows };
+      const [outputs] = await this.#bound.host.run({ handle, inputs, extents }, { signal });
       total += outputs.sum[0];
       counted += outputs.count[0];
     }
@@ -49,28 +58,35 @@ export class Evaluator {
     return { loss, perplexity: exp(loss), tokens: counted };
   }
 
-  /** Frees the program. */
+  /** Frees the programs. */
   async close(): Promise<void> {
-    const handle = this.#handle;
-    this.#handle = undefined;
-    if (handle !== undefined) await this.#bound.unload(handle);
+    const handles = [...this.#handles.values()];
+    this.#handles.clear();
+    for (const handle of handles) await this.#bound.unload(handle);
   }
 
-  /** The program for batches of this shape; the first axis is a run-time extent. A batch of another shape replaces it. */
   async #program(tensors: Record<string, HostTensor>): Promise<ProgramHandle> {
-    const shapes = Object.entries(tensors)
-      .map(([name, { data, shape }]) => `${name}:${data instanceof Int32Array ? 'i32' : 'f32'}[${shape.slice(1).join()}]`)
-      .join(' ');
-    if (this.#handle !== undefined && shapes === this.#shapes) return this.#handle;
-    await this.close();
-    const rows = new Extent('batch', this.#batchSize);
-    const batch: Record<string, Tensor> = {};
-    for (const [name, { data, shape }] of Object.entries(tensors)) {
-      batch[name] = input(name, [rows, ...shape.slice(1)], data instanceof Int32Array ? 'i32' : 'f32');
+    const exact = batchSignature(tensors);
+    const anyRows = exact.replace(/\[\d+/g, '[*');
+    const known = this.#handles.get(anyRows) ?? this.#handles.get(exact);
+    if (known !== undefined) return known;
+    if (this.#handles.size >= MAX_PROGRAMS) await this.close();
+    let key = anyRows;
+    let program: Program;
+    try {
+      program = this.#compile(batchInputs(tensors, new Extent(ROWS, this.#batchSize)));
+    } catch (error) {
+      if (!(error instanceof FerroError) || error.code !== 'INVALID_SHAPE') throw error;
+      key = exact;
+      program = this.#compile(batchInputs(tensors)); // throws again when it was not about the number of rows
     }
+    const handle = await this.#bound.load(program);
+    this.#handles.set(key, handle);
+    return handle;
+  }
+
+  #compile(batch: Record<string, Tensor>): Program {
     const { sum: parts, count } = this.#bound.trace(false, () => asRowLoss(this.#loss(this.#bound.module, batch)));
-    this.#handle = await this.#bound.load(compile({ name: 'evaluate', outputs: { sum: sum(parts), count }, effects: [] }));
-    this.#shapes = shapes;
-    return this.#handle;
+    return compile({ name: 'evaluate', outputs: { sum: sum(parts), count }, effects: [] });
   }
 }
