@@ -1,6 +1,6 @@
 //! Sets every element to one value (opcode 8).
 
-use crate::lanes::{range, TILE};
+use crate::lanes::{range, store, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -31,7 +31,7 @@ impl TileOp for Fill {
         while i < end {
             let m = (end - i).min(4);
             // SAFETY: i + m <= n.
-            unsafe { value.store_partial(self.out.add(i), m) };
+            unsafe { store(value, self.out.add(i), m) };
             i += m;
         }
         Ok(())

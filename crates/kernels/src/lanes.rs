@@ -172,7 +172,7 @@ pub fn sums<const K: usize>(n: usize, term: impl Fn(usize, usize) -> [F32x4; K])
     total
 }
 
-/// Reads the `m` (1..=4) floats at `pointer`; a constant `m = 4` compiles to one load.
+/// Reads the `m` (0..=4) floats at `pointer`; a constant `m = 4` compiles to one load.
 ///
 /// # Safety
 /// `pointer` readable for `m` floats.
@@ -184,6 +184,22 @@ pub unsafe fn load(pointer: *const f32, m: usize) -> F32x4 {
             F32x4::load(pointer)
         } else {
             F32x4::load_partial(pointer, m)
+        }
+    }
+}
+
+/// Writes the first `m` (0..=4) lanes at `pointer`; a constant `m = 4` compiles to one store.
+///
+/// # Safety
+/// `pointer` writable for `m` floats.
+#[inline(always)]
+pub unsafe fn store(v: F32x4, pointer: *mut f32, m: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if m == 4 {
+            v.store(pointer)
+        } else {
+            v.store_partial(pointer, m)
         }
     }
 }

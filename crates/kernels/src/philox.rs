@@ -9,19 +9,33 @@
 use simd::{F32x4, I32x4};
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+static SPLAT_MULTIPLIERS: [i32; 8] = {
+    let [a, b] = [MULTIPLIERS[0] as i32, MULTIPLIERS[1] as i32];
+    [a, a, a, a, b, b, b, b]
+};
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85]; // the key grows by these each round: golden ratio, sqrt(3) − 1
 const ROUNDS: usize = 10;
 
+/// The key of every round.
+type Schedule = [[u32; 2]; ROUNDS];
+
+fn schedule(key: [u32; 2]) -> Schedule {
+    core::array::from_fn(|i| [0, 1].map(|w| key[w].wrapping_add((i as u32).wrapping_mul(WEYL[w]))))
+}
+
 /// The four words of one counter under one key.
+pub fn philox4x32(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
+    rounds(&schedule(key), counter)
+}
+
 #[inline]
-pub fn philox4x32(mut key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
+fn rounds(keys: &Schedule, counter: [u32; 4]) -> [u32; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = counter;
-    for _ in 0..ROUNDS {
+    for key in keys {
         let a = MULTIPLIERS[0] as u64 * c0 as u64;
         let b = MULTIPLIERS[1] as u64 * c2 as u64;
         (c0, c2) = ((b >> 32) as u32 ^ c1 ^ key[0], (a >> 32) as u32 ^ c3 ^ key[1]);
         (c1, c3) = (b as u32, a as u32);
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     [c0, c1, c2, c3]
 }
@@ -35,7 +49,7 @@ pub fn uniform24(word: u32) -> f32 {
 /// The words of one place: see the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
-    key: [u32; 2],
+    keys: Schedule,
 }
 
 impl Stream {
@@ -43,13 +57,13 @@ impl Stream {
     /// `seed` is low word first.
     pub fn new(seed: [u32; 2], step: u32, micro: u32, path: [u32; 2]) -> Self {
         let [a, b, _, _] = philox4x32(seed, [step, micro, path[0], path[1]]);
-        Self { key: [a, b] }
+        Self { keys: schedule([a, b]) }
     }
 
     /// The words of elements `4·block .. 4·block + 4`.
     #[inline]
     pub fn block(&self, block: u64) -> [u32; 4] {
-        philox4x32(self.key, [block as u32, (block >> 32) as u32, 0, 0])
+        rounds(&self.keys, [block as u32, (block >> 32) as u32, 0, 0])
     }
 
     /// The word of element `i`. Draw whole blocks where more than one word of a block is needed.
@@ -61,8 +75,6 @@ impl Stream {
     /// The words of elements `4·first .. 4·first + 16`, four per vector, in order.
     #[inline(always)]
     pub fn blocks4(&self, first: u64) -> [I32x4; 4] {
-        let [k0, k1] = self.key;
-        let multipliers = [I32x4::splat(MULTIPLIERS[0] as i32), I32x4::splat(MULTIPLIERS[1] as i32)];
         // Lane j of c0..c3 holds word 0..3 of block first + j.
         let lane = |j: u64| first.wrapping_add(j);
         let low = [lane(0) as i32, lane(1) as i32, lane(2) as i32, lane(3) as i32];
@@ -70,15 +82,17 @@ impl Stream {
         let mut c0 = I32x4::from_array(low);
         let mut c1 = I32x4::from_array([high(0), high(1), high(2), high(3)]);
         let (mut c2, mut c3) = (I32x4::zero(), I32x4::zero());
-        let (mut key0, mut key1) = (k0, k1);
-        for _ in 0..ROUNDS {
-            let (a_hi, a_lo) = c0.mul_wide_u(multipliers[0]);
-            let (b_hi, b_lo) = c2.mul_wide_u(multipliers[1]);
-            c0 = b_hi ^ c1 ^ I32x4::splat(key0 as i32);
-            c2 = a_hi ^ c3 ^ I32x4::splat(key1 as i32);
+        for key in &self.keys {
+            // Through an opaque pointer: LLVM would widen constant multipliers ahead of the loop, and the plain 64-bit product that
+            // remains costs three times the widening one.
+            let multipliers = core::hint::black_box(SPLAT_MULTIPLIERS.as_ptr());
+            // SAFETY: the table holds two vectors.
+            let (m0, m1) = unsafe { (I32x4::load(multipliers), I32x4::load(multipliers.add(4))) };
+            let (a_hi, a_lo) = c0.mul_wide_u(m0);
+            let (b_hi, b_lo) = c2.mul_wide_u(m1);
+            c0 = b_hi ^ c1 ^ I32x4::splat(key[0] as i32);
+            c2 = a_hi ^ c3 ^ I32x4::splat(key[1] as i32);
             (c1, c3) = (b_lo, a_lo);
-            key0 = key0.wrapping_add(WEYL[0]);
-            key1 = key1.wrapping_add(WEYL[1]);
         }
         let words = [c0.to_array(), c1.to_array(), c2.to_array(), c3.to_array()];
         let of_block = |j: usize| I32x4::from_array([words[0][j], words[1][j], words[2][j], words[3][j]]);

@@ -1,6 +1,6 @@
 //! Sums: of columns, of rows, of everything, and the number of counted labels (opcodes 2, 6, 7, 27).
 
-use crate::lanes::{load, range, rows_per_tile, sums, TILE};
+use crate::lanes::{load, range, rows_per_tile, store, sums, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -41,7 +41,7 @@ impl ColumnSum {
                 }
             }
             for v in 0..V {
-                sum[v].store_partial(self.out.add(c + 4 * v), if v + 1 == V { m } else { 4 });
+                store(sum[v], self.out.add(c + 4 * v), if v + 1 == V { m } else { 4 });
             }
         }
     }

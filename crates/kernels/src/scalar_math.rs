@@ -8,6 +8,27 @@
 const LN_2_HI: f64 = 0.693_147_180_369_123_8; // 33 bits: times an exponent it is exact
 const LN_2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
+/// 1/k!, k = 0..=17.
+const INVERSE_FACTORIALS: [f64; 18] = {
+    let (mut table, mut factorial, mut k) = ([1.0; 18], 1.0, 1);
+    while k < 18 {
+        factorial *= k as f64; // exact: 17! < 2^53
+        table[k] = 1.0 / factorial;
+        k += 1;
+    }
+    table
+};
+
+/// 2/3, 2/5 … 2/23: the coefficients of 2 artanh(s) after s.
+const ARTANH: [f64; 11] = {
+    let (mut table, mut k) = ([0.0; 11], 0);
+    while k < 11 {
+        table[k] = 2.0 / (2 * k + 3) as f64;
+        k += 1;
+    }
+    table
+};
+
 /// `e^x`. Method: `x = n·ln 2 + r`, Taylor series of `e^r` to r¹³ (|r| <= 0.3466: next term 4e-18). 0 below −708, infinity above 709.78.
 pub fn exp(x: f64) -> f64 {
     if x.is_nan() {
@@ -21,9 +42,9 @@ pub fn exp(x: f64) -> f64 {
     }
     let n = (x * core::f64::consts::LOG2_E + 0.5).floor();
     let r = (x - n * LN_2_HI) - n * LN_2_LO;
-    let mut sum = 1.0;
-    for k in (1..=13).rev() {
-        sum = 1.0 + sum * r / f64::from(k);
+    let mut sum = INVERSE_FACTORIALS[13];
+    for k in (0..13).rev() {
+        sum = sum * r + INVERSE_FACTORIALS[k];
     }
     // 2^n in two factors, since n may be 1024.
     let half = (n as i64) / 2;
@@ -58,8 +79,8 @@ pub fn ln(x: f64) -> f64 {
     let s = f / (m + 1.0);
     let z = s * s;
     let mut series = 0.0;
-    for k in (1..=11).rev() {
-        series = (series + 2.0 / f64::from(2 * k + 1)) * z;
+    for coefficient in ARTANH.iter().rev() {
+        series = (series + coefficient) * z;
     }
     // 2s = f − s·f, so the leading term keeps the exact digits of m − 1.
     let e = e as f64;
@@ -73,11 +94,10 @@ pub fn sin_cos(x: f64) -> (f64, f64) {
     let n = (x * core::f64::consts::FRAC_2_PI + 0.5).floor();
     let r = ((x - n * HALF_PI[0]) - n * HALF_PI[1]) - n * HALF_PI[2];
     let z = r * r;
-    let (mut sine, mut cosine) = (1.0, 1.0);
-    for k in (1..=8).rev() {
-        let k = f64::from(2 * k);
-        sine = 1.0 - sine * z / (k * (k + 1.0));
-        cosine = 1.0 - cosine * z / (k * (k - 1.0));
+    let (mut sine, mut cosine) = (INVERSE_FACTORIALS[17], INVERSE_FACTORIALS[16]);
+    for k in (0..8).rev() {
+        sine = INVERSE_FACTORIALS[2 * k + 1] - sine * z;
+        cosine = INVERSE_FACTORIALS[2 * k] - cosine * z;
     }
     sine *= r;
     match (n as i64).rem_euclid(4) {

@@ -2,7 +2,7 @@
 //! `d = factor·g + weight_decay·p; buf = momentum·buf + d; d = nesterov ? d + momentum·buf : buf; p = p − lr·d`.
 //! A buffer that starts at zero gives torch's first step.
 
-use crate::lanes::{load, range, TILE};
+use crate::lanes::{load, range, store, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -85,12 +85,12 @@ impl Sgd {
                 let (b0, b1) = if BUF { (load(buf, l0), load(buf.wrapping_add(4), l1)) } else { (none, none) };
                 let ((p0, b0), (p1, b1)) = (one(p0, g0, b0), one(p1, g1, b1));
                 if moves {
-                    p0.store_partial(p, l0);
-                    p1.store_partial(p.wrapping_add(4), l1);
+                    store(p0, p, l0);
+                    store(p1, p.wrapping_add(4), l1);
                 }
                 if BUF {
-                    b0.store_partial(buf, l0);
-                    b1.store_partial(buf.wrapping_add(4), l1);
+                    store(b0, buf, l0);
+                    store(b1, buf.wrapping_add(4), l1);
                 }
                 i += l0 + l1;
             }

@@ -1,6 +1,6 @@
 //! Swaps the last two axes (opcode 34): `out[b, j, i] = x[b, i, j]`.
 
-use crate::lanes::{range, TILE};
+use crate::lanes::{load, range, store, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -46,21 +46,39 @@ impl TileOp for Transpose {
         unsafe {
             let (x, out) = (self.x.add(matrix), self.out.add(matrix));
             for j in (start..end).step_by(4) {
-                let cols = (end - j).min(4);
                 for i in (0..self.m).step_by(4) {
-                    let rows = (self.m - i).min(4);
-                    let mut block = [[0.0; 4]; 4];
-                    for r in 0..rows {
-                        block[r] = F32x4::load_partial(x.add((i + r) * self.n + j), cols).to_array();
-                    }
-                    for c in 0..cols {
-                        let column = F32x4::from_array([block[0][c], block[1][c], block[2][c], block[3][c]]);
-                        column.store_partial(out.add((j + c) * self.m + i), rows);
+                    let (x, out) = (x.add(i * self.n + j), out.add(j * self.m + i));
+                    let (rows, cols) = ((self.m - i).min(4), (end - j).min(4));
+                    if rows == 4 && cols == 4 {
+                        self.block(x, out, 4, 4);
+                    } else {
+                        self.block(x, out, rows, cols);
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Transpose {
+    /// Transposes a block of `rows` by `cols`, at most four each.
+    ///
+    /// # Safety
+    /// The block lies inside both matrices.
+    #[inline(always)]
+    unsafe fn block(&self, x: *const f32, out: *mut f32, rows: usize, cols: usize) {
+        let mut lines = [[0.0; 4]; 4];
+        // SAFETY: promised by the caller.
+        unsafe {
+            for r in 0..rows {
+                lines[r] = load(x.add(r * self.n), cols).to_array();
+            }
+            for c in 0..cols {
+                let column = F32x4::from_array([lines[0][c], lines[1][c], lines[2][c], lines[3][c]]);
+                store(column, out.add(c * self.m), rows);
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gradients of weight and bias: `dweight[c] = Σ_r dy·(x − mean)·rstd`, `dbias[c] = Σ_r dy`, each one f32 chain over ascending rows.
 
-use crate::lanes::{load, range, TILE};
+use crate::lanes::{load, range, store, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -53,11 +53,11 @@ impl LayerNormBackwardParams {
                 }
             }
             for v in 0..V {
-                dw[v].store_partial(self.dweight.add(c + 4 * v), if v + 1 == V { m } else { 4 });
+                store(dw[v], self.dweight.add(c + 4 * v), if v + 1 == V { m } else { 4 });
             }
             if !self.dbias.is_null() {
                 for v in 0..V {
-                    db[v].store_partial(self.dbias.add(c + 4 * v), if v + 1 == V { m } else { 4 });
+                    store(db[v], self.dbias.add(c + 4 * v), if v + 1 == V { m } else { 4 });
                 }
             }
         }
