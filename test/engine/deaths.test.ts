@@ -101,7 +101,7 @@ describe('an engine dies as a whole', () => {
     let values = 0;
     const sequence = host.runSequence(
       handle,
-      Array.from({ length: 2_000_000 }, () => ({})),
+      Array.from({ length: 100_000 }, () => ({})),
       {
         emit: 'out',
         onValue: () => {

@@ -1,6 +1,7 @@
 // When a process lives and when it ends: an idle engine neither keeps Node alive nor burns time, a busy one is waited for, and nothing is left behind.
 import { afterEach, describe, expect, it } from 'vitest';
-import { closeAll, counter, increment, livingWorkers, longRun, runChild, sleep, start } from './support';
+import { Variable } from '../../ts/graph';
+import { closeAll, counter, increment, livingWorkers, longRun, runChild, sleep, start, trapOn } from './support';
 
 afterEach(closeAll);
 
@@ -60,7 +61,7 @@ describe('a process with an engine', () => {
       const handle = await host.load(P.trap);
       console.log('idle');
       await host.run({ handle });`,
-      { trap: (await import('./support')).trapOn(1) },
+      { trap: trapOn(1) },
     );
     expect(child.code).toBe(1);
     expect(child.err).toContain('ENGINE_DIED');
@@ -101,7 +102,6 @@ describe('an engine', () => {
   }, 120_000);
 
   it('gives large memory back when it is closed', async () => {
-    const { Variable } = await import('../../ts/graph');
     const before = process.memoryUsage().rss;
     const host = await start();
     const variable = new Variable({ name: 'large', shape: [2 ** 26], init: { kind: 'ones' } });

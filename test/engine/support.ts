@@ -1,5 +1,5 @@
 // What the tests of the built engine share. The engine comes from dist/ (workers and threads are scripts there), its types from the sources.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { Worker } from 'node:worker_threads';
 import type * as EngineRoom from '../../ts/engine';
 import type { Program } from '../../ts/graph';
@@ -57,9 +57,8 @@ export function runChild(source: string, programs: Record<string, Program> = {},
   const prelude = `import { EngineHost } from ${JSON.stringify(DIST)};
     const P = ${JSON.stringify(plain)};
     for (const program of Object.values(P)) program.words = Uint32Array.from(program.words);\n`;
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', prelude + source], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.end(prelude + source);
   return new Promise((resolve, reject) => {
     let [out, err] = ['', ''];
     let idleAt = performance.now();
@@ -67,11 +66,11 @@ export function runChild(source: string, programs: Record<string, Program> = {},
       child.kill('SIGKILL');
       reject(new Error(`the child process must end within ${timeoutMs} ms, got output ${out}${err}`));
     }, timeoutMs);
-    child.stdout?.on('data', (data) => {
+    child.stdout.on('data', (data) => {
       out += data;
       if (/^idle$/m.test(String(data))) idleAt = performance.now();
     });
-    child.stderr?.on('data', (data) => {
+    child.stderr.on('data', (data) => {
       err += data;
     });
     child.on('close', (code) => {

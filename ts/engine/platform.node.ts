@@ -13,10 +13,12 @@ async function assetUrl(build: Build): Promise<URL> {
   const name = `kernels.${build}.wasm`;
   const beside = new URL(`./${name}`, import.meta.url);
   const inSources = new URL(`../wasm/${name}`, import.meta.url);
-  return access(beside).then(
-    () => beside,
-    () => inSources,
-  );
+  const exists = (url: URL) =>
+    access(url).then(
+      () => true,
+      () => false,
+    );
+  return !(await exists(beside)) && (await exists(inSources)) ? inSources : beside;
 }
 
 async function readBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
