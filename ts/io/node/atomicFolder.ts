@@ -212,7 +212,11 @@ async function firstProblem(path: string, manifest: readonly ManifestEntry[], fs
 /** Whether complete.json is there and every file it lists has its size (hashes are checked by `verifyFolder`). */
 export async function isComplete(path: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
   const manifest = await readManifest(path, fs).catch(malformedIsNull);
-  return manifest !== null && (await firstProblem(path, manifest, fs)) === null;
+  try {
+    return manifest !== null && (await firstProblem(path, manifest, fs)) === null;
+  } catch (error) {
+    throw fileError('open', path, error);
+  }
 }
 
 /**
