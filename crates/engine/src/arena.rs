@@ -32,8 +32,9 @@ impl Arena {
     #[must_use]
     pub fn grow(&mut self, sizes: &[u64]) -> bool {
         let before: Vec<u64> = (0..self.banks.len()).map(|i| self.size(i)).collect();
-        let wanted: Vec<u64> =
-            (0..before.len().max(sizes.len())).map(|i| self.size(i).max(sizes.get(i).map_or(0, |&s| rounded(s)))).collect();
+        let wanted: Vec<u64> = (0..before.len().max(sizes.len()))
+            .map(|i| self.size(i).max(sizes.get(i).map_or(0, |&s| rounded(s))))
+            .collect();
         if self.resize(&wanted) {
             return true;
         }

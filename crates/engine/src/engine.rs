@@ -79,7 +79,9 @@ impl Engine {
         if bytes > MAX_BLOCK as f64 {
             return Err(EngineError::new(
                 Code::OutOfMemory,
-                format!("region_alloc: a region must be smaller than 2 GiB, needs {bytes} bytes, the limit is {MAX_BLOCK}"),
+                format!(
+                    "region_alloc: a region must be smaller than 2 GiB, needs {bytes} bytes, the limit is {MAX_BLOCK}"
+                ),
             ));
         }
         let bytes = bytes as u64;

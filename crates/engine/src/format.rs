@@ -2,7 +2,7 @@
 //! needs no extents is checked here; what an operand must hold for given extents is checked in `decode/`. Nothing is executed.
 
 use crate::error::{bad, EngineError};
-use crate::memory::{ALIGN, MAX_BLOCK};
+use crate::memory::MAX_BLOCK;
 use crate::signature::{signature, DType, Operand, Param, Signature};
 use std::ops::Range;
 
@@ -323,7 +323,8 @@ impl Access {
         if self.spec.strided && other.spec.strided {
             return self.index == other.index && self.spec.written != other.spec.written;
         }
-        let same = (self.index, self.range.offset, self.range.bytes) == (other.index, other.range.offset, other.range.bytes);
+        let same =
+            (self.index, self.range.offset, self.range.bytes) == (other.index, other.range.offset, other.range.bytes);
         let allowed = |read: &Self, result: &Self| read.spec.in_place && result.first_result;
         !(same && (allowed(self, other) || allowed(other, self)))
     }
@@ -375,6 +376,5 @@ fn sizes(what: &str, words: &[u32], largest: u64) -> Result<Vec<u64>, EngineErro
             return Err(bad(format!("{what} {i}: must have at most {largest} bytes, got {word}")));
         }
     }
-    debug_assert!(largest % ALIGN as u64 == 0 || largest == MAX_BANK - 1);
     Ok(words.iter().map(|&word| u64::from(word)).collect())
 }

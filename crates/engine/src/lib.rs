@@ -25,6 +25,6 @@ mod wait;
 pub use barrier::Poisoned;
 pub use engine::{Engine, ProgramId, MAX_THREADS};
 pub use error::{Code, EngineError};
-pub use fill::Source;
 pub use executor::{FaultReport, Shared};
+pub use fill::Source;
 pub use regions::RegionId;

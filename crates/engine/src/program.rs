@@ -52,8 +52,10 @@ impl Program {
         check_bindings("program_load", &parsed, regions, all)?;
         check_distinct(&parsed, regions)?;
         let written = (0..regions.len()).filter(|&i| parsed.writes_binding(i as u32)).map(|i| regions[i]).collect();
-        let traps = parsed.stages.iter().map(|stage| trap_of(&parsed, stage.clone(), threads)).collect::<Result<_, _>>()?;
-        let mut program = Self { regions: regions.to_vec(), written, traps, scratch_len: 0, run: Run::sized(&parsed), parsed };
+        let traps =
+            parsed.stages.iter().map(|stage| trap_of(&parsed, stage.clone(), threads)).collect::<Result<_, _>>()?;
+        let mut program =
+            Self { regions: regions.to_vec(), written, traps, scratch_len: 0, run: Run::sized(&parsed), parsed };
         program.rehearse()?;
         Ok(program)
     }
@@ -87,7 +89,8 @@ impl Program {
         self.run.locate(parsed, extents);
         self.run.banks.clear();
         for (i, &bytes) in parsed.banks.iter().enumerate() {
-            let bank = arena.bank(i, bytes).ok_or_else(|| bad(format!("run_begin: bank {i} must be there, got none")))?;
+            let bank =
+                arena.bank(i, bytes).ok_or_else(|| bad(format!("run_begin: bank {i} must be there, got none")))?;
             self.run.banks.push(bank);
         }
         self.run.bindings.clear();
@@ -149,7 +152,8 @@ impl Program {
         let p = &self.parsed;
         let parsed = of(&p.extents) + of(&p.slots) + of(&p.banks) + of(&p.bindings) + of(&p.operands);
         let lists = of(&p.instructions) + of(&p.arguments) + of(&p.stages);
-        let run = of(&self.run.slots) + of(&self.run.banks) + of(&self.run.bindings) + of(&self.run.ops) + of(&self.run.ends);
+        let run =
+            of(&self.run.slots) + of(&self.run.banks) + of(&self.run.bindings) + of(&self.run.ops) + of(&self.run.ends);
         parsed + lists + run + of(&self.regions) + of(&self.written) + of(&self.traps)
     }
 }
@@ -186,7 +190,9 @@ impl Run {
                 let op = decode(&self.args(parsed, index, scalars, false))?;
                 tiles = tiles.saturating_add(op.tile_op().tiles() as u64);
                 if tiles > MAX_TILES {
-                    return Err(bad(format!("instruction {index}: a stage must have at most {MAX_TILES} tiles, got {tiles}")));
+                    return Err(bad(format!(
+                        "instruction {index}: a stage must have at most {MAX_TILES} tiles, got {tiles}"
+                    )));
                 }
                 scratch_len = scratch_len.max(op.tile_op().scratch_len());
                 self.ops.push(op);
@@ -232,7 +238,9 @@ fn check_distinct(parsed: &Parsed, ids: &[RegionId]) -> Result<(), EngineError> 
     for pair in sorted.windows(2) {
         let [(id, a), (other, b)] = [pair[0], pair[1]];
         if id == other && (parsed.writes_binding(a) || parsed.writes_binding(b)) {
-            return Err(bad(format!("program_load: a region that is written must be bound once, got {id} as {a} and {b}")));
+            return Err(bad(format!(
+                "program_load: a region that is written must be bound once, got {id} as {a} and {b}"
+            )));
         }
     }
     Ok(())

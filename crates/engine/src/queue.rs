@@ -73,7 +73,10 @@ mod tests {
                         }
                     });
                 }
-                assert!(claimed.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{threads} threads, {tiles} tiles");
+                assert!(
+                    claimed.iter().all(|count| count.load(Ordering::Relaxed) == 1),
+                    "{threads} threads, {tiles} tiles"
+                );
             }
         }
     }

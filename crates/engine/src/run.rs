@@ -34,7 +34,9 @@ impl Engine {
         }
         self.fault = None;
         let _ = self.shared.take_fault();
-        if self.profiling && (self.profiled, self.profile.len()) != (program, instructions * self.shared.threads() as usize) {
+        if self.profiling
+            && (self.profiled, self.profile.len()) != (program, instructions * self.shared.threads() as usize)
+        {
             self.profile = vec![0.0; instructions * self.shared.threads() as usize];
             self.profiled = program;
         }
@@ -131,7 +133,10 @@ impl Engine {
         let fault = report.fault;
         EngineError::new(
             Code::KernelFault,
-            format!("instruction {} ({name}): {:?} at {}, got {}", report.instruction, fault.code, fault.at, fault.value),
+            format!(
+                "instruction {} ({name}): {:?} at {}, got {}",
+                report.instruction, fault.code, fault.at, fault.value
+            ),
         )
     }
 

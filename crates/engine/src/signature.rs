@@ -122,8 +122,7 @@ const PATH: [(&str, Param); 7] = [
     ("step", MaybeScalar),
     ("micro", MaybeScalar),
 ];
-const ATTENTION_DIMS: [&str; 9] =
-    ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch"];
+const ATTENTION_DIMS: [&str; 9] = ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch"];
 const ATTENTION_PARAMS: [(&str, Param); 11] = [
     ("heads", Integer(u32::MAX)),
     ("head_dim", Integer(u32::MAX)),
@@ -164,7 +163,10 @@ static SIGNATURES: [Signature; 35] = [
     signature!("unary", [r("x").or_result(), w("out")], ["n"], [("kind", Integer(14)), ("c", Float)]),
     signature!(
         "unary_backward",
-        [r("x").or_result(), r("y").or_result(), r("dy").or_result(), w("dx")], ["n"], [("kind", Integer(14)), ("c", Float)]),
+        [r("x").or_result(), r("y").or_result(), r("dy").or_result(), w("dx")],
+        ["n"],
+        [("kind", Integer(14)), ("c", Float)]
+    ),
     signature!(
         "binary",
         [r("a").or_result(), r("b").or_result(), w("out")],

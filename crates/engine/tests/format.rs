@@ -25,8 +25,13 @@ fn everything() -> Builder {
     let (ids, labels, drawn) = (b.bound(ROWS, I32), b.bound(ROWS, I32), b.bound(ROWS, I32));
     let (w, g, m, v2) = (b.bound(V * C, F32), b.bound(V * C, F32), b.bound(V * C, F32), b.bound(V * C, F32));
     let (table, w_qkv, cache) = (b.bound(16 * C, F32), b.bound(C * 3 * C, F32), b.bound(6 * 16 * C, F32));
-    let (x, y, att, dx, d2) =
-        (b.banked(ROWS * C, F32), b.banked(ROWS * C, F32), b.banked(ROWS * C, F32), b.banked(ROWS * C, F32), b.banked(ROWS * C, F32));
+    let (x, y, att, dx, d2) = (
+        b.banked(ROWS * C, F32),
+        b.banked(ROWS * C, F32),
+        b.banked(ROWS * C, F32),
+        b.banked(ROWS * C, F32),
+        b.banked(ROWS * C, F32),
+    );
     let [mean, rstd, loss, log_z, ones] = [(); 5].map(|()| b.banked(ROWS, F32));
     let (lse, delta) = (b.banked(ROWS * 2, F32), b.banked(ROWS * 2, F32));
     let (q, dq) = (b.banked(ROWS * 3 * C, F32), b.banked(ROWS * 3 * C, F32));
@@ -48,7 +53,12 @@ fn everything() -> Builder {
     b.stage().op(18, &[att, att], &[n], &path);
     b.stage().op(5, &[att, x, att], &[rows, c], &[0, 0]);
     b.stage().op(24, &[att, w, labels, loss, log_z], &[rows, v, c], &[ignore]);
-    b.op(1, &[att, w, NONE, NONE, logits, NONE], &[one, rows, v, c], &[1, 0]).op(27, &[labels, count], &[rows], &[ignore]);
+    b.op(1, &[att, w, NONE, NONE, logits, NONE], &[one, rows, v, c], &[1, 0]).op(
+        27,
+        &[labels, count],
+        &[rows],
+        &[ignore],
+    );
     b.stage().op(25, &[att, w, labels, log_z, ones, NONE, dx], &[rows, v, c], &[ignore]);
     b.op(26, &[att, w, labels, log_z, ones, NONE, NONE, g], &[rows, v, c], &[ignore]);
     b.op(33, &[logits, drawn], &[rows, v], &[4, 5, 6, 0, 1, 7]).op(9, &[logits, p], &[rows, v], &[1]);
@@ -70,7 +80,7 @@ const SCALARS: [f64; 12] = [42.0, 0.0, 3.0, 0.0, 0.8, 5.0, 0.9, 1.0, 1.0, 1e-3, 
 fn bindings(rig: &mut Rig, b: &Builder) -> Vec<u32> {
     let bytes = b.binding_bytes().to_vec();
     let fill = |rig: &mut Rig, i: usize, n: usize| match i {
-        0 | 1 | 2 => rig.ints(&(0..n as i32).map(|x| (x * 5) % 11).collect::<Vec<_>>()),
+        0..=2 => rig.ints(&(0..n as i32).map(|x| (x * 5) % 11).collect::<Vec<_>>()),
         5 | 6 => rig.floats(&vec![0.0; n]),
         _ => rig.floats(&noise(n, i as u32 + 1)),
     };
@@ -148,9 +158,26 @@ fn no_changed_word_does_harm() {
     for at in 0..good.len() {
         let word = good[at];
         let r = |i: usize| (random[at * 4 + i].abs() * 4e9) as u32;
-        for changed in [0, 1, 2, 3, 5, word.wrapping_add(1), word.wrapping_sub(1), word.wrapping_add(4), word.wrapping_mul(2), word / 2,
-            word ^ 0x8000_0000, 1 << 20, i32::MAX as u32, NONE, r(0), r(1), r(2) % 64, r(3) % 2048]
-        {
+        for changed in [
+            0,
+            1,
+            2,
+            3,
+            5,
+            word.wrapping_add(1),
+            word.wrapping_sub(1),
+            word.wrapping_add(4),
+            word.wrapping_mul(2),
+            word / 2,
+            word ^ 0x8000_0000,
+            1 << 20,
+            i32::MAX as u32,
+            NONE,
+            r(0),
+            r(1),
+            r(2) % 64,
+            r(3) % 2048,
+        ] {
             if changed == word {
                 continue;
             }
@@ -158,7 +185,10 @@ fn no_changed_word_does_harm() {
             words[at] = changed;
             match rig.engine.program_load(&words, &regions) {
                 Err(error) => {
-                    assert!(matches!(error.code, Code::BadProgram | Code::OutOfMemory), "word {at} = {changed}: {error}");
+                    assert!(
+                        matches!(error.code, Code::BadProgram | Code::OutOfMemory),
+                        "word {at} = {changed}: {error}"
+                    );
                     refused += 1;
                 }
                 Ok(program) => {
@@ -204,30 +234,70 @@ fn load(build: impl FnOnce(&mut Builder, [u32; 3], u32)) -> Result<(), String> {
 #[test]
 fn instructions_of_a_stage_may_not_touch_what_another_writes() {
     const COPY: [u32; 2] = [0, 0];
-    assert_eq!(load(|b, [x, y, z], n| { b.op(3, &[x, y], &[n], &COPY).op(3, &[x, z], &[n], &COPY); }), Ok(()));
+    assert_eq!(
+        load(|b, [x, y, z], n| {
+            b.op(3, &[x, y], &[n], &COPY).op(3, &[x, z], &[n], &COPY);
+        }),
+        Ok(())
+    );
     let writes = "what is written must be nobody else's";
-    let two_writers = load(|b, [x, y, z], n| { b.op(3, &[x, z], &[n], &COPY).op(3, &[y, z], &[n], &COPY); });
+    let two_writers = load(|b, [x, y, z], n| {
+        b.op(3, &[x, z], &[n], &COPY).op(3, &[y, z], &[n], &COPY);
+    });
     assert!(two_writers.unwrap_err().contains(writes));
-    let reader = load(|b, [x, y, z], n| { b.op(3, &[x, y], &[n], &COPY).op(3, &[y, z], &[n], &COPY); });
+    let reader = load(|b, [x, y, z], n| {
+        b.op(3, &[x, y], &[n], &COPY).op(3, &[y, z], &[n], &COPY);
+    });
     assert!(reader.unwrap_err().contains("got out of instruction 0 and x of 1"));
     // In separate stages it is what stages are for.
-    assert_eq!(load(|b, [x, y, z], n| { b.op(3, &[x, y], &[n], &COPY).stage().op(3, &[y, z], &[n], &COPY); }), Ok(()));
+    assert_eq!(
+        load(|b, [x, y, z], n| {
+            b.op(3, &[x, y], &[n], &COPY).stage().op(3, &[y, z], &[n], &COPY);
+        }),
+        Ok(())
+    );
     // Partly the same memory.
-    let partly = load(|b, [x, _, _], n| { let shifted = b.operand(0, 0, 4, 400, F32); b.op(3, &[x, shifted], &[n], &COPY); });
+    let partly = load(|b, [x, _, _], n| {
+        let shifted = b.operand(0, 0, 4, 400, F32);
+        b.op(3, &[x, shifted], &[n], &COPY);
+    });
     assert!(partly.unwrap_err().contains(writes));
 }
 
 #[test]
 fn a_result_may_be_an_operands_memory_where_the_kernel_allows_it() {
     let f = |x: f32| x.to_bits();
-    assert_eq!(load(|b, [x, _, _], n| { b.op(3, &[x, x], &[n], &[11, f(2.0)]); }), Ok(()));
-    assert_eq!(load(|b, [x, y, _], n| { let one = b.fixed(1); b.op(5, &[x, y, y], &[one, n], &[0, 0]); }), Ok(()));
-    assert_eq!(load(|b, [x, _, _], n| { let one = b.fixed(1); b.op(5, &[x, x, x], &[one, n], &[0, 0]); }), Ok(()));
+    assert_eq!(
+        load(|b, [x, _, _], n| {
+            b.op(3, &[x, x], &[n], &[11, f(2.0)]);
+        }),
+        Ok(())
+    );
+    assert_eq!(
+        load(|b, [x, y, _], n| {
+            let one = b.fixed(1);
+            b.op(5, &[x, y, y], &[one, n], &[0, 0]);
+        }),
+        Ok(())
+    );
+    assert_eq!(
+        load(|b, [x, _, _], n| {
+            let one = b.fixed(1);
+            b.op(5, &[x, x, x], &[one, n], &[0, 0]);
+        }),
+        Ok(())
+    );
     // Softmax reads its row after it has begun to write: the table of opcodes does not allow it.
-    let one_row = load(|b, [x, _, _], n| { let one = b.fixed(1); b.op(9, &[x, x], &[one, n], &[0]); });
+    let one_row = load(|b, [x, _, _], n| {
+        let one = b.fixed(1);
+        b.op(9, &[x, x], &[one, n], &[0]);
+    });
     assert!(one_row.unwrap_err().contains("got x of instruction 0 and out of 0"));
     // Two results in one place.
-    let twice = load(|b, [x, y, z], n| { let one = b.fixed(1); b.op(11, &[x, NONE, NONE, y, z, z], &[one, n], &[f(1e-5)]); });
+    let twice = load(|b, [x, y, z], n| {
+        let one = b.fixed(1);
+        b.op(11, &[x, NONE, NONE, y, z, z], &[one, n], &[f(1e-5)]);
+    });
     assert!(twice.is_err());
 }
 
@@ -235,28 +305,104 @@ fn a_result_may_be_an_operands_memory_where_the_kernel_allows_it() {
 fn each_rule_of_the_arguments_is_named() {
     let f = |x: f32| x.to_bits();
     let cases: Vec<(&str, Result<(), String>)> = vec![
-        ("operand x must be present", load(|b, [_, y, _], n| { b.op(3, &[NONE, y], &[n], &[0, 0]); })),
-        ("operand out must be below 3, got 9", load(|b, [x, _, _], n| { b.op(3, &[x, 9], &[n], &[0, 0]); })),
-        ("dim n must be a slot below 1, got 7", load(|b, [x, y, _], _| { b.op(3, &[x, y], &[7], &[0, 0]); })),
-        ("param kind must be at most 14, got 15", load(|b, [x, y, _], n| { b.op(3, &[x, y], &[n], &[15, 0]); })),
-        ("must have [2, 1, 2] operands, dims and params, got [2, 1, 1]", load(|b, [x, y, _], n| { b.op(3, &[x, y], &[n], &[0]); })),
-        ("the opcode must be known, got 77", load(|b, [x, y, _], n| { b.op(77, &[x, y], &[n], &[0]); })),
-        ("operand ids must be i32, got f32", load(|b, [x, y, z], n| { b.op(14, &[x, y, z], &[n, n, n], &[]); })),
-        ("operand x must hold 404 bytes, got 400", load(|b, [x, y, _], _| { let n = b.fixed(101); b.op(3, &[x, y], &[n], &[0, 0]); })),
-        ("p must be from 0 to 1, got 1.5", load(|b, [x, y, _], n| { b.op(18, &[x, y], &[n], &[f(1.5), 0, 0, NONE, NONE, NONE, NONE]); })),
-        ("seed, step and micro must be present", load(|b, [x, y, _], n| { b.op(18, &[x, y], &[n], &[f(0.5), 0, 0, NONE, NONE, NONE, NONE]); })),
-        ("param lr must be a scalar below 0, got 0", load(|b, [x, y, z], n| { b.op(31, &[x, y, NONE, z], &[n], &[0, f(0.0), 0, 0]); })),
-        ("buf must be present when there is momentum", load(|b, [x, y, z], n| { b.scalars = 1; b.op(31, &[x, y, NONE, z], &[n], &[0, f(0.9), 0, 0]); })),
-        ("act must be present exactly when", load(|b, [x, y, z], n| { let one = b.fixed(1); b.op(1, &[x, y, NONE, NONE, z, NONE], &[one, one, n, one], &[0, 1]); })),
-        ("rows of dst must not overlap, got a stride of 3", load(|b, [x, y, _], _| {
-            let (one, four, three, zero) = (b.fixed(1), b.fixed(4), b.fixed(3), b.fixed(0));
-            b.op(32, &[x, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
-        })),
+        (
+            "operand x must be present",
+            load(|b, [_, y, _], n| {
+                b.op(3, &[NONE, y], &[n], &[0, 0]);
+            }),
+        ),
+        (
+            "operand out must be below 3, got 9",
+            load(|b, [x, _, _], n| {
+                b.op(3, &[x, 9], &[n], &[0, 0]);
+            }),
+        ),
+        (
+            "dim n must be a slot below 1, got 7",
+            load(|b, [x, y, _], _| {
+                b.op(3, &[x, y], &[7], &[0, 0]);
+            }),
+        ),
+        (
+            "param kind must be at most 14, got 15",
+            load(|b, [x, y, _], n| {
+                b.op(3, &[x, y], &[n], &[15, 0]);
+            }),
+        ),
+        (
+            "must have [2, 1, 2] operands, dims and params, got [2, 1, 1]",
+            load(|b, [x, y, _], n| {
+                b.op(3, &[x, y], &[n], &[0]);
+            }),
+        ),
+        (
+            "the opcode must be known, got 77",
+            load(|b, [x, y, _], n| {
+                b.op(77, &[x, y], &[n], &[0]);
+            }),
+        ),
+        (
+            "operand ids must be i32, got f32",
+            load(|b, [x, y, z], n| {
+                b.op(14, &[x, y, z], &[n, n, n], &[]);
+            }),
+        ),
+        (
+            "operand x must hold 404 bytes, got 400",
+            load(|b, [x, y, _], _| {
+                let n = b.fixed(101);
+                b.op(3, &[x, y], &[n], &[0, 0]);
+            }),
+        ),
+        (
+            "p must be from 0 to 1, got 1.5",
+            load(|b, [x, y, _], n| {
+                b.op(18, &[x, y], &[n], &[f(1.5), 0, 0, NONE, NONE, NONE, NONE]);
+            }),
+        ),
+        (
+            "seed, step and micro must be present",
+            load(|b, [x, y, _], n| {
+                b.op(18, &[x, y], &[n], &[f(0.5), 0, 0, NONE, NONE, NONE, NONE]);
+            }),
+        ),
+        (
+            "param lr must be a scalar below 0, got 0",
+            load(|b, [x, y, z], n| {
+                b.op(31, &[x, y, NONE, z], &[n], &[0, f(0.0), 0, 0]);
+            }),
+        ),
+        (
+            "buf must be present when there is momentum",
+            load(|b, [x, y, z], n| {
+                b.scalars = 1;
+                b.op(31, &[x, y, NONE, z], &[n], &[0, f(0.9), 0, 0]);
+            }),
+        ),
+        (
+            "act must be present exactly when",
+            load(|b, [x, y, z], n| {
+                let one = b.fixed(1);
+                b.op(1, &[x, y, NONE, NONE, z, NONE], &[one, one, n, one], &[0, 1]);
+            }),
+        ),
+        (
+            "rows of dst must not overlap, got a stride of 3",
+            load(|b, [x, y, _], _| {
+                let (one, four, three, zero) = (b.fixed(1), b.fixed(4), b.fixed(3), b.fixed(0));
+                b.op(32, &[x, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
+            }),
+        ),
     ];
     for (rule, result) in cases {
         let error = result.expect_err(rule);
         assert!(error.starts_with("BAD_PROGRAM: ") && error.contains(rule), "want {rule}, got {error}");
     }
     // Without dropout the scalars may be absent.
-    assert_eq!(load(|b, [x, y, _], n| { b.op(18, &[x, y], &[n], &[0, 0, 0, NONE, NONE, NONE, NONE]); }), Ok(()));
+    assert_eq!(
+        load(|b, [x, y, _], n| {
+            b.op(18, &[x, y], &[n], &[0, 0, 0, NONE, NONE, NONE, NONE]);
+        }),
+        Ok(())
+    );
 }

@@ -62,7 +62,10 @@ fn too_much_memory_is_refused_with_the_bytes_needed_and_the_limit() {
     let live = rig.engine.live_bytes();
     let error = rig.engine.region_alloc(5.0 * MIB).unwrap_err();
     assert_eq!(error.code, Code::OutOfMemory);
-    assert_eq!(error.to_string(), "OUT_OF_MEMORY: region_alloc: needs 5242880 bytes more than the 6291456 in use, the limit is 10485760");
+    assert_eq!(
+        error.to_string(),
+        "OUT_OF_MEMORY: region_alloc: needs 5242880 bytes more than the 6291456 in use, the limit is 10485760"
+    );
     assert_eq!(rig.engine.live_bytes(), live);
     rig.engine.region_free(a).unwrap();
     rig.engine.region_alloc(5.0 * MIB).unwrap();

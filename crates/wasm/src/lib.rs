@@ -115,7 +115,15 @@ pub fn region_fill(id: u32, value: f32) -> Result<()> {
 
 /// Fills a region with `mean + std · z`, z standard normal by (seed, path, element).
 #[wasm_bindgen]
-pub fn region_fill_normal(id: u32, mean: f64, std: f64, seed_lo: u32, seed_hi: u32, path_lo: u32, path_hi: u32) -> Result<()> {
+pub fn region_fill_normal(
+    id: u32,
+    mean: f64,
+    std: f64,
+    seed_lo: u32,
+    seed_hi: u32,
+    path_lo: u32,
+    path_hi: u32,
+) -> Result<()> {
     let source = Source { seed: [seed_lo, seed_hi], path: [path_lo, path_hi] };
     engine()?.region_fill_normal(id, mean, std, source).map_err(refused)
 }
@@ -183,7 +191,9 @@ pub fn thread_main(tid: u32) -> Result<()> {
         let last = shared.threads() - 1;
         return Err(JsError::new(&format!("BAD_PROGRAM: thread_main: tid must be from 1 to {last}, got {tid}")));
     }
-    shared.thread_main(tid).map_err(|poisoned| JsError::new(&format!("POISONED: thread_main: another thread died, got code {}", poisoned.0)))
+    shared.thread_main(tid).map_err(|poisoned| {
+        JsError::new(&format!("POISONED: thread_main: another thread died, got code {}", poisoned.0))
+    })
 }
 
 /// Lets every [`thread_main`] return. The engine cannot run anything afterwards.

@@ -22,7 +22,9 @@ static TEXT: Text = Text { bytes: UnsafeCell::new([0; CAPACITY]), state: AtomicU
 pub fn install() {
     std::panic::set_hook(Box::new(|info| note(format_args!("{info}"))));
     #[cfg(target_arch = "wasm32")]
-    std::alloc::set_alloc_error_hook(|layout| note(format_args!("out of memory: an allocation of {} bytes failed", layout.size())));
+    std::alloc::set_alloc_error_hook(|layout| {
+        note(format_args!("out of memory: an allocation of {} bytes failed", layout.size()))
+    });
 }
 
 /// The text of the first panic of any thread, cut to 1 kB; empty if there was none.

@@ -72,7 +72,8 @@ pub fn attention_backward_kv(args: &Args<'_>) -> Result<Op, EngineError> {
 
 /// batch tq tk q_row k_row v_row q_batch k_batch v_batch | heads head_dim causal scale, then as dropout
 fn dims(args: &Args<'_>) -> Result<(AttentionDims, Sizes), EngineError> {
-    let [batch, tq, tk, q_row, k_row, v_row, q_batch, k_batch, v_batch] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
+    let [batch, tq, tk, q_row, k_row, v_row, q_batch, k_batch, v_batch] =
+        [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
     let (heads, head_dim) = (args.word(0) as usize, args.word(1) as usize);
     let width = count(&[heads, head_dim]);
     if width == 0 || width > u64::from(u32::MAX >> 2) {

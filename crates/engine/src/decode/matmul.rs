@@ -9,7 +9,8 @@ use kernels::matmul::{Activation, Form, Matmul};
 pub fn matmul(args: &Args<'_>) -> Result<Op, EngineError> {
     let [batch, m, n, k] = [0, 1, 2, 3].map(|i| args.dim(i));
     let form = Form::from_word(args.word(0)).ok_or_else(|| args.error("form must be known".into()))?;
-    let activation = Activation::from_word(args.word(1)).ok_or_else(|| args.error("activation must be known".into()))?;
+    let activation =
+        Activation::from_word(args.word(1)).ok_or_else(|| args.error("activation must be known".into()))?;
     if args.present(5) != (activation != Activation::None) {
         return Err(args.error("act must be present exactly when there is an activation".into()));
     }

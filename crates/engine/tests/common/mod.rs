@@ -168,7 +168,13 @@ impl Rig {
     }
 
     /// Begins and runs to the end in slices; returns how many slices it took.
-    pub fn run(&mut self, program: u32, extents: &[u32], scalars: &[f64], budget_ms: f64) -> Result<usize, EngineError> {
+    pub fn run(
+        &mut self,
+        program: u32,
+        extents: &[u32],
+        scalars: &[f64],
+        budget_ms: f64,
+    ) -> Result<usize, EngineError> {
         self.engine.run_begin(program, extents, scalars)?;
         let mut slices = 1;
         while !self.engine.run_slice(budget_ms)? {
