@@ -66,11 +66,6 @@ export interface EstimateOptions {
 }
 
 const F32_BYTES = 4;
-/** wasm32's address space: no engine can hold more. */
-const ADDRESS_SPACE = 4 * 1024 ** 3;
-/** Rust's allocations on wasm32 stay below 2 GiB, so no single buffer can be larger than this. */
-const LARGEST_BUFFER = 2 ** 31 - 1;
-
 /** Counts the parameters of a configuration by part. */
 export function countParameters(config: GPTConfig): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
@@ -91,7 +86,8 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
 
 /**
  * Estimates a training run of a GPT by building its training program, as the Trainer would, without running it.
- * @throws OUT_OF_MEMORY when a single buffer is beyond what WebAssembly can hold; INVALID_OPTION
+ * Whether an engine can hold it is for the engine to say: it refuses before it allocates.
+ * @throws INVALID_OPTION
  */
 export function estimate(config: GPTConfig, options: EstimateOptions = {}): Estimate {
   const { batchSize = 12, gradientAccumulationSteps = 1, optimizerSlots = 2 } = options;
@@ -121,24 +117,6 @@ export function estimate(config: GPTConfig, options: EstimateOptions = {}): Esti
     modelBytes: memory.parameters,
     checkpointBytes: memory.parameters + memory.optimizer,
   };
-}
-
-/**
- * Refuses a configuration whose parameters alone no engine can hold, before anything is allocated.
- * @throws OUT_OF_MEMORY with the bytes needed and the limit
- */
-export function checkFits(config: GPTConfig, limitBytes = ADDRESS_SPACE, op = 'GPT.create'): void {
-  let needed = 0;
-  for (const [name, variable] of nameModules(new GPT(config))) {
-    const bytes = variable.size * F32_BYTES;
-    if (bytes > LARGEST_BUFFER) throw tooLarge(op, name, bytes, LARGEST_BUFFER);
-    needed += bytes;
-  }
-  if (needed > limitBytes) throw tooLarge(op, 'the parameters', needed, limitBytes);
-}
-
-function tooLarge(op: string, what: string, needed: number, limit: number): FerroError {
-  return new FerroError('OUT_OF_MEMORY', `${op}: ${what} must fit in ${limit} bytes, got ${needed} bytes needed`);
 }
 
 function trainingProgram(config: GPTConfig, batchSize: number, mode: 'first' | 'accumulate'): Program {

@@ -2,7 +2,6 @@
 
 export { type GPTConfig, type GPTConfigOptions, resolveConfig } from './config';
 export {
-  checkFits,
   countParameters,
   type Estimate,
   type EstimateOptions,

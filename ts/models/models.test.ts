@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Extent, input } from '../graph';
-import { checkFits, countParameters, estimate, GPT, type GPTConfigOptions, PRESETS, resolveConfig } from './index';
+import { countParameters, estimate, GPT, type GPTConfigOptions, PRESETS, resolveConfig } from './index';
 
 const small = { nLayer: 2, nHead: 2, nEmbd: 8, blockSize: 16, vocabSize: 11 };
 
@@ -201,19 +201,5 @@ describe('estimate', () => {
   it('rejects batches that are no batches', () => {
     for (const batchSize of [0, -1, 1.5, Number.NaN])
       expect(() => estimate(resolveConfig(small), { batchSize })).toThrow('"batchSize" must be a positive integer');
-  });
-});
-
-describe('checkFits', () => {
-  it('refuses a model beyond the limit with the bytes needed', () => {
-    expect(() => checkFits(resolveConfig({ preset: 'gpt2-xl', vocabSize: 50257 }))).toThrow(
-      'GPT.create: the parameters must fit in 4294967296 bytes, got 6230444800 bytes needed',
-    );
-    expect(() => checkFits(resolveConfig({ ...small, vocabSize: 1 << 27 }))).toThrow(
-      'GPT.create: transformer.wte.weight must fit in 2147483647 bytes, got 4294967296 bytes needed',
-    );
-    expect(() => checkFits(resolveConfig({ ...small, nEmbd: 1 << 15 }))).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));
-    expect(() => checkFits(resolveConfig({ preset: 'gpt2-large', vocabSize: 50257 }))).not.toThrow();
-    expect(() => checkFits(resolveConfig(small), 1000)).toThrow('must fit in 1000 bytes');
   });
 });
