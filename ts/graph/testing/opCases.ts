@@ -1,0 +1,218 @@
+// One small graph per op and option, with all its gradients: what an engine must compute as the interpreter does.
+import { differentiate } from '../autodiff';
+import { Extent } from '../dims';
+import { adamw, assign, type Effect, sgd } from '../effects';
+import { addPosition } from '../ops/addPosition';
+import { attention, attentionQkv } from '../ops/attention';
+import { attentionCached } from '../ops/attentionCached';
+import { add, div, mul, sub } from '../ops/binary';
+import { clipFinish, squaredNorm } from '../ops/clip';
+import { countLabels, crossEntropy } from '../ops/crossEntropy';
+import { dropout } from '../ops/dropout';
+import { embedding } from '../ops/embedding';
+import { layerNorm } from '../ops/layerNorm';
+import { linear } from '../ops/linear';
+import { linearCrossEntropy } from '../ops/linearCrossEntropy';
+import { matmul } from '../ops/matmul';
+import { mean, sum, sumLast, sumRows } from '../ops/reduce';
+import { reshape } from '../ops/reshape';
+import { lastRow, qkvPart, writeRows } from '../ops/rows';
+import { sample } from '../ops/sample';
+import { logSoftmax, softmax } from '../ops/softmax';
+import { transpose } from '../ops/transpose';
+import { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from '../ops/unary';
+import { constant, input, type Tensor, Variable } from '../tensor';
+import { weighted } from './gradcheck';
+import { type RunRequest, randomValues, type Values } from './interpreter';
+
+/** What is compiled and run. `variables` are the ones it reads and writes, with their values before the run. */
+export interface OpCase {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  readonly effects: readonly Effect[];
+  readonly variables: Values;
+  readonly run: Omit<RunRequest, 'variables' | 'shuffle'>;
+}
+
+const v = (name: string, ...shape: number[]): Variable => new Variable({ name, shape });
+const ids = (values: number[], shape: number[]): Tensor => constant(Int32Array.from(values), shape);
+const SCALARS = {
+  seedLo: 7,
+  seedHi: 1,
+  step: 3,
+  micro: 2,
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  draw: 0,
+  maxNorm: 0.5,
+  lr: 0.01,
+  c1: 0.19,
+  c2: 0.3,
+};
+
+/** A case of tensors with gradients for all variables they read. */
+function graded(outputs: readonly Tensor[], variables: readonly Variable[], run: OpCase['run'] = {}, values?: Values): OpCase {
+  const gradients = differentiate(weighted(outputs), variables);
+  const targets = variables.map((one) => v(`d ${one.name}`, ...one.shape));
+  return {
+    outputs: Object.fromEntries(outputs.map((tensor, i) => [`y${i}`, tensor])),
+    effects: variables.map((one, i) => assign(targets[i], gradients.get(one) as Tensor)),
+    variables: new Map([...(values ?? randomValues(variables, 21)), ...randomValues(targets, 22)]),
+    run: { scalars: SCALARS, ...run },
+  };
+}
+
+function forward(outputs: Readonly<Record<string, Tensor>>, variables: readonly Variable[], run: OpCase['run'] = {}): OpCase {
+  return { outputs, effects: [], variables: randomValues(variables, 23), run: { scalars: SCALARS, ...run } };
+}
+
+function positive(variables: readonly Variable[]): Values {
+  return new Map([...randomValues(variables, 24)].map(([one, data]) => [one, data.map((x) => 0.5 + Math.abs(x))]));
+}
+
+/** An update of a matrix and a vector by one optimizer, its state drawn at random (second moments are not negative). */
+function updates(make: (parameter: Variable, gradient: Variable, clip: Tensor, state: (name: string) => Variable) => Effect): OpCase {
+  const parameters = [v('matrix', 70, 61), v('vector', 7)];
+  const gradients = parameters.map((one) => v(`d ${one.name}`, ...one.shape));
+  const clip = clipFinish(squaredNorm(gradients), constant([3]));
+  const states: Variable[] = [];
+  const effects = parameters.map((parameter, i) =>
+    make(parameter, gradients[i], clip, (name) => {
+      states.push(v(`${name} ${parameter.name}`, ...parameter.shape));
+      return states[states.length - 1];
+    }),
+  );
+  const variables = new Map([...randomValues([...parameters, ...gradients], 25), ...positive(states)]);
+  return { outputs: { clip }, effects, variables, run: { scalars: SCALARS } };
+}
+
+const LABELS = [1, -100, 4, 0, 2, 3];
+
+/** Every op with its options, by name. */
+export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
+  'unary on any numbers': () => {
+    const x = v('x', 3, 37);
+    return graded(
+      [exp(x), neg(x), tanh(x), sigmoid(x), relu(x), abs(x), square(x), gelu(x, 'tanh'), gelu(x), scale(x, 3), addScalar(x, 2)],
+      [x],
+    );
+  },
+  'unary on positive numbers': () => {
+    const x = v('x', 2, 19);
+    return graded([log(x), sqrt(x), reciprocal(x)], [x], {}, positive([x]));
+  },
+  'binary, all shapes': () => {
+    const [a, same, row, column, one] = [v('a', 3, 5, 7), v('same', 3, 5, 7), v('row', 7), v('column', 3, 5, 1), v('one', 1)];
+    const outputs = [same, row, column, one].flatMap((b) => [add(a, b), sub(a, b), mul(a, b), div(a, b)]);
+    return graded(outputs, [a, same, row, column, one], {}, positive([a, same, row, column, one]));
+  },
+  'linear, both layouts, bias, activation, residual': () => {
+    const [x, w, wt, b] = [v('x', 5, 9), v('w', 9, 9), v('wt', 9, 9), v('b', 9)];
+    const h = gelu(linear(x, w, b), 'tanh');
+    return graded(
+      [add(x, linear(h, wt, undefined, { transposed: true })), relu(linear(x, w)), gelu(linear(x, wt, b, { transposed: true }))],
+      [x, w, wt, b],
+    );
+  },
+  'matmul, batched, all transpositions': () => {
+    const [a, at, b, bt, shared] = [v('a', 3, 4, 6), v('at', 3, 6, 4), v('b', 3, 6, 5), v('bt', 3, 5, 6), v('shared', 6, 2)];
+    const both = { transposeA: true, transposeB: true };
+    return graded(
+      [matmul(a, b), matmul(a, bt, { transposeB: true }), matmul(at, b, { transposeA: true }), matmul(at, bt, both), matmul(a, shared)],
+      [a, at, b, bt, shared],
+    );
+  },
+  'sums, means, transpose, reshape': () => {
+    const x = v('x', 4, 3, 11);
+    return graded([sum(square(x)), mean(square(x)), sumLast(square(x)), sumRows(square(x)), transpose(x), reshape(tanh(x), [12, 11])], [x]);
+  },
+  'softmax and logSoftmax': () => {
+    const x = v('x', 4, 13);
+    return graded([softmax(x), logSoftmax(x)], [x]);
+  },
+  'layerNorm, each parameter there or not': () => {
+    const [x, w, b] = [v('x', 4, 10), v('w', 10), v('b', 10)];
+    return graded([layerNorm(x, w, b), layerNorm(x, w), layerNorm(x, undefined, b), layerNorm(x), add(x, layerNorm(x, w, b))], [x, w, b]);
+  },
+  'embedding and positions': () => {
+    const [table, pos] = [v('table', 6, 5), v('pos', 4, 5)];
+    const x = embedding(table, ids([0, 5, 5, 2, 1, 0], [2, 3]));
+    return graded([addPosition(x, pos), addPosition(x, pos, new Extent('at', 3)), x], [table, pos], { extents: { at: 1 } });
+  },
+  dropout: () => {
+    const x = v('x', 5, 21);
+    return graded([dropout(x, 0.3, 'a'), dropout(square(x), 0.7, 'b')], [x]);
+  },
+  'attention, causal and not, cross lengths, key mask': () => {
+    const [q, k, w] = [v('q', 2, 5, 8), v('k', 2, 7, 8), v('w', 2, 7, 8)];
+    const keyMask = ids([1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], [2, 7]);
+    const variants = [{ causal: true }, { causal: false }, { causal: false, keyMask }, { causal: true, keyMask, scale: 0.3 }];
+    return graded(
+      variants.map((options) => attention(q, k, w, { nHead: 2, ...options })),
+      [q, k, w],
+    );
+  },
+  'attention with more queries than keys': () => {
+    const [q, k, w] = [v('q', 1, 6, 4), v('k', 1, 3, 4), v('w', 1, 3, 4)];
+    return graded([attention(q, k, w, { nHead: 1, causal: true })], [q, k, w]);
+  },
+  'packed attention with dropout': () => {
+    const qkv = v('qkv', 2, 9, 24);
+    return graded(
+      [attentionQkv(qkv, { nHead: 2, causal: true }), attentionQkv(qkv, { nHead: 4, causal: true, dropout: 0.25, path: 'p' })],
+      [qkv],
+    );
+  },
+  'crossEntropy and countLabels': () => {
+    const logits = v('logits', 2, 3, 5);
+    const { loss, logZ } = crossEntropy(logits, ids(LABELS, [2, 3]));
+    return graded([loss, logZ, div(sum(loss), countLabels(ids(LABELS, [2, 3])))], [logits]);
+  },
+  linearCrossEntropy: () => {
+    const [x, w] = [v('x', 2, 3, 6), v('w', 5, 6)];
+    const { loss, logZ } = linearCrossEntropy(x, w, ids(LABELS, [2, 3]));
+    return graded([loss, logZ], [x, w]);
+  },
+  'a tied table': () => {
+    const table = v('table', 5, 6);
+    const x = embedding(table, ids([0, 1, 1, 4, 3, 2], [2, 3]));
+    return graded([linearCrossEntropy(tanh(x), table, ids(LABELS, [2, 3])).loss], [table]);
+  },
+  'caches, last row, greedy sampling': () => {
+    const [keys, values, qkv] = [v('keys', 2, 8, 4), v('values', 2, 8, 4), v('qkv', 2, 3, 12)];
+    const position = new Extent('position', 8);
+    const options = { nHead: 2, keysUsed: new Extent('used', 8) };
+    const y = attentionCached(qkv, writeRows(keys, qkvPart(qkv, 'k'), position), writeRows(values, qkvPart(qkv, 'v'), position), options);
+    const last = lastRow(y);
+    return forward({ y, last, next: sample(reshape(last, [2, 4])) }, [keys, values, qkv], { extents: { position: 4, used: 7 } });
+  },
+  'last row of a run-time length': () => {
+    const table = v('table', 3, 4);
+    const tokens = input('tokens', [2, new Extent('time', 6)], 'i32');
+    const x = embedding(table, tokens);
+    return forward({ x: lastRow(x), y: lastRow(tanh(x)) }, [table], { extents: { time: 3 }, inputs: { tokens: [0, 1, 2, 2, 1, 0] } });
+  },
+  'AdamW, with decay and without': () =>
+    updates((parameter, gradient, clip, state) =>
+      adamw({
+        parameter,
+        gradient,
+        clip,
+        m: state('m'),
+        v: state('v'),
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weightDecay: parameter.decay ? 0.1 : 0,
+      }),
+    ),
+  'SGD, plain': () => updates((parameter, gradient, clip) => sgd({ parameter, gradient, clip, weightDecay: 0.1 })),
+  'SGD with momentum and nesterov': () =>
+    updates((parameter, gradient, clip, state) =>
+      sgd({ parameter, gradient, clip, momentumBuffer: state('buf'), momentum: 0.9, nesterov: parameter.decay }),
+    ),
+  'global norm and clipping': () => {
+    const gradients = [v('a', 5000), v('b', 3, 3), v('c', 4096)];
+    return forward({ clip: clipFinish(squaredNorm(gradients)), counted: clipFinish(squaredNorm(gradients), constant([7])) }, gradients);
+  },
+};
