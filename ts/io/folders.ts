@@ -82,8 +82,8 @@ async function download(name: string, response: Response, { signal, onProgress }
   const totalBytes = Number.isFinite(length) ? length : undefined;
   const parts: BlobPart[] = [];
   let loadedBytes = 0;
+  const reader = response.body?.getReader();
   try {
-    const reader = response.body?.getReader();
     for (let piece = await reader?.read(); piece !== undefined && !piece.done; piece = await reader?.read()) {
       parts.push(piece.value);
       loadedBytes += piece.value.length;
