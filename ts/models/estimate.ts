@@ -2,8 +2,8 @@
 // module's own variables and off the compiled training program's plan, not from formulas. Needs no engine; how long a step takes is not known here.
 
 import { FerroError } from '../errors';
-import { type Program, Variable } from '../graph';
-import { type Batch, batchInputs, gradientProgram, nameModules } from '../nn';
+import { input, type Program, Variable } from '../graph';
+import { gradientProgram, nameModules } from '../nn';
 import type { GPTConfig } from './config';
 import { GPT, gptLoss } from './gpt';
 
@@ -66,6 +66,7 @@ export interface EstimateOptions {
 }
 
 const F32_BYTES = 4;
+
 /** Counts the parameters of a configuration by part. */
 export function countParameters(config: GPTConfig): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
@@ -128,10 +129,6 @@ function trainingProgram(config: GPTConfig, batchSize: number, mode: 'first' | '
   );
   const targets = { gradients, count: scratch('gradient.count', [1]), guard: scratch('gradient.guard', [1]) };
   module.train();
-  return gradientProgram(module, gptLoss, batchInputs(exampleBatch(config, batchSize)), targets, mode);
-}
-
-function exampleBatch({ blockSize }: GPTConfig, batchSize: number): Batch {
-  const tensor = { data: new Int32Array(batchSize * blockSize), shape: [batchSize, blockSize] };
-  return { inputIds: tensor, labels: tensor };
+  const tokens = (name: string) => input(name, [batchSize, config.blockSize], 'i32');
+  return gradientProgram(module, gptLoss, { inputIds: tokens('inputIds'), labels: tokens('labels') }, targets, mode);
 }
