@@ -12,6 +12,7 @@ const TARGET = 'wasm32-unknown-unknown';
 const DEBIAN_PACKAGES = ['rustc-web', 'cargo-web', 'rust-web-src', 'lld-19'];
 const DEBIAN_RUSTC = '/usr/bin/rustc';
 const TOOLS = join(ROOT, 'target', 'tools');
+const CARGO_HOME = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
 
 export const say = (text) => console.error(`build-wasm: ${text}`);
 
@@ -32,8 +33,7 @@ const prependPath = (folder) => ({ PATH: `${folder}${delimiter}${process.env.PAT
 
 /** Paths of this machine that must not reach the .wasm files, and what stands for them. The last match wins in rustc. */
 function remaps(sysroot) {
-  const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
-  const registry = join(cargoHome, 'registry', 'src');
+  const registry = join(CARGO_HOME, 'registry', 'src');
   const registries = existsSync(registry) ? readdirSync(registry).map((name) => [join(registry, name), 'deps']) : [];
   const std = join(sysroot, 'lib', 'rustlib', 'src', 'rust');
   return [[ROOT, '.'], [registry, 'deps'], ...registries, [std, 'rust'], [realpathSync(std), 'rust']];
@@ -97,12 +97,15 @@ function wasmBindgenVersion() {
   return version;
 }
 
-/** Makes sure that a tool of a version is on the path (target/tools/bin comes first), building it if it is not. */
+/**
+ * Makes sure that a tool of a version is on the path, building it if it is not: into cargo's own folder if there was none, so that other
+ * clones find it too; into target/tools, which comes first on the path, if there is another version that somebody may want.
+ */
 function ensureTool(binary, crate, version, env) {
   const installed = output(binary, ['--version'], env)?.split(/\s+/)[1];
   if (installed === version) return;
-  say(`installing ${crate} ${version} into target/tools (a few minutes)${installed ? `; found ${installed}` : ''}`);
-  const args = ['install', crate, '--version', version, '--root', TOOLS];
+  say(`installing ${crate} ${version} with cargo, a few minutes${installed ? ` (into target/tools; found ${installed})` : ''}`);
+  const args = ['install', crate, '--version', version, '--force', ...(installed ? ['--root', TOOLS] : [])];
   try {
     run('cargo', [...args, '--locked'], env);
   } catch {
@@ -114,7 +117,7 @@ function ensureTool(binary, crate, version, env) {
 /** The toolchain with wasm-pack and wasm-bindgen at hand and their versions noted. */
 export function wasmTools(toolchain) {
   const path = toolchain.env.PATH ?? process.env.PATH ?? '';
-  const env = { ...toolchain.env, PATH: `${join(TOOLS, 'bin')}${delimiter}${path}` };
+  const env = { ...toolchain.env, PATH: [join(TOOLS, 'bin'), path, join(CARGO_HOME, 'bin')].join(delimiter) };
   const wasmBindgen = wasmBindgenVersion();
   ensureTool('wasm-pack', 'wasm-pack', WASM_PACK_VERSION, env);
   ensureTool('wasm-bindgen', 'wasm-bindgen-cli', wasmBindgen, env);
