@@ -25,7 +25,7 @@ const rawText: Plugin = {
 
 const common: Options = {
   format: 'esm',
-  outDir: 'dist',
+  outDir: process.env.FERRO_DIST ?? 'dist',
   target: 'es2022',
   splitting: true,
   sourcemap: false,

