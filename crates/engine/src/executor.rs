@@ -187,13 +187,13 @@ impl Shared {
     }
 }
 
-/// What the trap instruction does: in WebAssembly `unreachable`, natively a panic that tests can catch.
+/// What the trap instruction does: in WebAssembly `unreachable`, natively an unwinding that tests can catch (and no message).
 #[cold]
 fn die() -> ! {
     #[cfg(target_arch = "wasm32")]
     std::process::abort();
     #[cfg(not(target_arch = "wasm32"))]
-    panic!("trap instruction");
+    std::panic::resume_unwind(Box::new("trap instruction"));
 }
 
 /// Keeps the first of several faults, first by instruction and position rather than by time, so that the report does not
