@@ -3,6 +3,7 @@
 import { FerroError } from '../errors';
 import { RandomStream } from '../math';
 import { type Batch, type BatchTensors, type Dataset, type ExampleDataset, isTokenDataset, type TokenDataset } from './dataset';
+import { epochOrder, type Order } from './order';
 
 /** Gives training batches for ever, epoch after epoch; a batch may span two epochs. */
 export interface Sampler {
@@ -23,10 +24,11 @@ export interface SamplerOptions {
   consumed?: number;
 }
 
-/** The order of one epoch: `start + order[i] * stride` is the i-th example. */
+/** One epoch among those before it. */
 interface Epoch {
   /** Examples consumed before it. */
   before: number;
+  /** First token of its first window. */
   offset: number;
   /** Number of examples. */
   count: number;
@@ -43,7 +45,7 @@ class EpochCursor {
   readonly #describe: (epoch: number) => { offset: number; count: number };
   #index = 0;
   #current: Epoch;
-  #order: Uint32Array | undefined;
+  #order: Order | undefined;
   #consumed: number;
 
   constructor(seed: number, consumed: number, describe: (epoch: number) => { offset: number; count: number }) {
@@ -64,8 +66,8 @@ class EpochCursor {
 
   /** The next example: the epoch's offset and the example's number within the epoch. */
   next(): { offset: number; number: number } {
-    this.#order ??= new RandomStream(this.#seed, 'data.order', this.#index).permutation(this.#current.count);
-    const number = this.#order[this.#consumed - this.#current.before];
+    this.#order ??= epochOrder(this.#seed, this.#index, this.#current.count);
+    const number = this.#order(this.#consumed - this.#current.before);
     const { offset } = this.#current;
     this.#consumed++;
     this.#advance();

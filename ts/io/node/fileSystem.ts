@@ -1,6 +1,5 @@
 // The few file operations that saving needs, as an interface with Node's implementation: small steps, so that a test can make any single one fail.
 // Modules of this folder can be loaded anywhere; without Node the first operation is a typed error.
-import type { Stats } from 'node:fs';
 import { FerroError } from '../../errors';
 
 /** A file being written. */
@@ -103,7 +102,14 @@ async function openWrite(path: string, flags: string): Promise<WriteHandle> {
   };
 }
 
-async function absentIsNull(reading: Promise<Stats>): Promise<(FileStat & { isLink: boolean }) | null> {
+/** What is used of Node's Stats. */
+interface NodeStats {
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+  size: number;
+}
+
+async function absentIsNull(reading: Promise<NodeStats>): Promise<(FileStat & { isLink: boolean }) | null> {
   try {
     const stat = await reading;
     return { isFolder: stat.isDirectory(), isLink: stat.isSymbolicLink(), sizeBytes: stat.size };
