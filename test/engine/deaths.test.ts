@@ -1,5 +1,5 @@
 // Whatever ends a part of an engine ends all of it, and every pending call hears of it within a second, with the cause; the next engine works.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { closeAll, counter, type EngineHost, increment, livingWorkers, longRun, rejection, sleep, start, trapOn } from './support';
 
 afterEach(closeAll);
@@ -113,6 +113,33 @@ describe('an engine dies as a whole', () => {
     expect(values).toBeGreaterThanOrEqual(5);
   });
 
+  it('at any moment: 15 kills of a random worker while programs run', async () => {
+    let state = 12345; // a fixed sequence, so that a failure can be repeated
+    const random = (below: number) => {
+      state = (state * 1103515245 + 12345) % 2147483648;
+      return Math.floor((state / 2147483648) * below);
+    };
+    for (let i = 0; i < 15; i++) {
+      const host = await start({ threads: 3 });
+      const variable = counter();
+      await host.allocate([variable], { seed: 1 });
+      const [short, long] = [await host.load(increment(variable)), await host.load(longRun(20))];
+      const calls = Array.from({ length: 200 }, (_, n) => host.run({ handle: n % 2 === 0 ? short : long })).map((work) =>
+        work.catch((error) => error),
+      );
+      const [delay, victim] = [random(200), random(3)];
+      await sleep(delay);
+      const began = performance.now();
+      await livingWorkers()[victim].terminate();
+      const outcomes = await Promise.all(calls);
+      expect(performance.now() - began, `kill ${i}: worker ${victim} after ${delay} ms`).toBeLessThan(1000);
+      for (const outcome of outcomes) if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'ENGINE_DIED' });
+      expect(await rejection(host.bytes())).toMatchObject({ code: 'ENGINE_DIED' });
+      await host.close();
+      expect(livingWorkers()).toHaveLength(0);
+    }
+  }, 60_000);
+
   it('close rejects pending calls with ENGINE_CLOSED and ends all workers', async () => {
     const host = await start({ threads: 3 });
     const errors = await errorsAfter(host, () => host.close('the test is over'));
@@ -147,6 +174,23 @@ describe('a start that fails', () => {
     expect(error).toMatchObject({ name: 'FerroError', code: 'ENGINE_START_FAILED', message: expect.stringMatching(text) });
     expect(error.cause).toBeInstanceOf(Error);
     expect(performance.now() - began).toBeLessThan(5000);
+    await sleep(50);
+    expect(livingWorkers()).toHaveLength(0);
+  });
+
+  it('a worker that never answers: a typed error after 30 seconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const script = 'import { parentPort } from "node:worker_threads"; parentPort.on("message", () => {})';
+      const starting = rejection(start({ workerUrl: `data:text/javascript,${script}` }));
+      while (livingWorkers().length === 0) await new Promise((resolve) => setImmediate(resolve));
+      await vi.advanceTimersByTimeAsync(29_000);
+      expect(livingWorkers().length).toBeGreaterThan(0);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(await starting).toMatchObject({ code: 'ENGINE_START_FAILED', message: expect.stringContaining('must be ready within 30 s') });
+    } finally {
+      vi.useRealTimers();
+    }
     await sleep(50);
     expect(livingWorkers()).toHaveLength(0);
   });

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Extent, Variable } from '../../ts/graph';
 import { Handmade } from '../../ts/graph/testing/handmade';
-import { closeAll, counter, increment, longRun, rejection, SIMD, sleep, start, THREADS } from './support';
+import { closeAll, counter, increment, livingWorkers, longRun, rejection, SIMD, sleep, start, THREADS } from './support';
 
 afterEach(closeAll);
 
@@ -11,6 +11,25 @@ describe('an engine in a worker', () => {
     const { info } = await start();
     expect(info).toMatchObject({ threads: THREADS, simd: SIMD, worker: true, isolated: true, reasons: [] });
     expect(info.build).toBe(SIMD === 'relaxed' ? 'relaxed' : 'simd128');
+  });
+
+  it('goes on with one thread, says why and warns, where the memory cannot be given to threads', async () => {
+    const script = `
+      import { parentPort } from 'node:worker_threads';
+      parentPort.once('message', ({ port }) => {
+        port.onmessage = () => port.postMessage({ kind: 'refused', error: { name: 'Error', message: 'not here' } });
+      });
+      parentPort.postMessage({ kind: 'ready', protocol: 1 });`;
+    const warnings: unknown[] = [];
+    const options = { threads: 3, threadWorkerUrl: `data:text/javascript,${encodeURIComponent(script)}` };
+    const host = await start({ ...options, onWarning: (warning) => warnings.push(warning) });
+    expect(host.info).toMatchObject({ threads: 1, reasons: ['a thread could not join (not here)'] });
+    expect(warnings).toEqual([{ code: 'SINGLE_THREAD', message: 'running on one thread: a thread could not join (not here)' }]);
+    expect((await host.bytes()).workers).toBe(1);
+    const variable = counter();
+    await host.allocate([variable], { seed: 1 });
+    expect((await host.run({ handle: await host.load(increment(variable)) }))[0].out).toEqual(Float32Array.of(1));
+    expect(livingWorkers()).toHaveLength(1);
   });
 
   it('computes the same bits with any number of threads', async () => {
