@@ -8,6 +8,7 @@ use super::rows::{dot, factors, factors_len, score_gradients, Queries, Visible};
 use super::{block_len, block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
 use crate::matmul::panels::{Steps, Wanted};
 use crate::tile::{Fault, TileOp};
+use crate::vecmath::Exp;
 
 /// Arguments of the gradient of the queries. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
@@ -77,17 +78,18 @@ impl AttentionBackwardQ {
         unsafe {
             dot_rows(q, k, d.head_dim, wanted, s, packed);
             dot_rows(dout, v, d.head_dim, wanted, dp, packed);
+            let exp = Exp::new();
             for i in 0..rows {
                 let out = self.out.add(at + i * d.out_row());
                 let delta = self.delta.add(d.lse_at(head, first + i));
                 *delta = dot(dout.ptr.add(i * d.out_row()), out, d.head_dim);
-                let visible = Visible { n: d.end(first + i), mask };
+                let visible = Visible { from: 0, to: d.end(first + i), mask };
                 let factors = match &d.dropout {
                     None => core::ptr::null_mut(),
-                    Some(keep) => factors(keep, d.element(head, first + i), visible.n, buffer),
+                    Some(keep) => factors(keep, d.element(head, first + i), visible.to, buffer),
                 };
                 let lse = self.lse.add(d.lse_at(head, first + i));
-                score_gradients(s.at(i), dp.at(i), factors, visible, Queries { lse, delta, step: 0 }, d.scale);
+                score_gradients(&exp, s.at(i), dp.at(i), factors, visible, Queries { lse, delta, step: 0 }, d.scale);
             }
             let dq = (self.dq.wrapping_add(d.q_at(head, first)), d.q_row);
             mix_rows(dp, rows, k, d.head_dim, mask, steps, dq, packed);
@@ -128,7 +130,10 @@ impl TileOp for AttentionBackwardKv {
     fn scratch_len(&self) -> usize {
         let d = &self.dims;
         let blocks = if d.dropout.is_some() { 3 } else { 2 };
-        blocks * block_len(d.tk, d.tq) + packing_len(d.tq, d.head_dim) + factors_len(block_rows(0))
+        blocks * block_len(d.tk, d.tq)
+            + packing_len(d.tq, d.head_dim)
+            + factors_len(block_rows(0))
+            + 2 * Scores::row_len(d.tq)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -154,6 +159,7 @@ impl AttentionBackwardKv {
         let f = Scores { ptr: scratch.wrapping_add(2 * rows * row), row };
         let packed = if d.dropout.is_some() { f.at(rows) } else { f.ptr };
         let buffer = packed.wrapping_add(packing_len(d.tq, d.head_dim));
+        let own = buffer.wrapping_add(factors_len(block_rows(0))); // the queries' log-sum-exp and delta, padded
         let q = Rows { ptr: self.q.wrapping_add(d.q_at(head, begin)), stride: d.q_row, count: queries };
         let k = Rows { ptr: self.k.wrapping_add(d.k_at(head, first)), stride: d.k_row, count: rows };
         let v = Rows { ptr: self.v.wrapping_add(d.v_at(head, first)), stride: d.v_row, count: rows };
@@ -175,36 +181,28 @@ impl AttentionBackwardKv {
                     }
                 }
             }
+            let at = d.lse_at(head, begin);
+            core::ptr::copy_nonoverlapping(self.lse.wrapping_add(at), own, queries);
+            core::ptr::copy_nonoverlapping(self.delta.wrapping_add(at), own.add(row), queries);
+            let seen_by = Queries { lse: own, delta: own.add(row), step: 1 };
+            let mask = d.mask_of(self.key_mask, head);
+            let exp = Exp::new();
             for r in 0..rows {
-                self.row(head, first + r, begin, s.at(r), dp.at(r), f.at(r));
+                let all = core::ptr::null();
+                let visible = Visible { from: d.first(first + r) - begin, to: queries, mask: all };
+                if !mask.is_null() && *mask.add(first + r) == 0 {
+                    core::slice::from_raw_parts_mut(s.at(r), queries).fill(0.0);
+                    core::slice::from_raw_parts_mut(dp.at(r), queries).fill(0.0);
+                    continue;
+                }
+                let factors = if d.dropout.is_some() { f.at(r).cast_const() } else { all.cast() };
+                score_gradients(&exp, s.at(r), dp.at(r), factors, visible, seen_by, d.scale);
             }
             let none = core::ptr::null();
             let dv = (self.dv.wrapping_add(d.v_at(head, first)), d.v_row);
             mix_rows(s, rows, dout, d.head_dim, none, steps, dv, packed);
             let dk = (self.dk.wrapping_add(d.k_at(head, first)), d.k_row);
             mix_rows(dp, rows, q, d.head_dim, none, steps, dk, packed);
-        }
-    }
-
-    /// Key `j`'s row of the block, whose columns begin at query `begin`.
-    unsafe fn row(&self, head: Head, j: usize, begin: usize, s: *mut f32, dp: *mut f32, f: *const f32) {
-        let d = &self.dims;
-        let skip = d.first(j) - begin;
-        let n = d.tq - begin - skip;
-        let (s, dp) = (s.wrapping_add(skip), dp.wrapping_add(skip));
-        let mask = d.mask_of(self.key_mask, head);
-        let at = d.lse_at(head, begin + skip);
-        let queries = Queries { lse: self.lse.wrapping_add(at), delta: self.delta.wrapping_add(at), step: 1 };
-        let factors = if d.dropout.is_some() { f.wrapping_add(skip) } else { core::ptr::null() };
-        // SAFETY: the visible part of the row, inside the block.
-        unsafe {
-            if mask.is_null() || *mask.add(j) != 0 {
-                let visible = Visible { n, mask: core::ptr::null() };
-                score_gradients(s, dp, factors, visible, queries, d.scale);
-            } else {
-                core::slice::from_raw_parts_mut(s, n).fill(0.0);
-                core::slice::from_raw_parts_mut(dp, n).fill(0.0);
-            }
         }
     }
 }

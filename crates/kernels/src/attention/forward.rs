@@ -7,7 +7,7 @@ use crate::matmul::micro::Start;
 use crate::matmul::panels::{Left, Steps, Wanted};
 use crate::matmul::plan::FEW_ROWS;
 use crate::tile::{Fault, TileOp};
-use crate::vecmath;
+use crate::vecmath::{self, Exp};
 
 /// Arguments of attention forward. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
@@ -73,15 +73,16 @@ impl Attention {
             } else {
                 dot_rows(q, k, d.head_dim, wanted, scores, packed);
             }
+            let exp = Exp::new();
             for i in 0..rows {
-                let visible = Visible { n: d.end(first + i), mask };
-                let (largest, sum) = softmax(scores.at(i), visible, d.scale);
+                let visible = Visible { from: 0, to: d.end(first + i), mask };
+                let (largest, sum) = softmax(&exp, scores.at(i), visible, d.scale);
                 *self.lse.add(d.lse_at(head, first + i)) =
                     if sum == 0.0 { largest } else { largest + vecmath::log(sum) };
                 *sums.add(i) = sum;
                 if let Some(keep) = &d.dropout {
-                    let f = factors(keep, d.element(head, first + i), visible.n, row_factors);
-                    multiply_row(scores.at(i), f, visible.n);
+                    let f = factors(keep, d.element(head, first + i), visible.to, row_factors);
+                    multiply_row(scores.at(i), f, visible.to);
                 }
             }
             if rows < FEW_ROWS {

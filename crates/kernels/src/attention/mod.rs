@@ -4,6 +4,7 @@
 //! - `forward.rs`  out and the log-sum-exp of each row, by query blocks
 //! - `backward.rs` dQ (and delta) by query blocks, dK and dV by key blocks, probabilities recomputed from the log-sum-exp
 //! - `rows.rs`     the elementwise work on one row of scores
+//! - `slices.rs`   safe functions on slices
 //!
 //! The full Tq x Tk matrix never exists: scratch holds one block of it. Masked and future entries are excluded, not made
 //! very negative: their K and V may be NaN or infinite and change nothing. A row that sees no key gives zeros, a
@@ -15,15 +16,16 @@
 mod backward;
 mod forward;
 mod rows;
+mod slices;
 
 pub use backward::{AttentionBackwardKv, AttentionBackwardQ};
 pub use forward::Attention;
+pub use slices::{attention_backward, attention_forward};
 
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_columns, pack_rows, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::philox::Keep;
-use crate::tile::run_all;
 
 /// Sizes, strides and settings of attention. Strides are in elements: element (b, t, head, d) of q is
 /// `q[b·q_batch + t·q_row + head·head_dim + d]`, likewise k and v; dq, dk and dv lie as q, k and v do. `out` and `dout` are
@@ -286,120 +288,6 @@ unsafe fn mix_rows(
         };
         product.run(tile);
     }
-}
-
-impl AttentionDims {
-    /// Panics unless the slices hold what the dims reach.
-    fn check(&self, q: usize, k: usize, v: usize, key_mask: Option<&[i32]>) {
-        let needs = |t: usize, row: usize, batch: usize| match (self.batch, t) {
-            (0, _) | (_, 0) => 0,
-            _ => (self.batch - 1) * batch + (t - 1) * row + self.heads * self.head_dim,
-        };
-        assert!(q >= needs(self.tq, self.q_row, self.q_batch), "attention: q too short for its strides, got {q}");
-        assert!(k >= needs(self.tk, self.k_row, self.k_batch), "attention: k too short for its strides, got {k}");
-        assert!(v >= needs(self.tk, self.v_row, self.v_batch), "attention: v too short for its strides, got {v}");
-        if let Some(mask) = key_mask {
-            assert_eq!(mask.len(), self.batch * self.tk, "attention: key_mask must be [batch, tk]");
-        }
-    }
-
-    fn out_len(&self) -> usize {
-        self.batch * self.tq * self.out_row()
-    }
-
-    fn lse_len(&self) -> usize {
-        self.batch * self.heads * self.tq
-    }
-}
-
-fn pointer(mask: Option<&[i32]>) -> *const i32 {
-    mask.map_or(core::ptr::null(), |m| m.as_ptr())
-}
-
-/// Attention forward on slices: writes `out` and `lse`. See [`AttentionDims`] for layouts; `key_mask` is `[batch, tk]`, 1 keep,
-/// 0 drop.
-///
-/// # Panics
-/// If a slice is shorter than the dims and strides reach.
-pub fn attention_forward(
-    dims: AttentionDims,
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    key_mask: Option<&[i32]>,
-    out: &mut [f32],
-    lse: &mut [f32],
-) {
-    dims.check(q.len(), k.len(), v.len(), key_mask);
-    assert_eq!(out.len(), dims.out_len(), "attention: out must be [batch, tq, heads·head_dim]");
-    assert_eq!(lse.len(), dims.lse_len(), "attention: lse must be [batch, heads, tq]");
-    let op = Attention {
-        q: q.as_ptr(),
-        k: k.as_ptr(),
-        v: v.as_ptr(),
-        key_mask: pointer(key_mask),
-        out: out.as_mut_ptr(),
-        lse: lse.as_mut_ptr(),
-        dims,
-    };
-    // SAFETY: lengths checked above.
-    let result = unsafe { run_all(&op) };
-    debug_assert!(result.is_ok(), "attention has no faults");
-}
-
-/// Attention backward on slices: writes `delta`, `dq`, `dk` and `dv` (where their strides reach, other elements are left).
-///
-/// # Panics
-/// If a slice is shorter than the dims and strides reach.
-pub fn attention_backward(
-    dims: AttentionDims,
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    key_mask: Option<&[i32]>,
-    out: &[f32],
-    lse: &[f32],
-    dout: &[f32],
-    delta: &mut [f32],
-    dq: &mut [f32],
-    dk: &mut [f32],
-    dv: &mut [f32],
-) {
-    dims.check(q.len(), k.len(), v.len(), key_mask);
-    dims.check(dq.len(), dk.len(), dv.len(), None);
-    for (name, len) in [("out", out.len()), ("dout", dout.len())] {
-        assert_eq!(len, dims.out_len(), "attention: {name} must be [batch, tq, heads·head_dim]");
-    }
-    for (name, len) in [("lse", lse.len()), ("delta", delta.len())] {
-        assert_eq!(len, dims.lse_len(), "attention: {name} must be [batch, heads, tq]");
-    }
-    let queries = AttentionBackwardQ {
-        q: q.as_ptr(),
-        k: k.as_ptr(),
-        v: v.as_ptr(),
-        key_mask: pointer(key_mask),
-        out: out.as_ptr(),
-        lse: lse.as_ptr(),
-        dout: dout.as_ptr(),
-        dq: dq.as_mut_ptr(),
-        delta: delta.as_mut_ptr(),
-        dims,
-    };
-    let keys = AttentionBackwardKv {
-        q: q.as_ptr(),
-        k: k.as_ptr(),
-        v: v.as_ptr(),
-        key_mask: pointer(key_mask),
-        lse: lse.as_ptr(),
-        dout: dout.as_ptr(),
-        delta: delta.as_ptr(),
-        dk: dk.as_mut_ptr(),
-        dv: dv.as_mut_ptr(),
-        dims,
-    };
-    // SAFETY: lengths checked above; the keys' part reads delta after the queries' part has written it.
-    let result = unsafe { run_all(&queries).and_then(|()| run_all(&keys)) };
-    debug_assert!(result.is_ok(), "attention has no faults");
 }
 
 #[cfg(test)]

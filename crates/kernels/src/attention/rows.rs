@@ -1,43 +1,80 @@
-//! The elementwise work on one row of a block of scores: softmax forward, probabilities and score gradients backward.
-//! Excluded entries (beyond the row's end, or masked) become exact zeros whatever their scores hold.
+//! The elementwise work on a block of scores: softmax forward, probabilities and score gradients backward. Excluded entries
+//! (outside the row's range, or masked) become exact zeros whatever their scores hold.
+//!
+//! Rows of scratch are padded to whole vectors, so everything here works on whole vectors: lanes outside a row's range are
+//! computed, forced to zero and never read by the products that follow.
 
 use crate::lanes::load;
 use crate::philox::Keep;
 use crate::vecmath::Exp;
 use simd::{F32x4, I32x4, LANES};
 
-/// Which of a row's entries count: the first `n`, and of those the ones whose mask is not 0.
+/// Which entries of a row count: `from .. to`, and of those the ones whose mask is not 0.
 #[derive(Clone, Copy)]
 pub(super) struct Visible {
-    pub n: usize,
-    /// One word per entry, or null for all.
+    pub from: usize,
+    pub to: usize,
+    /// One word per entry from 0 on, readable for `to`; or null for all.
     pub mask: *const i32,
 }
 
 impl Visible {
-    /// The lanes of entries `j .. j + m` that count; lanes from `m` on are false.
+    /// The vector that holds entry `from`.
+    fn first(&self) -> usize {
+        self.from / LANES * LANES
+    }
+
+    /// Calls `f(j, lanes)` for every vector that holds a visible entry; `lanes` says which of `j .. j + 4` count. Inner
+    /// vectors of a row without mask get a constant.
     ///
     /// # Safety
-    /// `j + m <= n`, the mask readable for `n`.
+    /// The mask readable as documented.
     #[inline(always)]
-    unsafe fn lanes(&self, j: usize, m: usize) -> I32x4 {
-        let inside = if m == LANES { I32x4::splat(-1) } else { I32x4::iota().lt(I32x4::splat(m as i32)) };
-        if self.mask.is_null() {
-            return inside;
+    unsafe fn each(&self, mut f: impl FnMut(usize, I32x4)) {
+        let all = I32x4::splat(-1);
+        let mut j = self.first();
+        if !self.mask.is_null() {
+            while j < self.to {
+                // SAFETY: promised by the caller.
+                f(j, unsafe { self.masked(j) });
+                j += LANES;
+            }
+            return;
         }
-        // SAFETY: entries j .. j + m.
+        if j < self.from && j < self.to {
+            f(j, self.inside(j));
+            j += LANES;
+        }
+        while j + LANES <= self.to {
+            f(j, all);
+            j += LANES;
+        }
+        if j < self.to {
+            f(j, self.inside(j));
+        }
+    }
+
+    #[inline(always)]
+    fn inside(&self, j: usize) -> I32x4 {
+        let at = I32x4::iota() + I32x4::splat(j as i32);
+        at.lt(I32x4::splat(self.to as i32)) & !at.lt(I32x4::splat(self.from as i32))
+    }
+
+    #[inline(always)]
+    unsafe fn masked(&self, j: usize) -> I32x4 {
+        // SAFETY: words below `to` only.
         let words = unsafe {
-            if m == LANES {
+            if j + LANES <= self.to {
                 I32x4::load(self.mask.add(j))
             } else {
                 let mut words = [0; LANES];
-                for (lane, word) in words.iter_mut().enumerate().take(m) {
-                    *word = *self.mask.add(j + lane);
+                for lane in 0..self.to - j {
+                    words[lane] = *self.mask.add(j + lane);
                 }
                 I32x4::from_array(words)
             }
         };
-        !words.eq(I32x4::zero()) & inside
+        !words.eq(I32x4::zero()) & self.inside(j)
     }
 }
 
@@ -46,58 +83,36 @@ fn only(lanes: I32x4, x: F32x4) -> F32x4 {
     F32x4::from_bits(x.to_bits() & lanes)
 }
 
-/// `(j, m)` for every vector of a row of `n`: entries `j .. j + m`, m = 4 except at the end.
-#[inline(always)]
-fn vectors(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..n).step_by(LANES).map(move |j| (j, LANES.min(n - j)))
-}
-
 /// Softmax of one row without the division: `scores[j]` becomes `exp(scale·scores[j] − max)` where visible, 0 elsewhere.
 /// Returns the maximum and the sum; with nothing visible −infinity and 0. NaN in a visible score makes the sum NaN.
 /// The sum is taken in two alternating sets of four lanes, from the row's beginning, so it does not depend on blocks.
 ///
 /// # Safety
-/// `scores` valid for `visible.n` floats, the mask too.
-pub(super) unsafe fn softmax(scores: *mut f32, visible: Visible, scale: f32) -> (f32, f32) {
+/// `scores` valid for `visible.to` floats rounded up to whole vectors, the mask as documented.
+#[inline(always)]
+pub(super) unsafe fn softmax(exp: &Exp, scores: *mut f32, visible: Visible, scale: f32) -> (f32, f32) {
     let scale = F32x4::splat(scale);
     let lowest = F32x4::splat(f32::NEG_INFINITY);
     let (mut most, mut any) = (lowest, I32x4::zero());
-    for (j, m) in vectors(visible.n) {
-        // SAFETY: j + m <= n, for every access of this function.
-        let (lanes, x) = unsafe { (visible.lanes(j, m), load(scores.add(j), m) * scale) };
-        any = any | lanes;
-        most = most.max(F32x4::select(lanes, x, lowest));
-    }
-    let largest = most.max_lane();
-    if !any.any() {
-        // SAFETY: n floats.
-        unsafe { core::slice::from_raw_parts_mut(scores, visible.n).fill(0.0) };
-        return (f32::NEG_INFINITY, 0.0);
-    }
-    let (exp, minus_largest) = (Exp::new(), F32x4::splat(-largest));
-    let mut sums = [F32x4::zero(); 2];
-    for (j, m) in vectors(visible.n) {
-        // SAFETY: as above.
-        unsafe {
-            let x = load(scores.add(j), m);
-            let e = only(visible.lanes(j, m), exp.eval(x.madd(scale, minus_largest)));
-            sums[j / LANES % 2] = sums[j / LANES % 2] + e;
-            store(e, scores.add(j), m);
-        }
-    }
-    (largest, (sums[0] + sums[1]).sum())
-}
-
-/// Writes the first `m` lanes; a constant `m = 4` compiles to one store.
-#[inline(always)]
-unsafe fn store(x: F32x4, to: *mut f32, m: usize) {
-    // SAFETY: writable for m floats by the caller's promise.
+    // SAFETY (whole body): vectors below `to` rounded up.
     unsafe {
-        if m == LANES {
-            x.store(to)
-        } else {
-            x.store_partial(to, m)
+        visible.each(|j, lanes| {
+            any = any | lanes;
+            most = most.max(F32x4::select(lanes, F32x4::load(scores.add(j)) * scale, lowest));
+        });
+        if !any.any() {
+            visible.each(|j, _| F32x4::zero().store(scores.add(j)));
+            return (f32::NEG_INFINITY, 0.0);
         }
+        let largest = most.max_lane();
+        let minus_largest = F32x4::splat(-largest);
+        let mut sums = [F32x4::zero(); 2];
+        visible.each(|j, lanes| {
+            let e = only(lanes, exp.eval(F32x4::load(scores.add(j)).madd(scale, minus_largest)));
+            sums = [sums[1], sums[0] + e];
+            e.store(scores.add(j));
+        });
+        (largest, (sums[0] + sums[1]).sum())
     }
 }
 
@@ -120,25 +135,25 @@ pub(super) unsafe fn multiply_row(x: *mut f32, factors: *const f32, n: usize) {
     unsafe { crate::lanes::map2(x, factors, x, n, |x, f| x * f) }
 }
 
-/// What one row of a backward block needs of a query: its log-sum-exp and delta. Either one query for the whole row (by
+/// What the row of a backward block needs of its queries: log-sum-exp and delta, either of one query for the whole row (by
 /// query blocks) or one per entry (by key blocks).
 #[derive(Clone, Copy)]
 pub(super) struct Queries {
     pub lse: *const f32,
     pub delta: *const f32,
-    /// 0: the same for every entry; 1: one per entry.
+    /// 0: the same for every entry; 1: one per entry, padded to whole vectors.
     pub step: usize,
 }
 
 impl Queries {
     #[inline(always)]
-    unsafe fn pair(&self, j: usize, m: usize) -> (F32x4, F32x4) {
-        // SAFETY: entries j .. j + m by the caller's promise.
+    unsafe fn pair(&self, j: usize) -> (F32x4, F32x4) {
+        // SAFETY: entries j .. j + 4 by the caller's promise.
         unsafe {
             if self.step == 0 {
                 (F32x4::load_splat(self.lse), F32x4::load_splat(self.delta))
             } else {
-                (load(self.lse.add(j), m), load(self.delta.add(j), m))
+                (F32x4::load(self.lse.add(j)), F32x4::load(self.delta.add(j)))
             }
         }
     }
@@ -150,8 +165,10 @@ impl Queries {
 /// visible and where the query sees nothing (its lse is −infinity).
 ///
 /// # Safety
-/// Every pointer valid for `visible.n` floats (`factors` may be null).
+/// `s` and `dp` valid for `visible.to` floats rounded up to whole vectors, `factors` (may be null) and the queries too.
+#[inline(always)]
 pub(super) unsafe fn score_gradients(
+    exp: &Exp,
     s: *mut f32,
     dp: *mut f32,
     factors: *const f32,
@@ -159,19 +176,24 @@ pub(super) unsafe fn score_gradients(
     queries: Queries,
     scale: f32,
 ) {
-    let (exp, scale, one) = (Exp::new(), F32x4::splat(scale), F32x4::splat(1.0));
+    let scale = F32x4::splat(scale);
     let lowest = F32x4::splat(f32::NEG_INFINITY);
-    for (j, m) in vectors(visible.n) {
-        // SAFETY: j + m <= n.
-        unsafe {
-            let (lse, delta) = queries.pair(j, m);
-            let f = if factors.is_null() { one } else { load(factors.add(j), m) };
-            let counts = visible.lanes(j, m) & !lse.eq(lowest);
-            let p = exp.eval(load(s.add(j), m).madd(scale, -lse));
-            let ds = p * (f * load(dp.add(j), m) - delta) * scale;
-            store(only(counts, p * f), s.add(j), m);
-            store(only(counts, ds), dp.add(j), m);
-        }
+    // SAFETY (whole body): vectors below `to` rounded up.
+    unsafe {
+        visible.each(|j, lanes| {
+            let (lse, delta) = queries.pair(j);
+            let counts = lanes & !lse.eq(lowest);
+            let p = only(counts, exp.eval(F32x4::load(s.add(j)).madd(scale, -lse)));
+            let dp_j = F32x4::load(dp.add(j));
+            let (kept, f_dp) = if factors.is_null() {
+                (p, dp_j)
+            } else {
+                let f = F32x4::load(factors.add(j));
+                (p * f, f * dp_j)
+            };
+            kept.store(s.add(j));
+            only(counts, p * (f_dp - delta) * scale).store(dp.add(j));
+        });
     }
 }
 
@@ -190,7 +212,8 @@ pub(super) const fn factors_len(n: usize) -> usize {
     n + 32
 }
 
-/// Dropout's factors of the `n` elements from `first` on. Returns where they begin inside `buffer`.
+/// Dropout's factors of the `n` elements from `first` on. Returns where they begin inside `buffer`; at least three more
+/// floats follow them.
 ///
 /// # Safety
 /// `buffer` writable for [`factors_len`] of `n`.

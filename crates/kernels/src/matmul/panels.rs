@@ -245,3 +245,74 @@ unsafe fn ragged<const MR: usize, const NV: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::micro::MAX_NR;
+    use super::super::pack::{pack_rows, packed_len};
+    use super::*;
+    use crate::testkit::{same_bits, Cases, Rng};
+
+    /// A product in scratch of its own, with NaN wherever a row must not look.
+    fn run(tile: RegisterTile, rows: usize, cols: usize, depth: usize, steps: Steps) -> (Vec<f32>, Vec<f32>) {
+        let mut rng = Rng::new((rows * 10_000 + cols * 100 + depth) as u64);
+        let (mut a, b, first) = (rng.normals(rows * depth), rng.normals(depth * cols), rng.normals(rows * cols));
+        let range = |i: usize| match steps {
+            Steps::All => 0..depth,
+            Steps::Ending(end) => 0..(i as isize + end).clamp(0, depth as isize) as usize,
+            Steps::Starting(begin) => (i as isize + begin).clamp(0, depth as isize) as usize..depth,
+        };
+        let mut want = first.clone();
+        for i in 0..rows {
+            for k in 0..depth {
+                if !range(i).contains(&k) {
+                    a[i * depth + k] = f32::NAN;
+                    continue;
+                }
+                for j in 0..cols {
+                    want[i * cols + j] += a[i * depth + k] * b[k * cols + j];
+                }
+            }
+        }
+        let mut packed = vec![f32::NAN; packed_len(depth, cols, MAX_NR)];
+        let mut out = first;
+        let product = Product {
+            left: Left { ptr: a.as_ptr(), row: depth, step: 1 },
+            rows,
+            packed: packed.as_ptr(),
+            cols,
+            depth,
+            start: Start { from: out.as_ptr(), row: cols, add: core::ptr::null() },
+            out: out.as_mut_ptr(),
+            out_row: cols,
+            wanted: Wanted::All,
+            steps,
+        };
+        // SAFETY: buffers of the sizes given.
+        unsafe {
+            pack_rows(b.as_ptr(), cols, depth, cols, tile.nr(), packed.as_mut_ptr());
+            product.run(tile);
+        }
+        (out, want)
+    }
+
+    #[test]
+    fn every_row_takes_its_own_steps_and_reads_no_other() {
+        let mut cases = Cases::new();
+        for tile in RegisterTile::ALL {
+            for (rows, cols, depth) in
+                [(1, 3, 4), (4, 8, 1), (5, 9, 6), (13, 16, 9), (12, 17, 20), (6, 5, 0), (30, 8, 7)]
+            {
+                let mut all = vec![Steps::All];
+                for shift in -9..=9 {
+                    all.extend([Steps::Ending(shift), Steps::Starting(shift)]);
+                }
+                for (which, steps) in all.into_iter().enumerate() {
+                    let (got, want) = run(tile, rows, cols, depth, steps);
+                    cases.check(|| format!("{tile:?} {rows}x{cols}x{depth} steps {which}"), same_bits(&got, &want));
+                }
+            }
+        }
+        cases.finish();
+    }
+}
