@@ -1,6 +1,6 @@
-// Writes tokenizer folders and the ids this library gives to texts, for check_tokenizers.py to compare.
-//   node test/python/make_tokenizers.mjs OUT_FOLDER              writes them
-//   node test/python/make_tokenizers.mjs OUT_FOLDER --read-back  reads what check_tokenizers.py has saved again, and compares
+// Writes tokenizer folders and the ids this library gives to texts, for test_tokenizers.py to compare.
+//   node test/python/tokenizers.mjs OUT_FOLDER              writes them
+//   node test/python/tokenizers.mjs OUT_FOLDER --read-back  reads what test_tokenizers.py has saved again, and compares
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ByteTokenizer, CharTokenizer, loadTokenizer } from 'ferroformer';
@@ -21,7 +21,7 @@ const TEXTS = [
 ];
 
 const [out, mode] = process.argv.slice(2);
-if (out === undefined) throw new Error('usage: node test/python/make_tokenizers.mjs OUT_FOLDER [--read-back]');
+if (out === undefined) throw new Error('usage: node test/python/tokenizers.mjs OUT_FOLDER [--read-back]');
 let failures = 0;
 for (const tokenizer of [CharTokenizer.fromText(TEXTS.join('')), new ByteTokenizer()]) {
   const folder = join(out, tokenizer.kind);
