@@ -33,10 +33,13 @@ export default defineConfig({
       },
       {
         extends: true,
+        resolve: { alias: ferroformer },
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
           pool: 'forks',
+          execArgv,
+          server: { deps: { external: [/\/dist\//] } },
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,

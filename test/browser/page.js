@@ -3,3 +3,4 @@ import * as ferroformer from '../../dist/index.browser.js';
 import { train } from '../support/trainingJob.ts';
 
 globalThis.run = (job) => train(ferroformer, job);
+document.documentElement.dataset.ready = '';

@@ -19,7 +19,8 @@ await engine.close();
 export const PAGE_SCRIPT = (specifier: string): string =>
   NODE_SCRIPT.replace("'ferroformer'", `'${specifier}'`)
     .replace('threads: 2', 'threads: 2, onWarning: () => {}')
-    .replace('console.log(', 'document.body.textContent = (');
+    .replace('console.log(', 'document.body.textContent = (')
+    .concat("document.body.dataset.done = '';\n");
 
 /** A page with that script. */
 export const PAGE = (script: string): string => `<!doctype html>

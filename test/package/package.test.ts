@@ -128,8 +128,7 @@ describe.each([{ isolated: true }, { isolated: false }])('Chromium, isolated: $i
       page.on('pageerror', (error) => problems.push(String(error)));
       page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
       await page.goto(`${server.url}/${path}`);
-      const done = page.waitForFunction('document.body.textContent.startsWith("{")', undefined, { timeout: 120_000 });
-      await done.catch((error) => {
+      await page.waitForSelector('body[data-done]', { timeout: 120_000 }).catch((error) => {
         throw new Error(`${problems.join('\n')}\n${error}`);
       });
       expect(problems).toEqual([]);
