@@ -30,6 +30,14 @@ describe.each(probeSimd().relaxed ? (['portable', 'relaxed'] as const) : (['port
       if (simd === 'portable') expect(info.fused).toBe(false);
     });
 
+    it('a warning function that throws ends the start', async () => {
+      const mine = new TypeError('mine');
+      const onWarning = () => {
+        throw mine;
+      };
+      expect(await rejection(start({ simd, threads: 2, onWarning }))).toBe(mine);
+    });
+
     it('runs a program for the used part of its extents and copies the outputs', async () => {
       const host = await start({ simd });
       const handle = await host.load(addOne());

@@ -62,7 +62,12 @@ export class EngineHost {
       return open({ ...request, threads: 1 });
     });
     const host = new EngineHost(describeEngine(options, build, plan, connection.report, platform), connection);
-    if (plan.warn) warn({ code: 'SINGLE_THREAD', message: `running on one thread: ${plan.reasons.join('; ')}` }, options.onWarning);
+    try {
+      if (plan.warn) warn({ code: 'SINGLE_THREAD', message: `running on one thread: ${plan.reasons.join('; ')}` }, options.onWarning);
+    } catch (error) {
+      await host.close(); // the caller's function threw, so the caller gets no engine to close
+      throw error;
+    }
     return host;
   }
 
