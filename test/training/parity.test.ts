@@ -60,6 +60,8 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
     }
     for (const [key, parameter] of model.parameters) {
       const [data, expected] = [await parameter.data(), tensors.get(`after.${key}`)!.data];
+      // Softmax does not see a bias of the keys: its gradient is rounding noise around zero, which AdamW blows up to full steps on both sides.
+      if (key.endsWith('c_attn.bias')) for (const values of [data, expected]) values.fill(0, info.nEmbd, 2 * info.nEmbd);
       expect(Math.max(...Array.from(data, (x, i) => Math.abs(x - expected[i]))), key).toBeLessThanOrEqual(2e-5);
     }
   });
@@ -86,7 +88,8 @@ test('500 steps of a character GPT follow PyTorch to 1e-3', async () => {
       labels.set(tokens.subarray(offset + 1, offset + blockSize + 1), row * blockSize);
     });
     const shape = [B, blockSize];
-    const { loss } = await step({ inputIds: { data: inputIds, shape }, labels: { data: labels, shape } });
+    const learningRate = 1e-3 * Math.min(1, (t + 1) / 100);
+    const { loss } = await step({ inputIds: { data: inputIds, shape }, labels: { data: labels, shape } }, { learningRate });
     worst = Math.max(worst, Math.abs(loss - info.losses[t]));
   }
   expect(worst).toBeLessThanOrEqual(1e-3);
