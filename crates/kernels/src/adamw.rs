@@ -88,10 +88,14 @@ impl AdamW {
         let decay = splat(self.lr * f64::from(self.weight_decay));
         let step = splat(self.lr / self.c1);
         let (root_scale, eps) = (splat(1.0 / self.c2), F32x4::splat(self.eps));
+        // Moments of an element without gradient shrink forever. Below the normal numbers every operation on them would be slow
+        // and they count for nothing beside eps, so they become 0 there (without eps they are kept).
+        let tiny = F32x4::splat(if self.eps > 0.0 { f32::MIN_POSITIVE } else { 0.0 });
+        let flush = |x: F32x4| F32x4::from_bits(x.to_bits() & !x.abs().lt(tiny));
         let one = |p: F32x4, g: F32x4, m: F32x4, v: F32x4| {
             let g = g * factor;
-            let m = (g - m).madd(w1, m);
-            let v = (g * g - v).madd(w2, v);
+            let m = flush((g - m).madd(w1, m));
+            let v = flush((g * g - v).madd(w2, v));
             let denominator = v.sqrt().madd(root_scale, eps);
             (p - p.madd(decay, step * m / denominator), m, v)
         };
@@ -241,6 +245,20 @@ mod tests {
         step(&mut p, &g, &mut m, &mut v, &PLAIN, 3, 0.0, USUAL);
         same_bits(&p, &start).unwrap();
         assert!(m.iter().zip(&v).all(|(m, v)| *m != 0.5 && *v != 0.5));
+    }
+
+    #[test]
+    fn moments_without_gradient_end_in_zero_not_in_subnormals() {
+        let (mut p, mut m, mut v) = (vec![1.0; 13], vec![1e-30; 13], vec![1e-30; 13]);
+        for t in 1..=2000 {
+            step(&mut p, &[0.0; 13], &mut m, &mut v, &PLAIN, t, 1e-3, Settings { beta2: 0.98, ..USUAL });
+            assert!(m.iter().chain(&v).all(|&x| x == 0.0 || x.is_normal()), "step {t}: {} {}", m[0], v[0]);
+        }
+        assert_eq!((m, v), (vec![0.0; 13], vec![0.0; 13]));
+        // NaN is not tiny: without a skip it must show.
+        let (mut p, mut m, mut v) = (vec![1.0; 13], vec![0.0; 13], vec![0.0; 13]);
+        step(&mut p, &[f32::NAN; 13], &mut m, &mut v, &PLAIN, 1, 1e-3, USUAL);
+        assert!(p.iter().chain(&m).chain(&v).all(|x| x.is_nan()));
     }
 
     #[test]

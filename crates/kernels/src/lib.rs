@@ -38,3 +38,6 @@ pub use tile::{run_all, Fault, FaultCode, TileOp};
 
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
+
+#[cfg(test)]
+mod tile_order;
