@@ -191,6 +191,7 @@ describe('when the k-th operation fails', () => {
           if (!forever && error !== null)
             expect(leftovers(parent).filter((name) => name.includes('.tmp-')).length, where).toBeLessThanOrEqual(1);
 
+          if (!forever && replaces) expect(existsSync(folder), `${where}: the writer puts the old folder back itself`).toBe(true);
           await repairFolder(folder); // what the next opening does
           expect(leftovers(parent), where).toEqual([]);
           if (existsSync(folder)) {
@@ -241,6 +242,10 @@ describe('repairFolder', () => {
     rmSync(join(`${folder}.old`, 'config.json')); // half deleted
     await repairFolder(folder);
     expect([versionOf(folder), leftovers(parent)]).toEqual([1, []]);
+    const incomplete = join(parent, 'n');
+    mkdirSync(`${incomplete}.old`); // an empty folder was being replaced
+    await repairFolder(incomplete);
+    expect(readdirSync(parent).sort()).toEqual(['m', 'n']);
   });
 
   test('what a living writer has there is left alone, unless the caller holds the lock', async () => {
