@@ -116,7 +116,7 @@ describe('run folders', () => {
       mkdirSync(join(folder, name));
       writeFileSync(join(folder, name, 'file'), 'x');
     }
-    for (const name of ['run.json', 'metrics.jsonl', 'report.html', 'best', 'run.lock', 'corpus.txt', 'backup.old'])
+    for (const name of ['run.json', 'metrics.jsonl', 'samples.jsonl', 'report.html', 'best', 'run.lock', 'corpus.txt', 'backup.old'])
       writeFileSync(join(folder, name), 'x');
     await clearRunFolder(folder);
     expect(readdirSync(folder).sort()).toEqual(['backup.old', 'checkpoint-old', 'corpus.txt', 'notes', 'run.lock']);

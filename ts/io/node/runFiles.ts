@@ -112,7 +112,7 @@ export class MetricsLog {
 }
 
 /** Files and folders that a run writes; anything else in its folder is the user's. */
-const RUN_ENTRY = /^(?:run\.json|metrics\.jsonl|report\.html|best|final|checkpoint-\d+)$/;
+const RUN_ENTRY = /^(?:run\.json|metrics\.jsonl|samples\.jsonl|report\.html|best|final|checkpoint-\d+)$/;
 
 /** Whether a run can start in a folder without asking: it does not exist or holds nothing but a lock. @throws FILE_ERROR if it is a file */
 export async function isFreshRunFolder(path: string, fs: FileSystem = nodeFileSystem): Promise<boolean> {
