@@ -137,6 +137,28 @@ describe('bench', () => {
   });
 });
 
+describe('demo', () => {
+  it('trains on the text that ships with the package, in a new folder each time', async () => {
+    const first = await run('demo', '--max-steps', '1', '--json', ...MACHINE);
+    expect(first.code, first.stderr).toBe(0);
+    expect(JSON.parse(first.stdout)).toMatchObject({ step: 1, output_dir: join('runs', 'moby-dick') });
+    expect(first.stderr).toContain('1,071,285 tokens to train on');
+    const written = await run(
+      'generate',
+      '--model',
+      join('runs', 'moby-dick'),
+      '--prompt',
+      'Call me ',
+      '--max-new-tokens',
+      '5',
+      ...MACHINE,
+    );
+    expect(written.stdout).toMatch(/^Call me /);
+    const second = await run('demo', '--max-steps', '1', '--json', ...MACHINE);
+    expect(JSON.parse(second.stdout)).toMatchObject({ output_dir: join('runs', 'moby-dick-2') });
+  });
+});
+
 describe('the program', () => {
   it('shows help and version', async () => {
     const help = await run('--help');

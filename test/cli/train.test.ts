@@ -85,6 +85,22 @@ describe('train', () => {
     expect((await metrics(join(folder, 'run'))).map(drop)).toEqual((await metrics(join(folder, 'whole'))).map(drop));
   });
 
+  it('quits at once at a second interrupt', async () => {
+    const folder = await workplace();
+    // A step of this run takes seconds, so that it cannot end between the two interrupts.
+    const size = ['--preset', 'gpt-mini', '--block-size', '64', '--batch-size', '512', ...SMALL.slice(-4)];
+    const running = start(['train', '--data', 'text.txt', '--out', 'run', '--max-steps', '50', ...size], folder);
+    await running.shown('run       run');
+    running.child.kill('SIGINT');
+    await running.shown('again to quit at once');
+    const second = performance.now();
+    running.child.kill('SIGINT');
+    const { code, stdout } = await running.ended;
+    expect([code, stdout]).toEqual([130, '']);
+    expect(performance.now() - second).toBeLessThan(2000);
+    expect((await readdir(join(folder, 'run')).catch(() => [])).filter((name) => name.startsWith('checkpoint'))).toEqual([]);
+  });
+
   it('goes on for more steps, and refuses another configuration', async () => {
     const folder = await workplace();
     expect((await ferroformer([...TRAIN, '--max-steps', '6', '--lr-scheduler-type', 'constant'], folder)).code).toBe(0);

@@ -101,7 +101,7 @@ function facts({ engine, model, data }: TrainingRun, maxSteps: number): [string,
       `${formatCount(parameterCount(model))} parameters: ${nLayer} layers, ${nHead} heads, width ${nEmbd}, context ${blockSize}, vocabulary ${vocabSize}`,
     ],
     ['data', `${formatCount(data.dataset.length)} tokens to train on, ${held} to evaluate on`],
-    ['training', `${formatCount(maxSteps)} steps`],
+    ['training', `${formatCount(maxSteps)} step${maxSteps === 1 ? '' : 's'}`],
     ['engine', describeEngine(engine)],
   ];
 }
