@@ -121,8 +121,8 @@ impl TileOp for EmbeddingBackward {
                 let at = v * self.cols + left;
                 if self.init.is_null() {
                     core::ptr::write_bytes(self.dtable.add(at), 0, n);
-                } else {
-                    core::ptr::copy(self.init.add(at), self.dtable.add(at), n);
+                } else if !core::ptr::eq(self.init, self.dtable) {
+                    core::ptr::copy_nonoverlapping(self.init.add(at), self.dtable.add(at), n);
                 }
             }
             for row in 0..self.rows {

@@ -3,11 +3,10 @@
 //!
 //! tanh form: `x·σ(2u)`, `u = √(2/π)(x + 0.044715 x³)`, which is `x/2·(1 + tanh u)` without its cancellation.
 //! erf form: `x·Φ(x)`, `Φ(x) = (1 + erf(x/√2))/2`.
-//! Errors against f64, measured below: forward 1e-8 (tanh) or 9e-7 (erf) + 1e-6·|ref|, backward 1e-6. Finite input never gives
-//! NaN.
+//! Errors against f64, measured below: forward 1e-8 + 1e-6·|ref|, backward 3e-7. Finite input never gives NaN.
 
 use crate::lanes::{map1, map2};
-use crate::vecmath::{Erf, Exp};
+use crate::vecmath::Exp;
 use simd::F32x4;
 
 const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
@@ -65,12 +64,18 @@ impl GeluTanh {
 }
 
 /// The erf form and its derivative, constants loaded.
+///
+/// Method: the upper tail of the normal distribution, `Φ(−a) = e^(−a²/2)·R(a)` for `a = |x|`, with `R = P/Q` of degrees 4 and 5 (own
+/// Lawson fit of the relative error on 0..13.3: 5e-9; all coefficients positive). Unlike `1 + erf` it keeps its digits where Φ is
+/// small, and the derivative needs the same exponential.
 #[derive(Clone, Copy)]
 pub struct GeluErf {
-    erf: Erf,
     exp: Exp,
-    half: F32x4,
-    sqrt_half: F32x4,
+    p: [F32x4; 5], // ascending
+    q: [F32x4; 5], // ascending from a¹; q0 is 1
+    one: F32x4,
+    minus_half: F32x4,
+    limit: F32x4,
     density: F32x4, // 1/√(2π)
 }
 
@@ -79,24 +84,35 @@ impl GeluErf {
     #[inline(always)]
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let constants = core::hint::black_box([0.5, core::f32::consts::FRAC_1_SQRT_2, 0.398_942_3]);
-        let [half, sqrt_half, density] = constants.map(F32x4::splat);
-        Self { erf: Erf::new(), exp: Exp::new(), half, sqrt_half, density }
+        let p = core::hint::black_box([0.5, 0.435_685_93, 0.181_306_48, 3.998_407_7e-2, 4.020_175_4e-3]);
+        let q = core::hint::black_box([1.669_256_8, 1.194_483, 0.464_379_58, 0.100_232_59, 1.007_694_3e-2]);
+        let [one, minus_half, limit, density] = core::hint::black_box([1.0, -0.5, 14.0, 0.398_942_3]).map(F32x4::splat);
+        Self { exp: Exp::new(), p: p.map(F32x4::splat), q: q.map(F32x4::splat), one, minus_half, limit, density }
+    }
+
+    /// Φ(x) and e^(−x²/2).
+    #[inline(always)]
+    fn cumulative(&self, x: F32x4) -> (F32x4, F32x4) {
+        let bell = self.exp.eval(self.minus_half * x * x);
+        let a = x.abs().min(self.limit); // where the exponential has long been 0
+        let ([p0, p1, p2, p3, p4], [q1, q2, q3, q4, q5]) = (self.p, self.q);
+        let p = p4.madd(a, p3).madd(a, p2).madd(a, p1).madd(a, p0);
+        let q = q5.madd(a, q4).madd(a, q3).madd(a, q2).madd(a, q1).madd(a, self.one);
+        let tail = bell * p / q;
+        (F32x4::select(x.lt(F32x4::zero()), tail, self.one - tail), bell)
     }
 
     /// `gelu(x)` per lane.
     #[inline(always)]
     pub fn eval(&self, x: F32x4) -> F32x4 {
-        let h = self.half * x;
-        h.madd(self.erf.eval(x * self.sqrt_half), h)
+        x * self.cumulative(x).0
     }
 
     /// `gelu'(x)` per lane: `Φ(x) + x·φ(x)`.
     #[inline(always)]
     pub fn slope(&self, x: F32x4) -> F32x4 {
-        let cumulative = self.half.madd(self.erf.eval(x * self.sqrt_half), self.half);
-        let bell = self.exp.eval(-(self.half * x) * x) * self.density;
-        x.madd(bell, cumulative)
+        let (cumulative, bell) = self.cumulative(x);
+        x.madd(bell * self.density, cumulative)
     }
 }
 
@@ -147,7 +163,27 @@ pub unsafe fn gelu_erf_backward(x: *const f32, dy: *const f32, dx: *mut f32, n: 
 /// The definitions in f64.
 #[cfg(test)]
 pub(crate) mod naive {
-    use crate::vecmath::erf64;
+
+    /// erf in f64: Maclaurin series below 2.5, continued fraction of erfc above.
+    fn erf64(x: f64) -> f64 {
+        let a = x.abs();
+        let value = if a < 2.5 {
+            let (mut term, mut sum, mut n) = (a, a, 0.0);
+            while term.abs() > 1e-18 * sum {
+                n += 1.0;
+                term *= -a * a / n;
+                sum += term / (2.0 * n + 1.0);
+            }
+            sum * std::f64::consts::FRAC_2_SQRT_PI
+        } else {
+            let mut fraction = a;
+            for k in (1..=60).rev() {
+                fraction = a + 0.5 * k as f64 / fraction;
+            }
+            1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
+        };
+        value.copysign(x)
+    }
 
     fn inner(x: f64) -> f64 {
         (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
@@ -183,7 +219,7 @@ mod tests {
     type Backward = unsafe fn(*const f32, *const f32, *mut f32, usize);
     type Reference = fn(f64) -> f64;
     const FORWARD: [(&str, Forward, Reference, f64); 2] =
-        [("tanh", gelu_tanh, naive::tanh_form, 1e-8), ("erf", gelu_erf, naive::erf_form, 9e-7)];
+        [("tanh", gelu_tanh, naive::tanh_form, 1e-8), ("erf", gelu_erf, naive::erf_form, 1e-8)];
     const BACKWARD: [(&str, Backward, Reference); 2] =
         [("tanh", gelu_tanh_backward, naive::tanh_slope), ("erf", gelu_erf_backward, naive::erf_slope)];
 
@@ -216,7 +252,7 @@ mod tests {
             let want: Vec<f64> = x.iter().zip(&dy).map(|(&v, &d)| reference(v as f64) * d as f64).collect();
             let worst = dx.iter().zip(&want).map(|(&g, w)| (g as f64 - w).abs()).fold(0.0, f64::max);
             println!("gelu {name} backward: {worst:e}");
-            close(&dx, &want, 1e-6, 0.0).unwrap_or_else(|e| panic!("gelu {name} backward: {e}"));
+            close(&dx, &want, 3e-7, 0.0).unwrap_or_else(|e| panic!("gelu {name} backward: {e}"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! exp, log, tanh, erf and the logistic function on [`F32x4`].
+//! exp, log, tanh and the logistic function on [`F32x4`].
 //!
 //! Each is a small struct of constants with an `eval`: make it before a loop, evaluate inside. The constants come through an
 //! opaque pointer, because engines rebuild vector literals in every trip of a loop and LLVM would sink them back into it.
@@ -10,27 +10,25 @@
 //! | [`Exp`] | all finite x | 1.0 ulp (bound 2); below −87.3365 exactly 0, never subnormal; above 88.7228 infinity |
 //! | [`Log`] | all positive x, subnormals too | 0.9 ulp (bound 2) |
 //! | [`Tanh`] | all x | 5.1 ulp (bound 7; 3e-7), never above 1 in magnitude |
-//! | [`Erf`] | all x | 5.9 ulp (bound 7; 3.6e-7); exactly ±1 from 3.92 on |
 //! | [`Sigmoid`] | all x | 2.3 ulp (bound 4) where normal |
 //!
 //! NaN gives NaN everywhere; the logarithm of a negative number is NaN, of 0 −infinity.
 
 use simd::{F32x4, I32x4};
 
-/// A pointer to constants whose origin the optimizer cannot see, so that what is loaded from it stays loaded.
+/// A table of constants as vectors, read through a pointer whose origin the optimizer cannot see: what is loaded stays loaded.
 #[inline(always)]
-fn opaque<const N: usize>(table: &'static [f32; N]) -> *const f32 {
-    core::hint::black_box(table.as_ptr())
+fn splats<const N: usize>(table: &'static [f32; N]) -> [F32x4; N] {
+    let pointer = core::hint::black_box(table.as_ptr());
+    // SAFETY: i < N.
+    core::array::from_fn(|i| unsafe { F32x4::load_splat(pointer.add(i)) })
 }
 
+/// The struct at hand, its fields in the order of a table.
 macro_rules! constants {
     ($table:expr, $($name:ident),+) => {{
-        let pointer = opaque($table);
-        let mut i = 0;
-        // SAFETY: one entry per name; the array type of the table carries its length, checked by the count below.
-        let loaded = Self { $($name: { let v = unsafe { F32x4::load_splat(pointer.add(i)) }; i += 1; v }),+ };
-        assert!(i == $table.len());
-        loaded
+        let [$($name),+] = splats($table);
+        Self { $($name),+ }
     }};
 }
 
@@ -224,63 +222,6 @@ impl Tanh {
     }
 }
 
-/// Error function: `x·P(x²)/Q(x²)`, both of degree 5, for |x| < 3.92, and exactly ±1 beyond, where f32 has reached 1.
-/// Coefficients: own Lawson fit of the relative error (1.9e-8); all are positive, so nothing cancels.
-#[derive(Clone, Copy)]
-pub struct Erf {
-    limit: F32x4,
-    p5: F32x4,
-    p4: F32x4,
-    p3: F32x4,
-    p2: F32x4,
-    p1: F32x4,
-    p0: F32x4,
-    q5: F32x4,
-    q4: F32x4,
-    q3: F32x4,
-    q2: F32x4,
-    q1: F32x4,
-    one: F32x4,
-}
-
-static ERF: [f32; 13] = [
-    3.92,
-    2.050_089e-6,
-    2.848_832_3e-4,
-    3.765_628e-3,
-    5.274_876e-2,
-    0.190_406_7,
-    core::f32::consts::FRAC_2_SQRT_PI,
-    3.809_176e-5,
-    1.162_538_7e-3,
-    1.496_923_9e-2,
-    0.114_109_21,
-    0.502_076_28,
-    1.0,
-];
-
-impl Erf {
-    /// Loads the constants.
-    #[inline(always)]
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        constants!(&ERF, limit, p5, p4, p3, p2, p1, p0, q5, q4, q3, q2, q1, one)
-    }
-
-    /// `erf x` per lane.
-    #[inline(always)]
-    pub fn eval(&self, x: F32x4) -> F32x4 {
-        let x = x.max(-self.limit).min(self.limit);
-        let t = x * x;
-        let p = self.p5.madd(t, self.p4).madd(t, self.p3).madd(t, self.p2).madd(t, self.p1).madd(t, self.p0);
-        let q = self.q5.madd(t, self.q4).madd(t, self.q3).madd(t, self.q2).madd(t, self.q1).madd(t, self.one);
-        let inner = (x * p / q).max(-self.one).min(self.one);
-        // Saturate exactly: GELU multiplies 1 + erf by numbers of any size.
-        let above = F32x4::select(x.ge(self.limit), self.one, inner);
-        F32x4::select(x.le(-self.limit), -self.one, above)
-    }
-}
-
 /// The logistic function `1 / (1 + e^−x)`.
 #[derive(Clone, Copy)]
 pub struct Sigmoid {
@@ -316,28 +257,6 @@ pub fn log(x: f32) -> f32 {
 #[inline(always)]
 pub fn first_lanes(v: F32x4, n: usize) -> F32x4 {
     F32x4::from_bits(v.to_bits() & I32x4::iota().lt(I32x4::splat(n as i32)))
-}
-
-/// erf in f64: Maclaurin series below 2.5, continued fraction of erfc above.
-#[cfg(test)]
-pub(crate) fn erf64(x: f64) -> f64 {
-    let a = x.abs();
-    let value = if a < 2.5 {
-        let (mut term, mut sum, mut n) = (a, a, 0.0);
-        while term.abs() > 1e-18 * sum {
-            n += 1.0;
-            term *= -a * a / n;
-            sum += term / (2.0 * n + 1.0);
-        }
-        sum * std::f64::consts::FRAC_2_SQRT_PI
-    } else {
-        let mut fraction = a;
-        for k in (1..=60).rev() {
-            fraction = a + 0.5 * k as f64 / fraction;
-        }
-        1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())
-    };
-    value.copysign(x)
 }
 
 #[cfg(test)]
