@@ -27,11 +27,33 @@ const losses = [];
 for (const seed of values.seeds.split(',').map(Number)) {
   const engine = await Engine.start({ threads: Number(values.threads), simd: values.simd });
   const model = await GPT.create(engine, { preset: 'gpt-micro', blockSize: 64, bias: values.bias === 'true', tokenizer, seed });
-  const trainer = new Trainer(model, { dataset, maxSteps: Number(values.steps), learningRate: Number(values['learning-rate']), seed, evalSteps: 0 });
+  const trainer = new Trainer(model, {
+    dataset,
+    maxSteps: Number(values.steps),
+    learningRate: Number(values['learning-rate']),
+    seed,
+    evalSteps: 0,
+  });
   const { elapsedMs } = await trainer.train();
   const { loss, tokens } = await trainer.evaluate();
   losses.push(loss);
-  console.log(JSON.stringify({ seed, steps: Number(values.steps), evalLoss: loss, tokens, seconds: Math.round(elapsedMs / 1000), build: engine.info.build, threads: engine.info.threads }));
+  console.log(
+    JSON.stringify({
+      seed,
+      steps: Number(values.steps),
+      evalLoss: loss,
+      tokens,
+      seconds: Math.round(elapsedMs / 1000),
+      build: engine.info.build,
+      threads: engine.info.threads,
+    }),
+  );
   await engine.close();
 }
-console.log(JSON.stringify({ data: values.data.split(/[\\/]/).pop(), meanEvalLoss: losses.reduce((a, b) => a + b, 0) / losses.length, runtime: process.version }));
+console.log(
+  JSON.stringify({
+    data: values.data.split(/[\\/]/).pop(),
+    meanEvalLoss: losses.reduce((a, b) => a + b, 0) / losses.length,
+    runtime: process.version,
+  }),
+);
