@@ -7,8 +7,8 @@
 //! fixed order, so results do not depend on tiles, blocking or the number of threads. Names, operands and dims are those
 //! of `docs/architecture.md`, section 2.
 
-pub mod attention;
 pub mod adamw;
+pub mod attention;
 pub mod binary;
 pub mod copy_rows;
 pub mod cross_entropy;
