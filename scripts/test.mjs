@@ -34,13 +34,6 @@ async function browser() {
   ];
 }
 
-async function timed(run) {
-  const started = performance.now();
-  const results = await run();
-  const seconds = Math.round((performance.now() - started) / 1000);
-  return results.map((r, i) => ({ ...r, name: i === results.length - 1 ? `${r.name} (${seconds} s)` : r.name }));
-}
-
 async function main() {
   let only;
   try {
@@ -56,9 +49,9 @@ async function main() {
     const { code } = await runNode(['scripts/build.mjs']);
     if (code !== 0) return summarise([result('build', { failed: 1, notes: ['npm run build fails'] })]);
   }
-  if (wanted('rust')) results.push(...(await timed(rust)));
-  if (wanted('ts')) results.push(...(await timed(typescript)));
-  if (wanted('browser')) results.push(...(await timed(browser)));
+  if (wanted('rust')) results.push(...(await rust()));
+  if (wanted('ts')) results.push(...(await typescript()));
+  if (wanted('browser')) results.push(...(await browser()));
   return summarise(results);
 }
 

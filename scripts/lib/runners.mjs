@@ -4,7 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT, run, runNode } from './run.mjs';
 
-/** @typedef {{ name: string, passed: number, failed: number, skipped: number, notes: string[] }} Result */
+/** @typedef {{ name: string, passed: number, failed: number, skipped: number, notes: string[], seconds?: number }} Result */
 
 /** A result with everything zero but what is given. */
 export const result = (name, counts = {}) => ({ name, passed: 0, failed: 0, skipped: 0, notes: [], ...counts });
@@ -37,6 +37,7 @@ export async function vitest(name, project, env = {}, args = []) {
   const file = join(folder, `${name.replace(/[^a-z0-9]+/gi, '-')}.json`);
   await mkdir(folder, { recursive: true });
   await rm(file, { force: true });
+  const started = performance.now();
   const { code } = await runNode(
     [
       join(ROOT, 'node_modules/vitest/vitest.mjs'),
@@ -52,7 +53,7 @@ export async function vitest(name, project, env = {}, args = []) {
   );
   const report = await readFile(file, 'utf8').catch(() => undefined);
   if (report === undefined) return result(name, { failed: 1, notes: [`vitest wrote no report and ended with code ${code}`] });
-  return countVitest(name, JSON.parse(report), code);
+  return { ...countVitest(name, JSON.parse(report), code), seconds: (performance.now() - started) / 1000 };
 }
 
 /** Counts the tests in what `cargo test` printed. */
@@ -73,10 +74,11 @@ export function countCargo(name, output, exitCode) {
 
 /** Runs the Rust tests natively. */
 export async function cargo(name) {
+  const started = performance.now();
   const { code, output } = await run('cargo', ['test', '--workspace', '--exclude', 'ferroformer-wasm', '--no-fail-fast'], {
     capture: true,
   });
-  return countCargo(name, output, code);
+  return { ...countCargo(name, output, code), seconds: (performance.now() - started) / 1000 };
 }
 
 /** Counts the tests in what Python's unittest printed with -v. */
@@ -100,7 +102,7 @@ export function countUnittest(name, output, exitCode) {
 export function summarise(results, { strict = process.env.CI === 'true' } = {}) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   console.log('');
-  for (const { name, passed, failed, skipped, notes } of results) {
+  for (const { name, passed, failed, skipped, notes, seconds } of results) {
     total.passed += passed;
     total.failed += failed + (strict ? skipped : 0);
     total.skipped += strict ? 0 : skipped;
