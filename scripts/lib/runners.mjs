@@ -107,7 +107,7 @@ export function summarise(results, { strict = process.env.CI === 'true' } = {}) 
     total.failed += failed + (strict ? skipped : 0);
     total.skipped += strict ? 0 : skipped;
     console.log(
-      `${failed > 0 || (strict && skipped > 0) ? 'FAIL' : skipped > 0 ? 'skip' : ' ok '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
+      `${failed > 0 || (strict && skipped > 0) ? 'FAIL' : skipped > 0 ? 'skip' : ' ok '} ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped${seconds === undefined ? '' : ` (${Math.round(seconds)} s)`}`,
     );
     for (const note of notes.slice(0, 40)) console.log(`       ${note}`);
   }
