@@ -60,6 +60,25 @@ describe('the same bits', () => {
     expect(await hashParameters(model)).toBe(await trained(1));
   });
 
+  test('when a step failed and was tried again', async () => {
+    const model = await create(await openEngine());
+    const trainer = new Trainer(model, options());
+    const norm = model.parameters.get('transformer.ln_f.weight')!;
+    let kept: Float32Array | undefined;
+    const failed = (async () => {
+      for await (const { step } of trainer.train()) {
+        if (step !== 11) continue;
+        kept = (await norm.data()) as Float32Array;
+        await norm.set(new Float32Array(kept.length).fill(Number.POSITIVE_INFINITY));
+      }
+    })();
+    await expect(failed).rejects.toMatchObject({ code: 'NON_FINITE_LOSS' });
+    expect(trainer.step).toBe(11);
+    await norm.set(kept!);
+    await trainer.train();
+    expect(await hashParameters(model)).toBe(await trained(1));
+  });
+
   test('after resuming at any step, in another process as far as the engine can tell', async () => {
     const whole = await trained(1);
     for (const cut of [1, 13, 49]) {

@@ -127,6 +127,22 @@ describe('train', () => {
   });
 });
 
+describe('the smallest and oddest sizes train', () => {
+  test.each([
+    ['one token, one dimension, a context of one', 'a', { nEmbd: 1, nHead: 1, blockSize: 1 }],
+    ['heads of three', 'ab ', { nEmbd: 9, nHead: 3, blockSize: 5 }],
+    ['heads of seven', 'abcde', { nEmbd: 7, nHead: 1, blockSize: 3 }],
+  ])('%s', async (_name, letters, sizes) => {
+    const tokenizer = CharTokenizer.fromText(letters);
+    const model = await GPT.create(await openEngine(), { nLayer: 1, tokenizer, ...sizes });
+    const dataset = TextDataset.fromText(letters.repeat(40), tokenizer);
+    const result = await new Trainer(model, { dataset, maxSteps: 5, batchSize: 1 }).train();
+    expect(result.loss).toBeLessThanOrEqual(Math.log(letters.length) + 0.5);
+    if (letters.length === 1) expect(result.loss).toBe(0);
+    expect((await model.generate(letters[0], { maxNewTokens: 7 })).ids).toHaveLength(7);
+  });
+});
+
 describe('memory', () => {
   test('live bytes, programs and workers at step 1,000 are those of step 10; closing frees all of a model', async () => {
     const engine = await openEngine();

@@ -225,7 +225,12 @@ export class Trainer {
       { learningRate, step: t, seed: settings.seed, maxGradNorm: settings.maxGradNorm, signal: this.#values.signal },
     );
     if (t < settings.maxSteps) this.#prefetch();
-    const result: StepResult = await running;
+    const result: StepResult = await running.catch((error: unknown) => {
+      // This update has not happened: whoever goes on gets its batch again.
+      this.#sampler = this.#makeSampler(this.#state.windowsConsumed);
+      this.#prepared = undefined;
+      throw error;
+    });
     const last = batches[batches.length - 1];
     this.#state.step = t;
     this.#state.windowsConsumed = last.consumed;
