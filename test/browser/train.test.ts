@@ -8,7 +8,7 @@ import { serve, type TestServer } from '../support/server';
 import { type TrainingJob, type TrainingOutcome, train } from '../support/trainingJob';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-const JOB: TrainingJob = { steps: 20, simd: 'portable' };
+const JOB: TrainingJob = { steps: 50, simd: 'portable' };
 
 let browser: Browser;
 let inNode: TrainingOutcome;
