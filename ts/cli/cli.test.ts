@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SIMD_CHOICES } from '../engine';
 import { FerroError } from '../errors';
+import { PRESETS } from '../models';
+import { Schedule, type ScheduleType } from '../optim';
+import { OPTIONS } from '../options';
 import { calibrationPath, readCalibration, writeCalibration } from './calibration';
 import { freshFolder } from './demo';
 import { describeError, EXIT, exitCodeOf } from './exit';
@@ -119,6 +123,17 @@ describe('Output', () => {
 
   it('renames keys at every depth', () => {
     expect(snakeKeys({ aB: { cD: [{ eF: null }] } })).toEqual({ a_b: { c_d: [{ e_f: null }] } });
+  });
+});
+
+describe('the option table', () => {
+  it('offers the presets, builds and schedules that exist', () => {
+    expect(OPTIONS.preset.check.choices).toEqual(Object.keys(PRESETS));
+    expect(OPTIONS.simd.check.choices).toEqual(SIMD_CHOICES);
+    for (const lrSchedulerType of OPTIONS.lrSchedulerType.check.choices ?? []) {
+      const schedule = new Schedule({ lrSchedulerType: lrSchedulerType as ScheduleType, learningRate: 1, maxSteps: 10 });
+      expect(schedule.at(10), lrSchedulerType).toBeGreaterThanOrEqual(0);
+    }
   });
 });
 

@@ -59,7 +59,7 @@ export const OPTIONS = named({
   // The engine.
   threads: option(check.integerFrom(1, 64), {
     help: 'compute threads',
-    defaultText: "the machine's cores, at most 16; 1 without isolation",
+    defaultText: "the machine's cores, at most 8; 1 without isolation",
   }),
   simd: option(check.oneOf('auto', 'portable', 'relaxed', 'auto256'), {
     default: 'auto',
