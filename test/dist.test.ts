@@ -38,6 +38,11 @@ describe('the built package', () => {
     expect(names(node)).toEqual(Object.keys(ferroformer).sort());
   });
 
+  it('has the version that package.json says', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../package.json', DIST), 'utf8')) as { version: string };
+    expect(ferroformer.VERSION).toBe(version);
+  });
+
   it('carries no path of the machine that built it and no eval', async () => {
     const root = new URL('../', import.meta.url).pathname.replace(/\/$/, '');
     for (const file of (await readdir(DIST)).filter((name) => /\.(js|wasm|d\.ts)$/.test(name))) {
