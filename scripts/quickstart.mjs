@@ -1,4 +1,4 @@
-// `npm run quickstart`: builds the package where that is needed and trains a small GPT on Moby-Dick with the built command line, about two minutes.
+// `npm run quickstart`: builds the package where that is needed and trains a small GPT on Moby-Dick with the built command line, two to three minutes.
 // Flags go to `ferroformer demo`: npm run quickstart -- --max-steps 300
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

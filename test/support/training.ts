@@ -59,3 +59,9 @@ export function makeText(characters: number): string {
   }
   return text.slice(0, characters);
 }
+
+/** With FERRO_MEASURE=1 a test prints what it measured, for docs/measurements.md. */
+export function measured(what: string, value: number): number {
+  if (process.env.FERRO_MEASURE !== undefined) console.log(`measured: ${what}: ${value.toExponential(2)}`);
+  return value;
+}

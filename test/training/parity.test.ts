@@ -5,10 +5,12 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, CharTokenizer, type Engine, GPT, type linear, Module, mul, SGD, sum, Variable } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors } from '../support/safetensors';
-import { openEngine } from '../support/training';
+import { measured, openEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const json = async (name: string) => JSON.parse(await readFile(golden(name), 'utf8'));
+
+const worstDifference = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
 
 describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
   const load = async (engine: Engine) => {
@@ -26,7 +28,7 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
     const { data } = await model.bound.forward(batch.inputIds);
     const expected = tensors.get('logits')!.data;
     expect(data.length).toBe(expected.length);
-    expect(Math.max(...Array.from(data, (x, i) => Math.abs(x - expected[i])))).toBeLessThanOrEqual(2e-5);
+    expect(measured(`${name} logits`, worstDifference(data, expected))).toBeLessThanOrEqual(2e-5);
   });
 
   test('every gradient to 1e-6 + 1e-4·|reference|, and none is zero', async () => {
@@ -36,13 +38,16 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
     const { loss } = await step(batch);
     expect(Math.abs(loss - info.loss)).toBeLessThanOrEqual(1e-5);
     const problems: string[] = [];
+    let share = 0;
     for (const [key, parameter] of model.parameters) {
       const [gradient, expected] = [await parameter.grad(), tensors.get(`grad.${key}`)!.data];
       expect(gradient, key).not.toBeNull();
       const wrong = Array.from(gradient!).findIndex((g, i) => !(Math.abs(g - expected[i]) <= 1e-6 + 1e-4 * Math.abs(expected[i])));
       if (wrong >= 0) problems.push(`${key}[${wrong}]: ${gradient![wrong]} instead of ${expected[wrong]}`);
+      share = Math.max(share, ...Array.from(gradient!, (g, i) => Math.abs(g - expected[i]) / (1e-6 + 1e-4 * Math.abs(expected[i]))));
       if (gradient!.every((g) => g === 0)) problems.push(`${key}: all zero`);
     }
+    measured(`${name} gradients, share of the bar`, share);
     expect(problems).toEqual([]);
   });
 
@@ -53,16 +58,19 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
       loss: model.loss,
       optimizer: new AdamW({ learningRate: 1e-3, adamBeta2: 0.99, weightDecay: 0.1 }),
     });
+    let worst = 0;
     for (let t = 0; t < 10; t++) {
       const { loss, gradNorm } = await step(batch);
       expect(Math.abs(loss - info.losses[t]), `loss of step ${t}`).toBeLessThanOrEqual(1e-5);
+      worst = Math.max(worst, Math.abs(loss - info.losses[t]));
       expect(Math.abs(gradNorm / info.gradNorms[t] - 1), `norm of step ${t}`).toBeLessThanOrEqual(1e-5);
     }
+    measured(`${name} losses of ten steps`, worst);
     for (const [key, parameter] of model.parameters) {
       const [data, expected] = [await parameter.data(), tensors.get(`after.${key}`)!.data];
       // Softmax does not see a bias of the keys: its gradient is rounding noise around zero, which AdamW blows up to full steps on both sides.
       if (key.endsWith('c_attn.bias')) for (const values of [data, expected]) values.fill(0, info.nEmbd, 2 * info.nEmbd);
-      expect(Math.max(...Array.from(data, (x, i) => Math.abs(x - expected[i]))), key).toBeLessThanOrEqual(2e-5);
+      expect(worstDifference(data, expected), key).toBeLessThanOrEqual(2e-5);
     }
   });
 });
@@ -92,7 +100,7 @@ test('500 steps of a character GPT follow PyTorch to 1e-3', async () => {
     const { loss } = await step({ inputIds: { data: inputIds, shape }, labels: { data: labels, shape } }, { learningRate });
     worst = Math.max(worst, Math.abs(loss - info.losses[t]));
   }
-  expect(worst).toBeLessThanOrEqual(1e-3);
+  expect(measured('losses of 500 steps', worst)).toBeLessThanOrEqual(1e-3);
 });
 
 /** Its gradient is its input: loss = Σ weight·x. */
@@ -132,7 +140,8 @@ test('AdamW and SGD equal PyTorch over 1,000 updates of frozen gradients to 1e-5
       const data = await bound.parameters.get('weight')!.data();
       // Relative to the size of the parameters, which start as N(0, 1).
       const worst = Math.max(...expected.map((e, i) => Math.abs(data[i] - e) / Math.max(Math.abs(e), Math.abs(info.start[i]))));
-      if (!(worst <= 1e-5)) problems.push(`${optim} ${JSON.stringify(options)} after ${t}: ${worst}`);
+      if (!(measured(`${optim} after ${t} updates, relative`, worst) <= 1e-5))
+        problems.push(`${optim} ${JSON.stringify(options)} after ${t}: ${worst}`);
     }
     await bound.close();
   }

@@ -109,6 +109,7 @@ fn sizes() -> Vec<Dims> {
 fn every_form_matches_the_definition() {
     let mut cases = Cases::new();
     let mut rng = Rng::new(1234);
+    let mut worst = 0.0f64;
     for d in sizes() {
         for form in FORMS {
             let x = data(&mut rng, d);
@@ -118,17 +119,26 @@ fn every_form_matches_the_definition() {
                 let mut out = vec![f32::NAN; d.batch * d.m * d.n];
                 matmul_forward(form, d, &x.a, &x.b, init, bias, &mut out);
                 let (want, scale) = naive(form, d, &x.a, &x.b, init, bias);
+                worst = worst.max(share(&out, &want, &scale));
                 let result = close_by(&out, &want, |i| 5e-7 * scale[i]);
                 cases.check(|| format!("{form:?} {d:?} init {} bias {}", init.is_some(), bias.is_some()), result);
             }
         }
     }
+    println!("measured: matmul error over the sum of absolute products: {worst:.2e}");
     cases.finish();
+}
+
+/// The largest error as a share of what the products' absolute values sum to.
+fn share(out: &[f32], want: &[f64], scale: &[f64]) -> f64 {
+    let errors = out.iter().zip(want).zip(scale).filter(|(_, scale)| **scale > 0.0);
+    errors.map(|((o, w), scale)| (f64::from(*o) - w).abs() / scale).fold(0.0, f64::max)
 }
 
 #[test]
 fn a_long_sum_stays_within_the_bound() {
     let mut cases = Cases::new();
+    let mut worst = 0.0f64;
     for k in [3072, 8192] {
         let d = dims(1, 9, 17, k);
         let x = data(&mut Rng::new(k as u64), d);
@@ -136,9 +146,11 @@ fn a_long_sum_stays_within_the_bound() {
             let mut out = vec![0.0; d.m * d.n];
             matmul_forward(form, d, &x.a, &x.b, None, None, &mut out);
             let (want, scale) = naive(form, d, &x.a, &x.b, None, None);
+            worst = worst.max(share(&out, &want, &scale));
             cases.check(|| format!("{form:?} {d:?}"), close_by(&out, &want, |i| 5e-7 * scale[i]));
         }
     }
+    println!("measured: the same for sums of 3072 and 8192: {worst:.2e}");
     cases.finish();
 }
 
