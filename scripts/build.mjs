@@ -36,6 +36,14 @@ async function giveRequire() {
   }
 }
 
+/** Declarations use Symbol.asyncDispose, which a project's own `lib` may lack. */
+async function nameLibrary() {
+  for (const file of (await readdir(DIST)).filter((name) => name.endsWith('.d.ts'))) {
+    const path = join(DIST, file);
+    await writeFile(path, `/// <reference lib="esnext.disposable" />\n${await readFile(path, 'utf8')}`);
+  }
+}
+
 async function copyKernels() {
   const kernels = (await readdir(join(ROOT, 'ts/wasm'))).filter((name) => name.endsWith('.wasm'));
   if (kernels.length === 0) throw new Error('ts/wasm holds no kernels: run `npm run build:wasm`');
@@ -81,6 +89,7 @@ async function main() {
   try {
     await bundle();
     await giveRequire();
+    await nameLibrary();
     await copyKernels();
     await packText();
     await writeLicences();

@@ -26,3 +26,42 @@ export const PAGE_SCRIPT = (specifier: string): string =>
 export const PAGE = (script: string): string => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Ferroformer</title></head><body><script type="module" src="${script}"></script></body></html>
 `;
+
+/** A strict TypeScript project's use of the library: what must and what must not type-check. */
+export const TYPES = `import { CharTokenizer, Engine, FerroError, GPT, Linear, Module, type Tensor, TextDataset, Trainer } from 'ferroformer';
+
+class Net extends Module {
+  readonly layer = new Linear(2, 1);
+  forward(x: Tensor): Tensor {
+    return this.layer.forward(x);
+  }
+}
+
+export async function main(text: string): Promise<number> {
+  const tokenizer = CharTokenizer.fromText(text);
+  const engine = await Engine.start({ threads: 1, simd: 'portable' });
+  const model = await GPT.create(engine, { preset: 'gpt-micro', blockSize: 64, tokenizer, seed: 42 });
+  const dataset = TextDataset.fromText(text, tokenizer);
+  const trainer = new Trainer(model, { dataset, maxSteps: 10, learningRate: 3e-3, lrSchedulerType: 'linear' });
+  for await (const { step, loss, evalLoss } of trainer.train()) console.log(step.toFixed(), loss.toFixed(), evalLoss?.toFixed());
+  const { evalLoss } = await trainer.train();
+  for await (const piece of model.generate('Call me ', { maxNewTokens: 20, topK: 5 })) console.log(piece.text, piece.id);
+  const { ids } = await model.generate('a');
+  const net = await engine.bind(new Net(), { seed: 1 });
+  const step = engine.trainStep(net, { loss: (module, { x }) => module.forward(x), optimizer: { learningRate: 0.1 } });
+  const { gradNorm } = await step({ x: { data: new Float32Array(2), shape: [1, 2] } });
+  try {
+    await model.save('out');
+  } catch (error) {
+    if (error instanceof FerroError && error.code === 'FILE_ERROR') throw error;
+    // @ts-expect-error no such code
+    if (error instanceof FerroError && error.code === 'NO_SUCH_CODE') throw error;
+  }
+  // @ts-expect-error no such option
+  new Trainer(model, { dataset, learningrate: 1 });
+  // @ts-expect-error no such preset
+  await GPT.create(engine, { preset: 'gpt-5' });
+  await engine.close();
+  return ids.length + gradNorm + (evalLoss ?? 0);
+}
+`;

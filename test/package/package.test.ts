@@ -10,7 +10,7 @@ import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchChromium } from '../support/chromium';
 import { serve } from '../support/server';
-import { NODE_SCRIPT, PAGE, PAGE_SCRIPT } from './fixtures';
+import { NODE_SCRIPT, PAGE, PAGE_SCRIPT, TYPES } from './fixtures';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const NODES = Object.entries(JSON.parse(process.env.FERRO_NODES ?? JSON.stringify({ here: process.execPath })) as Record<string, string>);
@@ -81,6 +81,30 @@ describe('the tarball', () => {
     expect(installed).toEqual(['ferroformer']);
     const licences = await readFile(join(folder, 'node_modules/ferroformer/THIRD_PARTY_LICENSES'), 'utf8');
     for (const name of ['comlink', 'commander', 'uplot', 'yaml', 'wasm-bindgen']) expect(licences).toContain(name);
+  });
+});
+
+describe.each([
+  ['Node', ['node']],
+  ['a browser', ['browser']],
+])('a strict TypeScript project for %s', (_name, customConditions) => {
+  it('type-checks, declarations included', async () => {
+    const project = await mkdtemp(join(folder, 'types-'));
+    await writeFile(join(project, 'main.ts'), TYPES);
+    const compilerOptions = {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+      target: 'ES2022',
+      module: 'ESNext',
+      moduleResolution: 'Bundler',
+      lib: ['ES2022', 'DOM'],
+      types: [],
+      customConditions,
+    };
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.ts'] }));
+    const { stdout } = await run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', project]).catch((error) => error);
+    expect(stdout).toBe('');
   });
 });
 
