@@ -76,11 +76,15 @@ describe('an engine', () => {
     const host = await start({ threads: 3 });
     const handle = await host.load(longRun(5));
     await host.run({ handle });
-    await sleep(100);
-    const before = process.cpuUsage(); // of all threads of this process
-    await sleep(1000);
-    const { user, system } = process.cpuUsage(before);
-    expect((user + system) / 1000).toBeLessThan(30); // milliseconds
+    // V8 goes on compiling the kernels that were used on threads of its own, on a slow machine for seconds (seen once); then there must be rest.
+    const busyMs: number[] = [];
+    do {
+      const before = process.cpuUsage(); // of all threads of this process
+      await sleep(1000);
+      const { user, system } = process.cpuUsage(before);
+      busyMs.push((user + system) / 1000);
+    } while (busyMs.at(-1)! >= 30 && busyMs.length < 10);
+    expect(busyMs.at(-1), `milliseconds in each second: ${busyMs.map(Math.round)}`).toBeLessThan(30);
   });
 
   it('leaves no worker and no memory behind: 20 times started and closed', async () => {
