@@ -75,6 +75,13 @@ describe('generate', () => {
     expect((await tiny.generate('abc', { maxNewTokens: 5 })).ids).toHaveLength(5);
   });
 
+  test('never draws an id of a padded vocabulary', async () => {
+    const model = await create(await openEngine(), { vocabSize: 1000 });
+    const { ids } = await model.generate('a', { maxNewTokens: 100, temperature: 100 });
+    expect(Math.max(...ids)).toBeLessThan(TOKENIZER.vocabSize);
+    expect(new Set(ids).size).toBeGreaterThan(15);
+  });
+
   test('never shows half a character', async () => {
     const model = await create(await openEngine(), { tokenizer: new ByteTokenizer() });
     const whole = await model.generate('é', { maxNewTokens: 80, seed: 1 });

@@ -53,7 +53,7 @@ export class GPT implements Trainable, AsyncDisposable {
     this.bound = bound;
     this.tokenizer = tokenizer;
     this.pretrained = pretrained;
-    this.#sessions = new GenerationSessions(bound);
+    this.#sessions = new GenerationSessions(bound, tokenizer?.vocabSize ?? bound.module.config.vocabSize);
   }
 
   /**

@@ -22,7 +22,10 @@ export class GenerationSession {
   #decode: ProgramHandle | undefined;
   #uncached: ProgramHandle | undefined;
 
-  private constructor(bound: BoundModule<GPT>) {
+  readonly #drawable: number;
+
+  private constructor(bound: BoundModule<GPT>, drawable: number) {
+    this.#drawable = drawable;
     const { blockSize } = bound.module.config;
     this.#bound = bound;
     this.#cache = bound.module.makeCache(1);
@@ -31,9 +34,9 @@ export class GenerationSession {
     this.#keysUsed = new Extent('keysUsed', blockSize);
   }
 
-  /** Allocates the cache. @throws OUT_OF_MEMORY, MODEL_CLOSED */
-  static async open(bound: BoundModule<GPT>): Promise<GenerationSession> {
-    const session = new GenerationSession(bound);
+  /** Allocates the cache. Only ids below `drawable` are ever drawn (a vocabulary may be padded). @throws OUT_OF_MEMORY, MODEL_CLOSED */
+  static async open(bound: BoundModule<GPT>, drawable: number): Promise<GenerationSession> {
+    const session = new GenerationSession(bound, drawable);
     await bound.allocate([...cacheVariables(session.#cache), session.#token]);
     return session;
   }
@@ -105,7 +108,7 @@ export class GenerationSession {
   }
 
   #sample(logits: Tensor): Tensor {
-    return sample(reshape(logits, [1, this.#bound.module.config.vocabSize]));
+    return sample(reshape(logits, [1, this.#bound.module.config.vocabSize]), {}, this.#drawable);
   }
 
   #load(name: string, build: () => { next: Tensor }): Promise<ProgramHandle> {
@@ -124,12 +127,15 @@ function scalars({ temperature, topK, topP, seed }: Sampling, draw: number): Rec
 export class GenerationSessions {
   #idle: GenerationSession | undefined;
 
-  constructor(readonly bound: BoundModule<GPT>) {}
+  constructor(
+    readonly bound: BoundModule<GPT>,
+    readonly drawable: number,
+  ) {}
 
   /** Runs `work` with a session of its own. */
   async *use<T, R>(work: (session: GenerationSession) => AsyncGenerator<T, R, void>): AsyncGenerator<T, R, void> {
     this.bound.assertOpen('generate');
-    const session = this.#idle ?? (await GenerationSession.open(this.bound));
+    const session = this.#idle ?? (await GenerationSession.open(this.bound, this.drawable));
     this.#idle = undefined;
     try {
       return yield* work(session);
