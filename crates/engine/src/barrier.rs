@@ -2,8 +2,8 @@
 //! releases them. It knows nothing of programs.
 //!
 //! A waiter spins for a bounded number of loads (a stage's imbalance is mostly shorter than waking a sleeper), then sleeps,
-//! and re-checks its word in a loop: waking proves nothing. Sleeps are timed and re-check the poison word, so that a thread
-//! that died while nobody could be told still lets everyone go.
+//! and re-checks its word in a loop: waking proves nothing. The leader's sleeps are timed and re-check the poison word, so that
+//! a thread that died while nobody could be told still lets it go; a follower's word is changed by poison itself.
 
 use crate::wait::{notify_all, wait};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SPINS: u32 = 4000;
 /// How long the leader sleeps before it looks at the poison word again.
 const LEADER_SLEEP_MS: u32 = 100;
-/// A follower may be idle for hours: its sleeps grow from the first to the second of these.
-const FOLLOWER_SLEEP_MS: (u32, u32) = (100, 10_000);
 
 /// A word on a cache line of its own, so that spinning on one does not slow writes to another.
 #[repr(align(64))]
@@ -84,12 +82,12 @@ impl Barrier {
             }
             std::hint::spin_loop();
         }
-        let mut timeout_ms = FOLLOWER_SLEEP_MS.0;
         // Announced before the word is compared: a release that does not see this sleeper has changed the word already.
         self.sleepers.0.fetch_add(1, Ordering::SeqCst);
         while self.generation.0.load(Ordering::SeqCst) == generation && self.check().is_ok() {
-            wait(&self.generation.0, generation, timeout_ms);
-            timeout_ms = (timeout_ms * 2).min(FOLLOWER_SLEEP_MS.1);
+            // Without a timeout: poison changes this very word and wakes everyone, and an idle thread may sleep for hours. A timed
+            // sleep also spun inside Node 20 (V8 11.3) in one run of seven, on both cores until the engine was used again.
+            wait(&self.generation.0, generation, None);
         }
         self.sleepers.0.fetch_sub(1, Ordering::SeqCst);
         self.check()
@@ -110,7 +108,7 @@ impl Barrier {
             if arrived == self.followers || self.check().is_err() {
                 break;
             }
-            wait(&self.arrived.0, arrived, LEADER_SLEEP_MS);
+            wait(&self.arrived.0, arrived, Some(LEADER_SLEEP_MS));
         }
         self.leader_sleeps.0.store(0, Ordering::SeqCst);
         self.check()

@@ -4,11 +4,11 @@
 #[cfg(target_arch = "wasm32")]
 use std::sync::atomic::AtomicU32;
 
-/// Sleeps while `word` holds `expected`, for at most `timeout_ms`. May return early: callers re-check in a loop.
-/// A change of the word that is followed by [`notify_all`] is never missed.
+/// Sleeps while `word` holds `expected`, for at most `timeout_ms` if there is one. May return early: callers re-check in a
+/// loop. A change of the word that is followed by [`notify_all`] is never missed.
 #[cfg(target_arch = "wasm32")]
-pub fn wait(word: &AtomicU32, expected: u32, timeout_ms: u32) {
-    let nanoseconds = i64::from(timeout_ms) * 1_000_000;
+pub fn wait(word: &AtomicU32, expected: u32, timeout_ms: Option<u32>) {
+    let nanoseconds = timeout_ms.map_or(-1, |ms| i64::from(ms) * 1_000_000);
     // SAFETY: the word lives as long as the borrow, and is aligned as an i32 must be.
     unsafe {
         core::arch::wasm32::memory_atomic_wait32(word.as_ptr().cast::<i32>(), expected as i32, nanoseconds);
@@ -38,12 +38,14 @@ mod native {
     static CHANGED: Condvar = Condvar::new();
 
     /// See the wasm version.
-    pub fn wait(word: &AtomicU32, expected: u32, timeout_ms: u32) {
+    pub fn wait(word: &AtomicU32, expected: u32, timeout_ms: Option<u32>) {
         let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         // Compared under the lock that notify_all takes: a change before it is seen here, a change after it wakes us.
         if word.load(Ordering::SeqCst) == expected {
-            let timeout = Duration::from_millis(u64::from(timeout_ms));
-            drop(CHANGED.wait_timeout(guard, timeout));
+            match timeout_ms {
+                Some(ms) => drop(CHANGED.wait_timeout(guard, Duration::from_millis(u64::from(ms)))),
+                None => drop(CHANGED.wait(guard)),
+            }
         }
     }
 
