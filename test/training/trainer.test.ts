@@ -184,6 +184,25 @@ describe('the run directory', () => {
     expect(JSON.parse(await readFile(`${outputDir}/best`, 'utf8'))).toMatchObject({ checkpoint: 'checkpoint-20', step: 20 });
   });
 
+  test('gets its final model also when the loop or the process ended right after the last step', async () => {
+    const outputDir = `${await scratch()}/run`;
+    const engine = await openEngine();
+    const broken = new Trainer(await create(engine), options({ outputDir, maxSteps: 3, evalSteps: 0 }));
+    for await (const { step } of broken.train()) if (step === 3) break;
+    await broken.close();
+    expect(existsSync(`${outputDir}/final`)).toBe(false);
+    const resumed = new Trainer(await create(engine), options({ outputDir, resume: true, maxSteps: 3, evalSteps: 0 }));
+    expect(await resumed.train()).toMatchObject({ step: 3, stopReason: 'maxSteps' });
+    await resumed.close();
+    expect(existsSync(`${outputDir}/final/model.safetensors`)).toBe(true);
+    const second = `${await scratch()}/run`;
+    const again = new Trainer(await create(engine), options({ outputDir: second, maxSteps: 3, evalSteps: 0 }));
+    for await (const { step } of again.train()) if (step === 3) break;
+    await again.train();
+    await again.close();
+    expect(existsSync(`${second}/final/model.safetensors`)).toBe(true);
+  });
+
   test('is not written over, and a resumed run must be the same run', async () => {
     const outputDir = `${await scratch()}/run`;
     const engine = await openEngine();

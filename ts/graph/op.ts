@@ -1,7 +1,7 @@
 // What an operation is: its shape rule, gradient rule and lowering, held together in one definition. Each file of ops/ makes one.
 // Also the small checks that every op uses to say `op: rule, got value`.
 import { FerroError } from '../errors';
-import { type Dim, type Shape, shapeEquals, shapeText } from './dims';
+import { type Dim, type Shape, shapeText } from './dims';
 import type { OpcodeName } from './opcodes';
 import { Node, type Operand, type StorageType, Tensor, Variable } from './tensor';
 
@@ -120,11 +120,6 @@ export function checkDtype(op: string, name: string, tensor: Tensor, dtype: Stor
 /** Throws INVALID_OPTION unless the condition holds. */
 export function checkOption(condition: boolean, op: string, rule: string, got: unknown): void {
   if (!condition) throw new FerroError('INVALID_OPTION', `${op}: ${rule}, got ${String(got)}`);
-}
-
-/** Throws INVALID_SHAPE unless both shapes are equal. */
-export function checkSameShape(op: string, rule: string, a: Tensor, b: Tensor): void {
-  checkRule(shapeEquals(a.shape, b.shape), op, rule, a, b);
 }
 
 /** The last size of a shape as a number. @throws INVALID_SHAPE when there is none or it is not static. */

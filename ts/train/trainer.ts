@@ -76,6 +76,7 @@ export class Trainer {
   #closed = false;
   #lastEvalLoss: number | null = null;
   #config: RunConfig | undefined;
+  #finalStep: number | undefined;
 
   /**
    * @param model a GPT, or a module bound with `engine.bind`
@@ -172,25 +173,19 @@ export class Trainer {
     if (this.#closed) throw new FerroError('MODEL_CLOSED', 'train: the trainer must be open, got one that was closed');
     this.#running = true;
     const began = performance.now();
-    const firstStep = this.#state.step;
     let loss = Number.NaN;
     let speed = 0;
-    let reason: TrainingResult['stopReason'] = 'maxSteps';
     try {
       throwIfAborted(this.#values.signal, 'train');
       await this.#open();
-      while (this.#state.step < this.#settings.maxSteps) {
+      while (this.#state.step < this.#settings.maxSteps && !this.#exhausted) {
         const step = await this.#one();
         loss = step.loss;
         speed = step.tokensPerSecond;
         await this.#afterStep(step);
         yield step;
-        if (this.#exhausted) {
-          reason = 'earlyStopping';
-          break;
-        }
       }
-      await this.#finish(firstStep);
+      await this.#finish();
     } finally {
       this.#running = false;
     }
@@ -201,7 +196,7 @@ export class Trainer {
       bestEvalLoss: this.#state.bestMetric,
       tokensPerSecond: speed,
       elapsedMs: performance.now() - began,
-      stopReason: reason,
+      stopReason: this.#exhausted ? 'earlyStopping' : 'maxSteps',
       outputDir: this.#run?.path ?? null,
     };
   }
@@ -292,9 +287,11 @@ export class Trainer {
     await this.#run?.log(entry);
   }
 
-  async #finish(firstStep: number): Promise<void> {
-    if (this.#run === undefined || this.#state.step === firstStep) return;
+  /** Writes final/ for the step reached, once: also when the loop was broken off, or the process ended, after the last step and before this. */
+  async #finish(): Promise<void> {
+    if (this.#run === undefined || this.#finalStep === this.#state.step) return;
     await this.#run.saveFinal(await this.#model.files());
+    this.#finalStep = this.#state.step;
   }
 
   #prefetch(): void {
