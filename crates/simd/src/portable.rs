@@ -57,6 +57,16 @@ impl F32x4 {
         Self(unsafe { *(ptr as *const [f32; 4]) })
     }
 
+    /// [`Self::load`]; in the WebAssembly builds one that the compiler leaves in its place.
+    ///
+    /// # Safety
+    /// As [`Self::load`].
+    #[inline(always)]
+    pub unsafe fn load_volatile(ptr: *const f32) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::load(ptr) }
+    }
+
     /// Reads one float into all lanes.
     ///
     /// # Safety

@@ -119,6 +119,7 @@ fn partial_loads_and_stores_touch_only_their_lanes() {
         let mut shifted = [0.0f32; 5];
         unsafe { F32x4::load(source.as_ptr()).store(shifted.as_mut_ptr().add(1)) };
         assert_eq!(shifted, [0.0, 1.0, 2.0, 3.0, 4.0]);
+        same_f32(unsafe { F32x4::load_volatile(shifted.as_ptr().add(1)) }, |i| source[i], "load_volatile");
     }
 }
 

@@ -52,6 +52,20 @@ impl F32x4 {
         Self(unsafe { w::v128_load(ptr as *const v128) })
     }
 
+    /// [`Self::load`] that happens here and now: the compiler neither moves it, nor into a caller, nor reorders it with
+    /// other volatile loads. The first use is to keep vectors out of a function's parameters, see docs/kernels.md.
+    ///
+    /// # Safety
+    /// As [`Self::load`].
+    #[inline(always)]
+    pub unsafe fn load_volatile(ptr: *const f32) -> Self {
+        /// A vector at any address: a volatile read has the alignment of its type.
+        #[repr(C, packed)]
+        struct Anywhere(v128);
+        // SAFETY: readable by the caller's promise, and `Anywhere` needs no alignment.
+        Self(unsafe { core::ptr::read_volatile(ptr as *const Anywhere) }.0)
+    }
+
     /// Reads one float into all lanes.
     ///
     /// # Safety

@@ -137,9 +137,11 @@ pub unsafe fn micro<const MR: usize, const NV: usize, const EDGE: u8>(
     let (mut a, mut b) = (a, b);
     // SAFETY (whole body): the caller vouches for every row, step and column touched here.
     unsafe {
+        // Volatile, or LLVM moves the loads of the 1 x 8 tile to its callers and makes the vectors parameters, on which V8 14.6
+        // dies when it fuses (docs/kernels.md).
         for i in 0..MR {
             for j in 0..NV {
-                acc[i][j] = F32x4::load(start.from.add(i * start.row + j * LANES));
+                acc[i][j] = F32x4::load_volatile(start.from.add(i * start.row + j * LANES));
             }
         }
         if !start.add.is_null() {
