@@ -117,6 +117,8 @@ export interface EngineApi {
   setProfiling(on: boolean): Promise<void>;
   /** [instruction, ms, flops, …] of the program run last. */
   profile(): Promise<Float64Array>;
+  /** Microseconds that one meeting of all threads takes, as the mean of `rounds`. */
+  barrierUs(rounds: number): Promise<number>;
   abort(token: number): Promise<void>;
 }
 

@@ -236,6 +236,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Microseconds for which one meeting of all threads takes, as the mean of `rounds`: thread 0 releases the others, they come back.
+    pub fn barrier_us(&mut self, rounds: u32) -> Result<f64, EngineError> {
+        self.idle("barrier_us")?;
+        let shared = self.shared.clone();
+        let meet = || shared.barrier().gather().is_ok();
+        if !meet() {
+            return self.alive().map(|()| 0.0);
+        }
+        shared.set_job(Job::idle());
+        let started = shared.now();
+        for _ in 0..rounds {
+            shared.barrier().release();
+            if !meet() {
+                return self.alive().map(|()| 0.0);
+            }
+        }
+        Ok((shared.now() - started) * 1e3 / f64::from(rounds.max(1)))
+    }
+
     fn loaded(&self, id: ProgramId) -> Result<&Program, EngineError> {
         self.programs.get(&id).ok_or_else(|| bad(format!("run_begin: the program must be loaded, got {id}")))
     }

@@ -248,6 +248,12 @@ pub fn madd_is_fused() -> bool {
     simd::madd_is_fused()
 }
 
+/// Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+#[wasm_bindgen]
+pub fn barrier_us(rounds: u32) -> Result<f64> {
+    engine()?.barrier_us(rounds).map_err(refused)
+}
+
 /// Turns timing of each instruction on or off, and forgets what was measured.
 #[wasm_bindgen]
 pub fn profile_enable(on: bool) -> Result<()> {

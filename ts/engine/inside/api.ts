@@ -56,6 +56,7 @@ export function createEngineApi(yieldToEventLoop: () => Promise<void>): Engine {
       core.call('runSequence', sequence.token, ({ executor }, turn) => executor.runSequence(sequence, sink, turn)),
     setProfiling: (on) => core.call('setProfiling', 0, ({ kernels }) => kernels.profileEnable(on)),
     profile: () => core.call('profile', 0, ({ kernels }) => kernels.profile()),
+    barrierUs: (rounds) => core.call('barrierUs', 0, ({ kernels }) => kernels.barrierUs(rounds)),
     abort: async (token) => core.abort(token),
   };
   return { api, dispose: () => core.dispose() };

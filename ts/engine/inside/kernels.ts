@@ -110,6 +110,11 @@ export class Kernels {
     return this.#glue.madd_is_fused();
   }
 
+  /** Microseconds that one meeting of all threads takes, as the mean of `rounds`. */
+  barrierUs(rounds: number): number {
+    return this.#glue.barrier_us(rounds);
+  }
+
   /** Turns the timing of instructions on or off, and forgets what was measured. */
   profileEnable(on: boolean): void {
     this.#glue.profile_enable(on);

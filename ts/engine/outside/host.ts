@@ -205,6 +205,16 @@ export class EngineHost {
     return Array.from({ length: rows.length / 3 }, (_, i) => ({ instruction: rows[3 * i], ms: rows[3 * i + 1], flops: rows[3 * i + 2] }));
   }
 
+  /**
+   * Microseconds that one meeting of all threads takes (one thread: what the leader alone needs), as the mean of `rounds` (1 to 1,000,000), in queue order.
+   * Nothing else of the engine runs meanwhile, so 1000 rounds are plenty. @throws FerroError INVALID_OPTION
+   */
+  async measureBarrier(rounds = 1000): Promise<number> {
+    if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1e6)
+      throw new FerroError('INVALID_OPTION', `measureBarrier: rounds must be an integer from 1 to 1000000, got ${String(rounds)}`);
+    return this.#call('measureBarrier', (api) => api.barrierUs(rounds));
+  }
+
   /** Ends the engine and frees its memory, now: pending calls reject with ENGINE_CLOSED. A second time does nothing. */
   close(reason = 'it was closed'): Promise<void> {
     this.#finish((op) => new FerroError('ENGINE_CLOSED', `${op}: the engine must be open, but ${reason}`));
