@@ -9,6 +9,10 @@ export interface Kernels {
    */
   arena_bytes(): number;
   /**
+   * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+   */
+  barrier_us(rounds: number): number;
+  /**
    * Makes this memory's engine, for `threads` threads in all. Once per memory.
    */
   engine_init(threads: number): void;

@@ -13,6 +13,19 @@ function arena_bytes() {
 }
 
 /**
+ * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+ * @param {number} rounds
+ * @returns {number}
+ */
+function barrier_us(rounds) {
+    const ret = wasm.barrier_us(rounds);
+    if (ret[2]) {
+        throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
+}
+
+/**
  * Makes this memory's engine, for `threads` threads in all. Once per memory.
  * @param {number} threads
  */
@@ -516,5 +529,5 @@ function initSync(module, memory) {
 
 
 
-return { initSync, arena_bytes, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, run_abandon, run_begin, run_slice, set_memory_limit, shutdown, thread_main };
+return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, run_abandon, run_begin, run_slice, set_memory_limit, shutdown, thread_main };
 }
