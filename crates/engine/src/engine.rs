@@ -42,6 +42,7 @@ impl Engine {
         if threads == 0 || threads > MAX_THREADS {
             return Err(bad(format!("engine_init: threads must be from 1 to {MAX_THREADS}, got {threads}")));
         }
+        kernels::matmul::set_threads(threads as usize);
         Ok(Self {
             shared: Arc::new(Shared::new(threads, now)),
             regions: Regions::default(),

@@ -3,7 +3,7 @@
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::matmul::{Activation, Form, Matmul};
+use kernels::matmul::{threads, Activation, Form, Matmul};
 
 /// matmul: a b init? bias? out act? | batch m n k | form activation
 pub fn matmul(args: &Args<'_>) -> Result<Op, EngineError> {
@@ -28,6 +28,7 @@ pub fn matmul(args: &Args<'_>) -> Result<Op, EngineError> {
         k,
         form,
         activation,
+        threads: threads(),
     }
     .into())
 }

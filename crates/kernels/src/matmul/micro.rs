@@ -11,43 +11,47 @@
 use simd::{F32x4, LANES};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A register tile, `rows x columns` of the result.
+/// A register tile, `rows x columns` of the result. Which one is fastest depends on the engine that compiles it and on the
+/// processor, so the engine measures them all when it starts (docs/kernels.md has what was seen).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum RegisterTile {
     /// 8 accumulators: never spills on any engine tried. The default.
     T4x8 = 0,
-    /// 10 accumulators.
-    T5x8 = 1,
     /// 12 accumulators: fills the 15 registers of V8 exactly, spills before V8 13.
-    T6x8 = 2,
-    /// 16 accumulators: for engines that fuse pairs of vectors to 256 bit.
+    T6x8 = 1,
+    /// 16 accumulators: for processors with 32 vector registers.
+    T8x8 = 2,
+    /// 16 accumulators, 8 where the engine fuses pairs of vectors to 256 bit.
     T4x16 = 3,
-    /// 20 accumulators: as 4x16.
-    T5x16 = 4,
+    /// 24 accumulators, 12 where the engine fuses pairs of vectors to 256 bit.
+    T6x16 = 4,
 }
 
 impl RegisterTile {
     /// Every tile there is.
-    pub const ALL: [Self; 5] = [Self::T4x8, Self::T5x8, Self::T6x8, Self::T4x16, Self::T5x16];
+    pub const ALL: [Self; 5] = [Self::T4x8, Self::T6x8, Self::T8x8, Self::T4x16, Self::T6x16];
 
     /// Rows of the tile.
     pub const fn mr(self) -> usize {
         match self {
             Self::T4x8 | Self::T4x16 => 4,
-            Self::T5x8 | Self::T5x16 => 5,
-            Self::T6x8 => 6,
+            Self::T6x8 | Self::T6x16 => 6,
+            Self::T8x8 => MAX_MR,
         }
     }
 
     /// Columns of the tile, the width of a packed panel.
     pub const fn nr(self) -> usize {
         match self {
-            Self::T4x8 | Self::T5x8 | Self::T6x8 => 8,
-            Self::T4x16 | Self::T5x16 => MAX_NR,
+            Self::T4x8 | Self::T6x8 | Self::T8x8 => 8,
+            Self::T4x16 | Self::T6x16 => MAX_NR,
         }
     }
 }
+
+/// The highest tile. Every tile's height divides 24, which is why work items have multiples of 24 rows.
+pub const MAX_MR: usize = 8;
 
 /// The widest panel of any tile; scratch sizes assume it, so that they do not depend on the tile in use.
 pub const MAX_NR: usize = 16;

@@ -20,12 +20,13 @@ use crate::gelu::{gelu_erf, gelu_tanh};
 use crate::lanes::map1;
 use crate::tile::{run_all, Fault, TileOp};
 use micro::{register_tile, RegisterTile, Start, MAX_NR};
-use pack::{pack_columns, pack_rows, packed_len};
+use pack::{pack_columns, pack_left, pack_rows, packed_len};
 use panels::{Left, Product, Steps, Wanted};
-use plan::{Plan, FEW_ROWS, MOST_COLS, MOST_DEPTH};
+use plan::{Plan, FEW_ROWS, MOST_COLS, MOST_DEPTH, MOST_PACKED_ROWS, ROWS};
 use simd::F32x4;
 
 pub use micro::set_register_tile;
+pub use plan::{set_threads, threads};
 
 /// How the operands lie in memory (all row-major, contiguous).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Matmul {
     pub form: Form,
     /// What gives `act`.
     pub activation: Activation,
+    /// How many threads share the work ([`plan::threads`]); no bit depends on it.
+    pub threads: usize,
 }
 
 /// The part of the result that one work item computes.
@@ -108,7 +111,7 @@ struct Item {
 
 impl Matmul {
     fn plan(&self) -> Plan {
-        Plan::new(self.batch, self.m, self.n, self.k)
+        Plan::new(self.threads, self.form, self.batch, self.m, self.n, self.k)
     }
 
     fn item(&self, plan: &Plan, tile: usize) -> Item {
@@ -169,7 +172,7 @@ impl Matmul {
         let mut k = 0;
         loop {
             let depth = plan.depth.min(self.k - k);
-            let product = Product {
+            let mut product = Product {
                 left: self.left(item, k),
                 rows: item.rows,
                 packed,
@@ -192,7 +195,14 @@ impl Matmul {
                         pack_columns(b.wrapping_add(item.col * self.k + k), self.k, depth, item.cols, nr, packed)
                     }
                 }
-                product.run(register);
+                if self.form == Form::Tn {
+                    let left = packed.add(packed_len(depth, item.cols, nr));
+                    pack_left(product.left.ptr, self.m, depth, item.rows, register.mr(), left);
+                    product.left.ptr = left;
+                    product.run_packed(register);
+                } else {
+                    product.run(register);
+                }
             }
             k += depth;
             if k >= self.k {
@@ -255,7 +265,9 @@ impl TileOp for Matmul {
         if self.m < FEW_ROWS {
             return 0;
         }
-        packed_len(self.k.min(MOST_DEPTH), self.n.min(MOST_COLS), MAX_NR)
+        let depth = self.k.min(MOST_DEPTH);
+        let left = if self.form == Form::Tn { packed_len(depth, self.m.min(MOST_PACKED_ROWS), ROWS) } else { 0 };
+        packed_len(depth, self.n.min(MOST_COLS), MAX_NR) + left
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -357,6 +369,7 @@ fn checked(
         k,
         form,
         activation,
+        threads: plan::threads(),
     };
     // SAFETY: every slice has the length its dims say; init is a slice of out's length or out itself.
     let result = unsafe { run_all(&op) };

@@ -28,22 +28,70 @@ pub unsafe fn pack_rows_by(row: impl Fn(usize) -> *const f32, depth: usize, cols
         // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
         unsafe {
             let panel = packed.add(first * depth);
-            if width == nr && nr == 2 * LANES {
+            match (width == nr, nr / LANES) {
+                (true, 2) => pack_panel::<2>(&row, first, depth, panel),
+                (true, 4) => pack_panel::<4>(&row, first, depth, panel),
+                _ => {
+                    for k in 0..depth {
+                        for j in (0..nr).step_by(LANES) {
+                            let n = width.saturating_sub(j).min(LANES);
+                            let from = row(k).wrapping_add(first + j);
+                            let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
+                            x.store(panel.add(k * nr + j));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One full panel of `NV` vectors: `panel[k][j] = row(k)[first + j]`.
+///
+/// # Safety
+/// As [`pack_rows_by`], for this panel.
+#[inline(always)]
+unsafe fn pack_panel<const NV: usize>(row: &impl Fn(usize) -> *const f32, first: usize, depth: usize, panel: *mut f32) {
+    for k in 0..depth {
+        let mut x = [F32x4::zero(); NV];
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let from = row(k).add(first);
+            for j in 0..NV {
+                x[j] = F32x4::load(from.add(j * LANES));
+            }
+            for j in 0..NV {
+                x[j].store(panel.add((k * NV + j) * LANES));
+            }
+        }
+    }
+}
+
+/// Packs A of the form TN, `a[k, m]` whose rows lie `stride` elements apart, for tiles of `mr` rows:
+/// `packed[panel][k][i] = a[k·stride + panel·mr + i]`. The last panel is as wide in memory, its missing rows are left alone.
+///
+/// # Safety
+/// `a` readable for `depth` rows of `rows`, `packed` writable for `packed_len(depth, rows, mr)`; no overlap; `mr >= 4`.
+pub unsafe fn pack_left(a: *const f32, stride: usize, depth: usize, rows: usize, mr: usize, packed: *mut f32) {
+    for first in (0..rows).step_by(mr) {
+        let height = mr.min(rows - first);
+        // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
+        unsafe {
+            let panel = packed.add(first * depth);
+            if height == mr && mr <= 2 * LANES {
+                // Two vectors that overlap where mr is no multiple of four.
+                let second = mr - LANES;
                 for k in 0..depth {
-                    let from = row(k).add(first);
-                    let (x, y) = (F32x4::load(from), F32x4::load(from.add(LANES)));
-                    let to = panel.add(k * nr);
+                    let (from, to) = (a.add(k * stride + first), panel.add(k * mr));
+                    let (x, y) = (F32x4::load(from), F32x4::load(from.add(second)));
                     x.store(to);
-                    y.store(to.add(LANES));
+                    y.store(to.add(second));
                 }
                 continue;
             }
             for k in 0..depth {
-                for j in (0..nr).step_by(LANES) {
-                    let n = width.saturating_sub(j).min(LANES);
-                    let from = row(k).wrapping_add(first + j);
-                    let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
-                    x.store(panel.add(k * nr + j));
+                for i in 0..height {
+                    *panel.add(k * mr + i) = *a.add(k * stride + first + i);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Runs the register tile over a block: packed panels of B against rows of A, with ragged edges and, for causal attention,
 //! rows that take part in only some steps of k. What it is not: the choice of blocks, which is the caller's.
 
-use super::micro::{micro, RegisterTile, Start, FULL, HEAD, TAIL};
+use super::micro::{micro, RegisterTile, Start, FULL, HEAD, MAX_MR, MAX_NR, TAIL};
 use core::ops::Range;
 
 /// Rows of A, read in place: element (i, k) is `ptr[i·row + k·step]`.
@@ -69,28 +69,49 @@ impl Product {
     /// Every pointer valid for the sizes given; the result overlaps nothing but the initial values.
     pub unsafe fn run(&self, tile: RegisterTile) {
         // SAFETY: passed on.
+        unsafe { self.dispatch::<false>(tile) }
+    }
+
+    /// As [`Product::run`] with all steps for all rows, where `left.ptr` is A as [`super::pack::pack_left`] packs it for
+    /// `tile` (`left.row` and `left.step` are not looked at).
+    ///
+    /// # Safety
+    /// As [`Product::run`].
+    pub unsafe fn run_packed(&self, tile: RegisterTile) {
+        debug_assert!(self.steps == Steps::All && self.wanted == Wanted::All);
+        // SAFETY: passed on.
+        unsafe { self.dispatch::<true>(tile) }
+    }
+
+    unsafe fn dispatch<const PACKED: bool>(&self, tile: RegisterTile) {
+        // SAFETY: passed on.
         unsafe {
             match tile {
-                RegisterTile::T4x8 => self.run_with::<4, 2>(),
-                RegisterTile::T5x8 => self.run_with::<5, 2>(),
-                RegisterTile::T6x8 => self.run_with::<6, 2>(),
-                RegisterTile::T4x16 => self.run_with::<4, 4>(),
-                RegisterTile::T5x16 => self.run_with::<5, 4>(),
+                RegisterTile::T4x8 => self.run_with::<4, 2, PACKED>(),
+                RegisterTile::T6x8 => self.run_with::<6, 2, PACKED>(),
+                RegisterTile::T8x8 => self.run_with::<8, 2, PACKED>(),
+                RegisterTile::T4x16 => self.run_with::<4, 4, PACKED>(),
+                RegisterTile::T6x16 => self.run_with::<6, 4, PACKED>(),
             }
         }
     }
 
-    unsafe fn run_with<const MR: usize, const NV: usize>(&self) {
+    unsafe fn run_with<const MR: usize, const NV: usize, const PACKED: bool>(&self) {
         let nr = 4 * NV;
-        // A panel (depth x nr) stays in the first-level cache while all rows pass by.
-        for column in (0..self.cols).step_by(nr) {
-            let rows = self.wanted_rows(column, nr.min(self.cols - column));
-            let mut row = rows.start;
-            while row < rows.end {
-                let piece = self.piece(row, MR.min(rows.end - row));
-                // SAFETY: row + piece.height <= rows, column < cols.
-                unsafe { self.block::<MR, NV>(row, column, piece) };
-                row += piece.height;
+        for first in (0..self.rows).step_by(ROW_BLOCK) {
+            let block = first..self.rows.min(first + ROW_BLOCK);
+            // A panel (depth x nr) stays in the first-level cache while the rows pass by, the rows in the second-level
+            // cache while the panels do.
+            for column in (0..self.cols).step_by(nr) {
+                let wanted = self.wanted_rows(column, nr.min(self.cols - column));
+                let rows = wanted.start.max(block.start)..wanted.end.min(block.end);
+                let mut row = rows.start;
+                while row < rows.end {
+                    let piece = self.piece(row, MR.min(rows.end - row));
+                    // SAFETY: row + piece.height <= rows, column < cols.
+                    unsafe { self.block::<MR, NV, PACKED>(row, column, piece) };
+                    row += piece.height;
+                }
             }
         }
     }
@@ -138,13 +159,21 @@ impl Product {
     }
 
     #[inline(always)]
-    unsafe fn block<const MR: usize, const NV: usize>(&self, row: usize, column: usize, piece: Piece) {
+    unsafe fn block<const MR: usize, const NV: usize, const PACKED: bool>(
+        &self,
+        row: usize,
+        column: usize,
+        piece: Piece,
+    ) {
         // SAFETY (whole body): the block lies inside the product.
         unsafe {
             let nr = 4 * NV;
-            let left = Left {
-                ptr: self.left.ptr.wrapping_add(row * self.left.row + piece.first * self.left.step),
-                ..self.left
+            let left = if PACKED {
+                // Panels of MR rows, each `depth` steps of MR floats: row panels start at multiples of MR.
+                Left { ptr: self.left.ptr.wrapping_add(row * self.depth), row: 1, step: MR }
+            } else {
+                let offset = row * self.left.row + piece.first * self.left.step;
+                Left { ptr: self.left.ptr.wrapping_add(offset), ..self.left }
             };
             let b = self.packed.wrapping_add(column * self.depth + piece.first * nr);
             let start = self.start.advance(row, column);
@@ -158,6 +187,10 @@ impl Product {
         }
     }
 }
+
+/// Rows whose steps of A (at most 384) take 288 KiB, so that they stay in the second-level cache beside the packed block.
+/// A multiple of every tile's height.
+const ROW_BLOCK: usize = 192;
 
 /// One call of the register tile: `height` rows, common `steps`, from step `first` on.
 #[derive(Clone, Copy)]
@@ -209,6 +242,8 @@ unsafe fn rows_edge<const MR: usize, const NV: usize, const EDGE: u8>(
             3 => micro::<3, NV, EDGE>(steps, ptr, row, step, b, start, out, out_row),
             4 if MR > 4 => micro::<4, NV, EDGE>(steps, ptr, row, step, b, start, out, out_row),
             5 if MR > 5 => micro::<5, NV, EDGE>(steps, ptr, row, step, b, start, out, out_row),
+            6 if MR > 6 => micro::<6, NV, EDGE>(steps, ptr, row, step, b, start, out, out_row),
+            7 if MR > 7 => micro::<7, NV, EDGE>(steps, ptr, row, step, b, start, out, out_row),
             _ => unreachable!("a piece is at most as high as the tile"),
         }
     }
@@ -226,7 +261,7 @@ unsafe fn ragged<const MR: usize, const NV: usize>(
     out_row: usize,
 ) {
     let nr = 4 * NV;
-    let mut copy = [0.0f32; 6 * super::micro::MAX_NR];
+    let mut copy = [0.0f32; MAX_MR * MAX_NR];
     // SAFETY (whole body): height rows of `width` real columns; the copy holds the largest tile.
     unsafe {
         for i in 0..piece.height {
@@ -248,7 +283,6 @@ unsafe fn ragged<const MR: usize, const NV: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::micro::MAX_NR;
     use super::super::pack::{pack_rows, packed_len};
     use super::*;
     use crate::testkit::{same_bits, Cases, Rng};

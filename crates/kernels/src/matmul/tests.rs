@@ -72,6 +72,7 @@ fn op(form: Form, d: Dims, data: &Data, init: *const f32, bias: bool, out: &mut 
         k: d.k,
         form,
         activation: Activation::None,
+        threads: 2,
     }
 }
 
@@ -89,13 +90,13 @@ fn sizes() -> Vec<Dims> {
             }
         }
     }
-    for k in [255, 256, 257, 511, 512, 513, 768] {
+    for k in [255, 256, 257, 383, 384, 385, 513, 768, 769] {
         all.extend([dims(1, 1, 5, k), dims(1, 3, 130, k), dims(1, 6, 17, k), dims(1, 33, 40, k)]);
     }
     for n in [127, 128, 129, 255, 256, 257, 300] {
         all.extend([dims(1, 1, n, 19), dims(1, 2, n, 8), dims(1, 70, n, 70), dims(1, 5, n, 3)]);
     }
-    for m in [63, 64, 65, 255, 256, 257, 260] {
+    for m in [23, 24, 25, 63, 64, 65, 191, 192, 193, 239, 240, 241, 257] {
         all.extend([dims(1, m, 65, 33), dims(1, m, 8, 9)]);
     }
     for batch in [0, 2, 3] {
@@ -304,14 +305,23 @@ fn words_name_forms_and_activations() {
 
 #[test]
 fn scratch_grows_with_every_dim() {
-    let sizes = [0, 1, 3, 4, 5, 31, 64, 128, 255, 256, 257, 300, 511, 768, 1025];
+    let sizes = [0, 1, 3, 4, 5, 16, 31, 64, 128, 239, 240, 241, 256, 257, 383, 384, 385, 768, 1025];
     let needed = |m: usize, n: usize, k: usize| {
         let x = Data { a: vec![], b: vec![], init: vec![], bias: vec![] };
-        let op = op(Form::Nn, dims(1, m, n, k), &x, core::ptr::null(), false, &mut []);
-        let plan = op.plan();
-        let used = if m < FEW_ROWS { 0 } else { packed_len(plan.depth.min(k), plan.cols.min(n), MAX_NR) };
-        assert!(used <= op.scratch_len(), "{m} {n} {k}");
-        op.scratch_len()
+        let lengths = FORMS.map(|form| {
+            let op = op(form, dims(1, m, n, k), &x, core::ptr::null(), false, &mut []);
+            let plan = op.plan();
+            let depth = plan.depth.min(k);
+            for register in RegisterTile::ALL.into_iter().filter(|_| m >= FEW_ROWS) {
+                let left = if form == Form::Tn { packed_len(depth, plan.rows.min(m), register.mr()) } else { 0 };
+                let used = packed_len(depth, plan.cols.min(n), register.nr()) + left;
+                assert!(used <= op.scratch_len(), "{form:?} {register:?} {m} {n} {k}");
+            }
+            op.scratch_len()
+        });
+        // The forms' lengths are ordered alike, so one number stands for the three.
+        assert!(lengths[0] == lengths[1] && lengths[1] <= lengths[2]);
+        lengths[2]
     };
     for window in sizes.windows(2) {
         let (less, more) = (window[0], window[1]);
