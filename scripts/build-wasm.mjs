@@ -32,6 +32,9 @@ const LINK_ARGS = [
 function rustFlags(features, toolchain) {
   return [
     `-Ctarget-feature=${[...FEATURES, ...features].join(',')}`,
+    // Loop strength reduction turns neighbouring addresses into separate pointers; V8 then neither fuses pairs of vectors to
+    // 256 bit nor keeps the larger register tiles in registers (docs/log.md has the numbers).
+    '-Cllvm-args=-disable-lsr',
     ...LINK_ARGS.map((arg) => `-Clink-arg=${arg}`),
     ...(toolchain.linker ? [`-Clinker=${toolchain.linker}`] : []),
     ...toolchain.remap.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
