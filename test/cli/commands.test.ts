@@ -117,6 +117,14 @@ describe('plan', () => {
     expect(options).toMatchObject({ n_layer: 12, vocab_size: 50257 });
   });
 
+  it('knows what recomputed activations save and cost', async () => {
+    const args = ['plan', '--preset', 'gpt-mini', '--json'];
+    const [kept, recomputed] = [await run(...args), await run(...args, '--gradient-checkpointing')].map(({ stdout }) => JSON.parse(stdout));
+    expect(recomputed.memory.activations).toBeLessThan(kept.memory.activations / 2);
+    expect(recomputed.flops.per_step).toBeGreaterThan(kept.flops.per_step * 1.1);
+    expect([kept, recomputed].map(({ options }) => options.gradient_checkpointing)).toEqual([false, true]);
+  });
+
   it('says what does not fit, and takes the vocabulary from the data', async () => {
     const large = await run('plan', '--preset', 'gpt2-large', '--batch-size', '1');
     expect(large.stdout).toContain('does not fit');

@@ -1,4 +1,5 @@
 // The promise of bits: the same parameters for any number of threads, after a resume at any step, with sampling and evaluation in between.
+import { readFile } from 'node:fs/promises';
 import { CharTokenizer, type Engine, GPT, TextDataset, Trainer, type TrainerOptions } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { hashParameters, makeText, openEngine, scratch } from '../support/training';
@@ -20,10 +21,10 @@ const options = (more: Partial<TrainerOptions> = {}): TrainerOptions => ({
   ...more,
 });
 
-async function trained(threads: number): Promise<string> {
+async function trained(threads: number, more: Partial<TrainerOptions> = {}): Promise<string> {
   const engine = await openEngine({ threads });
   const model = await create(engine);
-  const result = await new Trainer(model, options()).train();
+  const result = await new Trainer(model, options(more)).train();
   expect(result.step).toBe(STEPS);
   return hashParameters(model);
 }
@@ -32,6 +33,11 @@ describe('the same bits', () => {
   test('for 1, 2, 3 and 4 threads', async () => {
     const one = await trained(1);
     for (const threads of [2, 3, 4]) expect(await trained(threads), `${threads} threads`).toBe(one);
+  });
+
+  test('when activations are computed again instead of kept, on 1 and on 3 threads', async () => {
+    const kept = await trained(2);
+    for (const threads of [1, 3]) expect(await trained(threads, { gradientCheckpointing: true }), `${threads} threads`).toBe(kept);
   });
 
   test('with generation, evaluation, saving and reading between the steps', async () => {
@@ -101,6 +107,23 @@ describe('the same bits', () => {
       await again.close();
       expect(rates).toEqual(Array.from({ length: STEPS - cut }, (_, i) => again.settings.schedule.at(cut + 1 + i)));
       expect(await hashParameters(resumed), `cut at ${cut}`).toBe(whole);
+    }
+  });
+
+  test('when a resumed run begins or ceases to compute activations again', async () => {
+    const outputDir = `${await scratch()}/run`;
+    for (const [until, gradientCheckpointing] of [
+      [10, false],
+      [30, true],
+      [STEPS, false],
+    ] as const) {
+      const model = await create(await openEngine());
+      const trainer = new Trainer(model, options({ outputDir, resume: until > 10, saveSteps: 10, gradientCheckpointing }));
+      for await (const { step } of trainer.train()) if (step === until) break;
+      await trainer.close();
+      const { intervals } = JSON.parse(await readFile(`${outputDir}/run.json`, 'utf8'));
+      expect(intervals.gradient_checkpointing).toBe(gradientCheckpointing);
+      if (until === STEPS) expect(await hashParameters(model)).toBe(await trained(1));
     }
   });
 });

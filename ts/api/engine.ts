@@ -16,6 +16,8 @@ export interface TrainStepSettings<M extends Module> {
   maxGradNorm?: number;
   /** Keys dropout masks. Default 42. */
   seed?: number;
+  /** Keep only each `Block`'s input for backward and compute the rest again there: less memory, more time, the same bits. Default false. */
+  gradientCheckpointing?: boolean;
 }
 
 /** One training step as a function: one batch, or a list of micro-batches whose gradients are accumulated. */

@@ -113,15 +113,22 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     });
   }
 
-  /** Builds graph with the module in training or evaluation mode, all paths named; the mode is put back afterwards. */
-  trace<T>(training: boolean, build: () => T): T {
+  /**
+   * Builds graph with the module in training or evaluation mode, all paths named; the mode is put back afterwards.
+   * @param options.gradientCheckpointing switches it on for all parts of the module; otherwise each is as it was set
+   */
+  trace<T>(training: boolean, build: () => T, options: { gradientCheckpointing?: boolean } = {}): T {
     nameModules(this.module);
-    const before = Array.from(this.module.namedModules().values(), (module) => [module, module.training] as const);
+    const modules = [...this.module.namedModules().values()];
+    const before = modules.map(({ training, gradientCheckpointing }) => ({ training, gradientCheckpointing }));
     this.module.train(training);
+    if (options.gradientCheckpointing) this.module.enableGradientCheckpointing();
     try {
       return build();
     } finally {
-      for (const [module, mode] of before) module.training = mode;
+      modules.forEach((module, i) => {
+        Object.assign(module, before[i]);
+      });
     }
   }
 

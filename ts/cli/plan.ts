@@ -40,21 +40,22 @@ async function vocabularyOf(values: Values): Promise<number> {
 }
 
 async function plan(output: Output, values: Values, given: Partial<Values>): Promise<void> {
-  const { nLayer, nHead, nEmbd, blockSize, dropout, bias, positionEmbedding, positionNoise, batchSize, gradientAccumulationSteps } = values;
+  const { nLayer, nHead, nEmbd, blockSize, dropout, bias, positionEmbedding, positionNoise } = values;
+  const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = values;
   const preset = values.preset ?? 'gpt-micro';
   const vocabSize = await vocabularyOf(values);
   const config = resolveConfig(
     { preset, nLayer, nHead, nEmbd, blockSize, vocabSize, dropout, bias, positionEmbedding, positionNoise },
     'plan',
   );
-  const cost = estimate(config, { batchSize, gradientAccumulationSteps, optimizerSlots: optimizerSlots(values) });
+  const cost = estimate(config, { batchSize, gradientAccumulationSteps, gradientCheckpointing, optimizerSlots: optimizerSlots(values) });
   const tokensPerStep = batchSize * gradientAccumulationSteps * config.blockSize;
   const calibration = await readCalibration();
   const secondsPerStep = calibration === undefined ? undefined : cost.flops.perStep / calibration.flopsPerSecond;
   const maxSteps = values.maxSteps;
   const seconds = secondsPerStep === undefined || maxSteps === undefined ? undefined : secondsPerStep * maxSteps;
   const fits = cost.memory.peak <= (values.maxMemoryBytes ?? ADDRESS_SPACE);
-  const { config: _file, json: _json, ...options } = { ...given, ...config, batchSize, gradientAccumulationSteps };
+  const { config: _file, json: _json, ...options } = { ...given, ...config, batchSize, gradientAccumulationSteps, gradientCheckpointing };
   output.result(
     {
       ...cost,

@@ -1,5 +1,6 @@
 // Reverse-mode differentiation: from a loss back to chosen variables, by each op's gradient rule. The result is more graph; nothing is computed here.
 import { FerroError } from '../errors';
+import { Recomputation } from './checkpoint';
 import { checkOption } from './op';
 import { add } from './ops/binary';
 import { fill } from './ops/fill';
@@ -53,7 +54,8 @@ export function differentiate(loss: Tensor, wrt: readonly Variable[]): Map<Varia
     }
   }
   const gradients = new Map<Tensor, Tensor>([[loss, fill(loss.shape, 1)]]);
-  for (const node of nodes.reverse()) if (leads.has(node) && node.inputs.length > 0) backward(node, leads, gradients);
+  const recomputation = new Recomputation(nodes);
+  for (const node of nodes.reverse()) if (leads.has(node) && node.inputs.length > 0) backward(node, recomputation, leads, gradients);
   return new Map(wrt.map((variable) => [variable, gradientOf(variable, gradients)]));
 }
 
@@ -68,8 +70,8 @@ function gradientOf(variable: Variable, gradients: ReadonlyMap<Tensor, Tensor>):
   return gradient;
 }
 
-/** Applies one node's gradient rule and adds what it gives to the gradients of its inputs. */
-function backward(node: Node, leads: ReadonlySet<Node>, gradients: Map<Tensor, Tensor>): void {
+/** Applies one node's gradient rule, on values computed again where the node is in a checkpoint, and adds what it gives to the gradients of its inputs. */
+function backward(node: Node, recomputation: Recomputation, leads: ReadonlySet<Node>, gradients: Map<Tensor, Tensor>): void {
   const upstream = node.outputs.map((output) => gradients.get(output));
   if (upstream.every((gradient) => gradient === undefined)) return;
   const needed = node.inputs.map((input) => leads.has(input.node));
@@ -80,8 +82,9 @@ function backward(node: Node, leads: ReadonlySet<Node>, gradients: Map<Tensor, T
       `differentiate: every operation between the loss and the variables must have a gradient rule, got ${node.op.name}${names && ` (of ${names})`}`,
     );
   }
-  const { attrs, inputs, outputs } = node;
-  const results = node.op.gradient({ node, attrs, inputs, outputs, upstream, needed });
+  const read = recomputation.of(node);
+  const { attrs, inputs, outputs } = read;
+  const results = node.op.gradient({ node: read, attrs, inputs, outputs, upstream, needed });
   node.inputs.forEach((input, index) => {
     const gradient = results[index];
     if (!needed[index] || gradient === undefined) return;

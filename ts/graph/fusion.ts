@@ -83,6 +83,7 @@ function fuseAdd(list: (Instruction | undefined)[], at: number, add: Instruction
   uses.remove(producer);
   producer.setOperand(found.into as string, found.other);
   producer.setOperand(ADDEND[producer.spec.name].result, out);
+  producer.recomputed &&= add.recomputed;
   uses.add(producer);
   list[found.from] = undefined;
   list[at] = producer;

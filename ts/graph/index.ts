@@ -1,5 +1,6 @@
 // The graph room's only public door: symbolic tensors, ops, differentiation, and compilation into programs. It knows no engine.
 export { differentiate } from './autodiff';
+export { checkpoint } from './checkpoint';
 export { type CompileRequest, compile } from './compile';
 export { type DecodedInstruction, type DecodedOperand, type DecodedProgram, decodeProgram } from './decode';
 export {

@@ -67,6 +67,8 @@ export class Instruction {
   readonly operands: (View | undefined)[];
   readonly dims: readonly Dim[];
   readonly params: ParamValue[];
+  /** It computes again what was computed before: the scheduler starts it as late as it can. */
+  recomputed = false;
   constructor(spec: OpcodeSpec, operands: (View | undefined)[], dims: readonly Dim[], params: ParamValue[]) {
     this.spec = spec;
     this.operands = operands;

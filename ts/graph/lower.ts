@@ -139,7 +139,7 @@ export class Lowering {
         return true;
       },
       emit: (...args) => {
-        this.emit(...args);
+        this.emit(...args).recomputed = node.recomputed;
       },
     };
   }

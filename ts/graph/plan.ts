@@ -86,11 +86,63 @@ function readOnlyAs(instruction: Instruction, buffer: Buffer, result: string): b
   return true;
 }
 
-/** Largest first, each into the tightest gap between buffers that live at the same time; a new bank when no bank has room below its limit. */
+type Order = (a: Life, b: Life) => number;
+
+const stagesOf = ({ start, end }: Life): number => end - start + 1;
+
+/**
+ * Orders in which buffers may be placed; each is tried until one needs no more than any plan must. Largest first does where all activations wait for
+ * backward. Where they are recomputed, long and short lives mix: there the fullest stage comes first and then, outwards from it, the longest lives (which
+ * then lie side by side at the bottom), or the largest buffers.
+ */
+function ordersFor({ stage }: Peak): readonly Order[] {
+  const distance = ({ start, end }: Life): number => Math.max(0, start - stage, stage - end);
+  const elsewhere = (life: Life): number => Number(distance(life) > 0);
+  return [
+    (a, b) => b.bytes - a.bytes,
+    (a, b) => distance(a) - distance(b) || stagesOf(b) - stagesOf(a) || b.bytes - a.bytes,
+    (a, b) => elsewhere(a) - elsewhere(b) || b.bytes - a.bytes || stagesOf(b) - stagesOf(a),
+  ];
+}
+
+/** The smallest arena that one of the orders gives. */
 function placeLives(lives: readonly Life[]): Placement[] {
+  const peak = peakOf(lives);
+  let best: { readonly bytes: number; readonly placements: Placement[] } | undefined;
+  for (const order of ordersFor(peak)) {
+    const sorted = [...lives].sort((a, b) => order(a, b) || a.start - b.start || a.buffers[0].id - b.buffers[0].id);
+    const placed = placeInOrder(sorted);
+    if (best === undefined || placed.bytes < best.bytes) best = placed;
+    if (best.bytes <= peak.bytes) break;
+  }
+  return best === undefined ? [] : best.placements;
+}
+
+interface Peak {
+  readonly stage: number;
+  readonly bytes: number;
+}
+
+/** The fullest stage: no plan can do with fewer bytes than live there. */
+function peakOf(lives: readonly Life[]): Peak {
+  const changes = new Array<number>(lives.reduce((last, { end }) => Math.max(last, end), 0) + 2).fill(0);
+  for (const { start, end, bytes } of lives) {
+    changes[start] += bytes;
+    changes[end + 1] -= bytes;
+  }
+  let peak: Peak = { stage: 0, bytes: 0 };
+  let now = 0;
+  changes.forEach((change, stage) => {
+    now += change;
+    if (now > peak.bytes) peak = { stage, bytes: now };
+  });
+  return peak;
+}
+
+/** One after the other, each into the tightest gap between buffers that live at the same time; a new bank when no bank has room below its limit. */
+function placeInOrder(ordered: readonly Life[]): { readonly bytes: number; readonly placements: Placement[] } {
   const banks: { bytes: number; placed: Placement[] }[] = [];
-  const ordered = [...lives].sort((a, b) => b.bytes - a.bytes || a.start - b.start || a.buffers[0].id - b.buffers[0].id);
-  return ordered.map((life) => {
+  const placements = ordered.map((life) => {
     let best: { bank: number; offset: number; growth: number; slack: number } | undefined;
     banks.forEach((bank, index) => {
       const { offset, slack } = tightestGap(
@@ -113,6 +165,7 @@ function placeLives(lives: readonly Life[]): Placement[] {
     bank.placed.sort((a, b) => a.offset - b.offset);
     return placement;
   });
+  return { bytes: banks.reduce((sum, { bytes }) => sum + bytes, 0), placements };
 }
 
 /** The smallest hole of at least `bytes` between placements sorted by offset, else the end of the last. */

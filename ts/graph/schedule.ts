@@ -36,7 +36,10 @@ export function earliestStages(next: readonly ReadonlySet<number>[]): number[] |
   return ready.length === next.length ? stages : undefined;
 }
 
-/** A stage for each instruction. Instructions that read nothing from the arena (fills, for example) wait until they are needed. */
+/**
+ * A stage for each instruction: the earliest. Only what reads nothing from the arena (fills, for example) and what recomputes a checkpoint wait until
+ * they are needed: what they make would otherwise lie in memory from early on, and a checkpoint would have saved nothing.
+ */
 export function schedule(instructions: readonly Instruction[]): number[] {
   const next = successors(instructions);
   const stages = earliestStages(next);
@@ -48,7 +51,7 @@ export function schedule(instructions: readonly Instruction[]): number[] {
   }
   const order = instructions.map((_, at) => at).sort((a, b) => stages[b] - stages[a] || b - a);
   for (const at of order) {
-    if (next[at].size === 0 || !isSource(instructions[at])) continue;
+    if (next[at].size === 0 || !(instructions[at].recomputed || isSource(instructions[at]))) continue;
     let soonest = Number.POSITIVE_INFINITY;
     for (const later of next[at]) soonest = Math.min(soonest, stages[later]);
     stages[at] = soonest - 1;

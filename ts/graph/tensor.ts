@@ -20,6 +20,22 @@ export type Init =
 
 let nextNodeId = 0;
 
+/** What one `checkpoint` built: its nodes have it in common. */
+export type Region = symbol;
+
+let currentRegion: Region | undefined;
+
+/** Runs `build`; the nodes it makes belong to one region, that of an outer call if there is one. */
+export function inRegion<T>(build: () => T): T {
+  const outer = currentRegion;
+  currentRegion ??= Symbol('region');
+  try {
+    return build();
+  } finally {
+    currentRegion = outer;
+  }
+}
+
 /** One operation of a graph: what it does, what it reads, and the shapes it makes. Ids grow in order of creation, which is a topological order. */
 export class Node<A = unknown> {
   readonly id: number;
@@ -27,8 +43,13 @@ export class Node<A = unknown> {
   readonly inputs: readonly Tensor[];
   readonly attrs: A;
   readonly outputs: readonly Tensor[];
-  constructor(op: OpDefinition<A>, inputs: readonly Tensor[], attrs: A, outputs: readonly OutputSpec[]) {
+  /** The region of `checkpoint` it was built in. */
+  readonly region: Region | undefined = currentRegion;
+  /** True in the second computation of such a region. */
+  readonly recomputed: boolean;
+  constructor(op: OpDefinition<A>, inputs: readonly Tensor[], attrs: A, outputs: readonly OutputSpec[], recomputed = false) {
     this.id = nextNodeId++;
+    this.recomputed = recomputed;
     this.op = op;
     this.inputs = inputs;
     this.attrs = attrs;

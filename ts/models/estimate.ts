@@ -61,19 +61,23 @@ export interface EstimateOptions {
   batchSize?: number;
   /** Micro-batches in a step. Default 1. */
   gradientAccumulationSteps?: number;
+  /** Each block's inner activations are computed again in backward instead of kept. Default false. */
+  gradientCheckpointing?: boolean;
   /** f32 numbers the optimizer keeps per trained parameter: 2 for AdamW (default), 1 for SGD with momentum, 0 without. */
   optimizerSlots?: number;
+  /** Names of parameters that are not trained (`parameter.trainable = false`). Default: none but a fixed position table. */
+  frozen?: readonly string[];
 }
 
 const F32_BYTES = 4;
 
-/** Counts the parameters of a configuration by part. */
-export function countParameters(config: GPTConfig): ParameterCounts {
+/** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
+export function countParameters(config: GPTConfig, frozen: readonly string[] = []): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
   for (const [name, variable] of nameModules(new GPT(config))) {
     counts.total += variable.size;
     counts[partOf(name)] += variable.size;
-    if (variable.trainable) counts.trainable += variable.size;
+    if (variable.trainable && !frozen.includes(name)) counts.trainable += variable.size;
   }
   return counts;
 }
@@ -91,14 +95,14 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
  * @throws INVALID_OPTION
  */
 export function estimate(config: GPTConfig, options: EstimateOptions = {}): Estimate {
-  const { batchSize = 12, gradientAccumulationSteps = 1, optimizerSlots = 2 } = options;
+  const { batchSize = 12, gradientAccumulationSteps = 1, gradientCheckpointing = false, optimizerSlots = 2, frozen = [] } = options;
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulationSteps })) {
     if (!Number.isInteger(value) || value < 1)
       throw new FerroError('INVALID_OPTION', `estimate: "${name}" must be a positive integer, got ${value}`);
   }
-  const parameters = countParameters(config);
-  const programs = [trainingProgram(config, batchSize, 'first')];
-  if (gradientAccumulationSteps > 1) programs.push(trainingProgram(config, batchSize, 'accumulate'));
+  const parameters = countParameters(config, frozen);
+  const modes = gradientAccumulationSteps > 1 ? (['first', 'accumulate'] as const) : (['first'] as const);
+  const programs = modes.map((mode) => trainingProgram(config, { batchSize, gradientCheckpointing, frozen, mode }));
   const memory = {
     parameters: parameters.total * F32_BYTES,
     gradients: parameters.trainable * F32_BYTES,
@@ -120,9 +124,19 @@ export function estimate(config: GPTConfig, options: EstimateOptions = {}): Esti
   };
 }
 
-function trainingProgram(config: GPTConfig, batchSize: number, mode: 'first' | 'accumulate'): Program {
-  const module = new GPT(config);
-  const trained = [...nameModules(module)].filter(([, variable]) => variable.trainable);
+interface ProgramOptions {
+  batchSize: number;
+  gradientCheckpointing: boolean;
+  frozen: readonly string[];
+  mode: 'first' | 'accumulate';
+}
+
+function trainingProgram(config: GPTConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
+  const module = new GPT(config).enableGradientCheckpointing(gradientCheckpointing);
+  const variables = nameModules(module);
+  const unknown = frozen.find((name) => !variables.has(name));
+  if (unknown !== undefined) throw new FerroError('INVALID_OPTION', `estimate: "frozen" must name parameters, got "${unknown}"`);
+  const trained = [...variables].filter(([name, variable]) => variable.trainable && !frozen.includes(name));
   const scratch = (name: string, shape: readonly number[]) => new Variable({ name, shape, trainable: false });
   const gradients = new Map(
     trained.map(([name, parameter]) => [name, { parameter, gradient: scratch(`gradient.${name}`, parameter.shape) }]),

@@ -193,6 +193,30 @@ describe('estimate', () => {
     expect(accumulated.memory.activations).toBeLessThan(2 * one.memory.activations);
     expect(estimate(config, { batchSize: 2, optimizerSlots: 0 }).memory.optimizer).toBe(0);
   });
+  it('knows recomputed activations: less memory, the arithmetic of the blocks once more', () => {
+    const config = resolveConfig({ preset: 'gpt-micro', vocabSize: 65, blockSize: 64, nLayer: 8 });
+    const kept = estimate(config, { batchSize: 12 });
+    const recomputed = estimate(config, { batchSize: 12, gradientCheckpointing: true });
+    expect(recomputed.memory.activations).toBeLessThan(0.3 * kept.memory.activations);
+    expect(recomputed.memory.activations).toBeGreaterThan(8 * 12 * 64 * 128 * 4); // every block's input
+    expect({ ...recomputed.memory, activations: 0, peak: 0 }).toEqual({ ...kept.memory, activations: 0, peak: 0 });
+    // All products of a block but the last one of its MLP: 8 of 12 C² parameters, 2 FLOP each, and attention: half of 4·T·C.
+    const again = recomputed.flops.perToken - kept.flops.perToken;
+    const products = 8 * (2 * 8 * 128 * 128 + 2 * 64 * 128);
+    expect(again / products).toBeGreaterThan(1);
+    expect(again / products).toBeLessThan(1.1);
+  });
+  it('leaves gradients and moments of frozen parameters out', () => {
+    const config = resolveConfig(small);
+    const all = estimate(config);
+    const frozen = estimate(config, { frozen: ['transformer.wte.weight', 'transformer.wpe.weight'] });
+    const tables = (11 + 16) * 8;
+    expect(all.parameters.trainable - frozen.parameters.trainable).toBe(tables);
+    expect(all.memory.gradients - frozen.memory.gradients).toBe(tables * 4);
+    expect(all.memory.optimizer - frozen.memory.optimizer).toBe(tables * 8);
+    expect(frozen.flops.perStep).toBeLessThan(all.flops.perStep);
+    expect(() => estimate(config, { frozen: ['wte'] })).toThrow('estimate: "frozen" must name parameters, got "wte"');
+  });
   it('can say what GPT-2 XL needs, without any memory of that size', () => {
     const { memory } = estimate(resolveConfig({ preset: 'gpt2-xl', vocabSize: 50257 }), { batchSize: 1 });
     expect(memory.parameters).toBe(1_557_611_200 * 4);

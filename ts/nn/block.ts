@@ -19,7 +19,7 @@ export interface BlockOptions {
   projectionStd?: number;
 }
 
-/** x + attn(ln_1(x)), then that + mlp(ln_2(that)): GPT-2's pre-norm block. */
+/** x + attn(ln_1(x)), then that + mlp(ln_2(that)): GPT-2's pre-norm block. With `gradientCheckpointing` only x is kept for its backward pass. */
 export class Block extends Module {
   readonly ln_1: LayerNorm;
   readonly attn: MultiHeadAttention;
@@ -45,8 +45,10 @@ export class Block extends Module {
 
   /** @param x f32 [B, T, C] @returns f32 [B, T, C] */
   override forward(x: Tensor, options: { keyMask?: Tensor } = {}): Tensor {
-    const attended = add(x, this.attn.forward(this.ln_1.forward(x), options));
-    return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
+    return this.checkpoint(() => {
+      const attended = add(x, this.attn.forward(this.ln_1.forward(x), options));
+      return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
+    });
   }
 
   /** The same for new positions behind a cache of earlier ones. @param x f32 [B, T, C] @returns f32 [B, T, C] */

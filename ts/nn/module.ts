@@ -2,7 +2,7 @@
 // graph out of symbolic tensors. It knows no engine: ts/bind gives it memory, ts/train trains it.
 
 import { FerroError } from '../errors';
-import { Variable } from '../graph';
+import { checkpoint, Variable } from '../graph';
 
 /**
  * A layer or a model. Own fields that are a `Variable`, a `Module`, or an array of these are found by themselves, in the order they were assigned,
@@ -12,11 +12,24 @@ import { Variable } from '../graph';
 export abstract class Module {
   /** True while a training step is traced: dropout is on. Evaluation and generation trace with false. */
   training = false;
+  /**
+   * Whether a training step computes what is built in `checkpoint` again in backward instead of keeping it. The training option of this name sets it
+   * on all modules while a step is traced; it may be set on single ones.
+   */
+  gradientCheckpointing = false;
   /** Where this module stands below the root it was last named under (`nameModules`); undefined before. Random masks are keyed by it. */
   path: string | undefined = undefined;
 
   /** Builds the graph of this module's value from symbolic inputs. Nothing is computed here. */
   abstract forward(...inputs: never[]): unknown;
+
+  /**
+   * Builds a part of `forward` that the training option `gradientCheckpointing` may compute twice instead of keeping its activations: with the option
+   * only what the part reads from outside stays until backward. Without it just `build()`.
+   */
+  protected checkpoint<T>(build: () => T): T {
+    return this.gradientCheckpointing ? checkpoint(build) : build();
+  }
 
   /** Sets `training` here and below. */
   train(mode = true): this {
@@ -27,6 +40,12 @@ export abstract class Module {
   /** `train(false)`. */
   eval(): this {
     return this.train(false);
+  }
+
+  /** Sets `gradientCheckpointing` here and below. */
+  enableGradientCheckpointing(mode = true): this {
+    for (const [, module] of walk(this)) module.gradientCheckpointing = mode;
+    return this;
   }
 
   /** Every variable here and below by its path, in the order of fields. */

@@ -34,6 +34,30 @@ class Pair extends Module {
   }
 }
 
+describe('gradientCheckpointing', () => {
+  it('is switched for a module and its parts, and makes a block one region', () => {
+    const block = new Block(8, { nHead: 2 });
+    const out = () => block.forward(x(1, 4, 8));
+    expect(out().node.region).toBeUndefined();
+    expect(block.enableGradientCheckpointing()).toBe(block);
+    expect([block.mlp.gradientCheckpointing, block.attn.c_proj.gradientCheckpointing]).toEqual([true, true]);
+    expect(out().node.region).toBeTypeOf('symbol');
+    block.enableGradientCheckpointing(false);
+    expect(out().node.region).toBeUndefined();
+  });
+  it('is there for modules of your own', () => {
+    class Own extends Module {
+      readonly fc = new Linear(2, 2);
+      override forward(x: Tensor): Tensor {
+        return this.checkpoint(() => this.fc.forward(x));
+      }
+    }
+    const own = new Own();
+    expect(own.forward(x(1, 2)).node.region).toBeUndefined();
+    expect(own.enableGradientCheckpointing().forward(x(1, 2)).node.region).toBeTypeOf('symbol');
+  });
+});
+
 describe('Module', () => {
   it('finds variables and modules in fields and arrays by path, shared ones once', () => {
     expect(names(new Pair())).toEqual({ scale: [3], 'layers.0.weight': [2, 3], 'layers.0.bias': [3], 'layers.1.weight': [3, 2] });

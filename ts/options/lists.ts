@@ -59,6 +59,7 @@ export const OPTIMIZER_OPTIONS = list(
 export const TRAINING_OPTIONS = list(
   'batchSize',
   'gradientAccumulationSteps',
+  'gradientCheckpointing',
   'maxSteps',
   'numTrainEpochs',
   ...OPTIMIZER_OPTIONS,

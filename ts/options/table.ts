@@ -107,6 +107,10 @@ export const OPTIONS = named({
   numTrainEpochs: option(check.positive, { help: 'passes over the data, where maxSteps is not given', defaultText: '1' }),
   batchSize: option(check.count, { default: 12, help: 'windows in a micro-batch' }),
   gradientAccumulationSteps: option(check.count, { default: 1, help: 'micro-batches in an update' }),
+  gradientCheckpointing: option(check.flag, {
+    default: false,
+    help: "keep only each block's input for backward and compute the rest again: less memory, more time, the same bits",
+  }),
   learningRate: option(check.nonNegative, { help: 'peak learning rate', defaultText: '1e-3 from scratch, 5e-5 from pretrained weights' }),
   minLearningRate: option(check.nonNegative, {
     help: 'learning rate at the last step (cosine_with_min_lr, warmup_stable_decay)',

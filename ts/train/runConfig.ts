@@ -30,7 +30,7 @@ export interface RunConfig {
   tokenizer: string | null;
   /** What must be the same when the run is resumed. */
   training: Record<string, unknown>;
-  /** What may change. */
+  /** What may change: how long, how often, and what changes no bit. */
   intervals: Record<string, unknown>;
   data: { train_hash: string | null; train_length: number; eval_hash: string | null; eval_length: number };
   engine: { build: string; fused: boolean; kernel_hash: string; threads: number; runtime: string };
@@ -65,6 +65,7 @@ export async function describeRun(
     },
     intervals: {
       max_steps: settings.maxSteps,
+      gradient_checkpointing: settings.gradientCheckpointing,
       eval_steps: settings.evalSteps,
       save_steps: settings.saveSteps,
       save_total_limit: settings.saveTotalLimit,

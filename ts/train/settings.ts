@@ -21,6 +21,7 @@ export interface Settings {
   stepsPerEpoch: number;
   batchSize: number;
   gradientAccumulationSteps: number;
+  gradientCheckpointing: boolean;
   schedule: Schedule;
   maxGradNorm: number;
   seed: number;
@@ -67,6 +68,7 @@ export function resolveSettings(values: TrainerValues, circumstances: Circumstan
     stepsPerEpoch,
     batchSize: values.batchSize,
     gradientAccumulationSteps: values.gradientAccumulationSteps,
+    gradientCheckpointing: values.gradientCheckpointing,
     schedule,
     maxGradNorm: values.maxGradNorm,
     seed: values.seed,

@@ -477,13 +477,13 @@ describe('memory', () => {
 });
 
 describe('GPT', () => {
-  it('takes exactly the memory that estimate() says', async () => {
+  it.each([false, true])('takes exactly the memory that estimate() says (gradientCheckpointing: %s)', async (gradientCheckpointing) => {
     const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 });
-    const { memory } = estimate(config, { batchSize: 3, gradientAccumulationSteps: 2 });
+    const { memory } = estimate(config, { batchSize: 3, gradientAccumulationSteps: 2, gradientCheckpointing });
     const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
     try {
       const model = await bind(fresh, new GPT(config));
-      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW() });
+      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW(), gradientCheckpointing });
       const batch = { inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) };
       await step.run([batch, batch]);
       const bytes = await fresh.bytes();
@@ -493,6 +493,37 @@ describe('GPT', () => {
     } finally {
       await fresh.close();
     }
+  });
+
+  it('gives the same bits with recomputed activations: loss, gradients, norm and weights, with dropout and accumulation', async () => {
+    const config = resolveConfig({ nLayer: 3, nHead: 2, nEmbd: 16, blockSize: 12, vocabSize: 13, dropout: 0.1 });
+    const tokens = (start: number) =>
+      i32(
+        Array.from({ length: 24 }, (_, i) => (start + i * i) % 13),
+        [2, 12],
+      );
+    const batches = [1, 2, 3].map((start) => ({ inputIds: tokens(start), labels: tokens(start + 1) }));
+    const run = async (gradientCheckpointing: boolean, parts?: (gpt: GPT) => void) => {
+      const model = await bound(new GPT(config));
+      parts?.(model.module);
+      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW({ learningRate: 1e-2 }), gradientCheckpointing });
+      const steps: unknown[] = [];
+      for (let i = 0; i < 5; i++) {
+        const { loss, gradNorm } = await step.run(batches);
+        const gradients = await Promise.all(Array.from(model.parameters.values(), (parameter) => parameter.grad()));
+        steps.push({ loss, gradNorm, gradients, weights: await hash(model) });
+      }
+      expect(model.module.gradientCheckpointing).toBe(false); // put back after tracing
+      await step.close();
+      return { steps, arena: estimate(config, { batchSize: 2, gradientCheckpointing }).memory.activations };
+    };
+    const kept = await run(false);
+    const recomputed = await run(true);
+    const onePart = await run(false, (gpt) => gpt.transformer.h[1].enableGradientCheckpointing());
+    expect(recomputed.steps).toEqual(kept.steps);
+    expect(onePart.steps).toEqual(kept.steps);
+    expect(new Set(kept.steps.map((step) => (step as { weights: string }).weights)).size).toBe(5);
+    expect(recomputed.arena).toBeLessThan(0.65 * kept.arena);
   });
 
   it('learns a repeated pattern with dropout, tied head and accumulation', async () => {

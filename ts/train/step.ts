@@ -22,6 +22,8 @@ export interface TrainStepOptions<M extends Module = Module> {
   maxGradNorm?: number;
   /** Keys dropout masks. Default 42. */
   seed?: number;
+  /** Keep only each `Block`'s input for backward and compute the rest again there: less memory, more time, the same bits. Default false. */
+  gradientCheckpointing?: boolean;
 }
 
 /** What one step may say otherwise. */
@@ -75,6 +77,7 @@ export class TrainStep<M extends Module = Module> {
   readonly #loss: Loss<M>;
   readonly #maxGradNorm: number;
   readonly #seed: number;
+  readonly #gradientCheckpointing: boolean;
   #running = false;
   #started = false;
   #closed = false;
@@ -90,6 +93,8 @@ export class TrainStep<M extends Module = Module> {
     this.optimizer = isOptimizer(options.optimizer) ? options.optimizer : createOptimizer(options.optimizer);
     this.#maxGradNorm = checked('maxGradNorm', options.maxGradNorm ?? 1);
     this.#seed = checked('seed', options.seed ?? 42);
+    this.#gradientCheckpointing = options.gradientCheckpointing ?? OPTIONS.gradientCheckpointing.default;
+    checkValue('trainStep', OPTIONS.gradientCheckpointing, this.#gradientCheckpointing);
     this.#state = new OptimizerVariables(bound, this.optimizer);
   }
 
@@ -245,7 +250,8 @@ export class TrainStep<M extends Module = Module> {
     const key = `${mode} ${batchSignature(batch)}\n${[...plan.targets.gradients.keys()].join('\n')}`;
     let handle = this.#grads.get(key);
     if (handle === undefined) {
-      const program = this.bound.trace(true, () => gradientProgram(this.bound.module, this.#loss, inputs, plan.targets, mode));
+      const build = () => gradientProgram(this.bound.module, this.#loss, inputs, plan.targets, mode);
+      const program = this.bound.trace(true, build, { gradientCheckpointing: this.#gradientCheckpointing });
       handle = await this.bound.load(program);
     }
     this.#grads.delete(key);

@@ -324,7 +324,8 @@ export class Trainer {
 
   async #openOnce(): Promise<void> {
     this.#model.bound.assertOpen('train');
-    this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values) });
+    const { gradientCheckpointing } = this.#settings;
+    this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values), gradientCheckpointing });
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });

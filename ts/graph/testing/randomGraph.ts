@@ -21,8 +21,11 @@ export interface RandomGraph {
   readonly outputs: Record<string, Tensor>;
 }
 
-/** A graph of `steps` random ops on [R, 4] tensors, R known at run time only; tensors are picked again and again, so lives cross. */
-export function randomGraph(seed: number, steps: number): RandomGraph {
+/**
+ * A graph of `steps` random ops on [R, 4] tensors, R known at run time only; tensors are picked again and again, so lives cross.
+ * @param wrap gets every three steps to build, as `checkpoint` does
+ */
+export function randomGraph(seed: number, steps: number, wrap: (build: () => void) => void = (build) => build()): RandomGraph {
   const random = new Random(seed);
   const rows = new Extent('rows', 5);
   const variables: Variable[] = [];
@@ -55,7 +58,11 @@ export function randomGraph(seed: number, steps: number): RandomGraph {
     () => dropout(pick(), 0.3, `d${steps}`),
     () => reshape(attentionQkv(reshape(linear(pick(), fresh(4, 12)), [1, rows, 12]), { nHead: 2, causal: true }), [rows, 4]),
   ];
-  for (let i = 0; i < steps; i++) pool.push(layerNorm(random.pick(ops)()));
+  for (let i = 0; i < steps; i += 3) {
+    wrap(() => {
+      for (let k = i; k < Math.min(i + 3, steps); k++) pool.push(layerNorm(random.pick(ops)()));
+    });
+  }
   const loss = sum(mul(pool[pool.length - 1], add(pick(), pick())));
   return { variables, loss, outputs: { loss, last: pool[pool.length - 1], other: pick() } };
 }
