@@ -4,6 +4,7 @@ import { reachable } from './autodiff';
 import { type Effect, effectTensors } from './effects';
 import { encode } from './encode';
 import { fuse } from './fusion';
+import { onePassHeads } from './head';
 import type { Instruction } from './ir';
 import { Lowering } from './lower';
 import { checkOption } from './op';
@@ -27,6 +28,8 @@ export interface CompileRequest {
 export interface CompileSwitches {
   fuse?: boolean;
   inPlace?: boolean;
+  /** Bytes of logits that the one-pass head may keep. */
+  headLogitsBytes?: number;
 }
 
 /** A program with what went into it, for tests of the plan. */
@@ -48,9 +51,9 @@ export function compileDetailed(request: CompileRequest, switches: CompileSwitch
   }
   const lowering = new Lowering();
   lowering.lower(reachable([...Object.values(outputs), ...effects.flatMap(effectTensors)]));
-  const { fuse: fusing = true, inPlace = true } = switches;
+  const { fuse: fusing = true, inPlace = true, headLogitsBytes } = switches;
   const kept = keptBuffers(lowering, outputs, effects);
-  const fused = fusing ? fuse(lowering.instructions, kept) : lowering.instructions;
+  const fused = fusing ? fuse(onePassHeads(lowering, lowering.instructions, headLogitsBytes), kept) : lowering.instructions;
   const { instructions, ports } = appendResults(lowering, fused, outputs, effects);
   const stages = schedule(instructions);
   const placements = planMemory(instructions, stages, { inPlace });

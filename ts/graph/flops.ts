@@ -14,6 +14,11 @@ function attentionFlops(dims: Sizes, params: Sizes, perPair: number): number {
   return perPair * params.head_dim * params.heads * dims.batch * visiblePairs(dims, params.causal === 1);
 }
 
+/** Rows of one block of the one-pass head, if none is ignored. */
+function headRows({ rows, most }: Sizes, { first }: Sizes): number {
+  return Math.max(0, Math.min(most, rows - first));
+}
+
 const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number>> = {
   matmul: ({ batch, m, n, k }) => 2 * batch * m * n * k,
   column_sum: ({ rows, cols }) => rows * cols,
@@ -50,6 +55,10 @@ const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number
   sample: ({ rows, vocab }) => 4 * rows * vocab,
   transpose: () => 0,
   trap: () => 0,
+  head_logits: (dims, params) => headRows(dims, params) * dims.vocab * (2 * dims.cols + 2),
+  head_loss: (dims, params) => headRows(dims, params),
+  head_backward_w: (dims, params) => headRows(dims, params) * dims.vocab * (2 * dims.cols + 2),
+  head_backward_x: (dims, params) => headRows(dims, params) * dims.vocab * 2 * dims.cols,
 };
 
 /** Floating-point operations of an instruction; `dims` and integer `params` by the names of the opcode table. */

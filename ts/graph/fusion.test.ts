@@ -130,7 +130,7 @@ describe('gradients', () => {
     const { effects, targets } = program(linearCrossEntropy(linear(embedding(table, ids), w), table, labels).loss, [table, w]);
     const compiled = compileDetailed({ name: 'tied', effects });
     const instructions = decodeProgram(compiled.program.words).instructions;
-    const head = instructions.find(({ spec }) => spec.name === 'linear_cross_entropy_backward_w');
+    const head = instructions.find(({ spec }) => spec.name === 'head_backward_w');
     const embed = instructions.find(({ spec }) => spec.name === 'embedding_backward');
     expect(embed?.operands.init).toEqual(head?.operands.dw);
     expect(embed?.operands.dtable).toEqual(head?.operands.dw);

@@ -58,6 +58,8 @@ const ATTENTION_DIMS = 'batch tq tk q_row k_row v_row q_batch k_batch v_batch';
 const ATTENTION = `heads head_dim causal scale:f32 ${DROPOUT}`;
 const ADAMW = 'lr:scalar c1:scalar c2:scalar beta1:f32 beta2:f32 eps:f32 weight_decay:f32 one_minus_beta1:f32 one_minus_beta2:f32';
 
+const HEAD_DIMS = 'rows vocab cols most stride';
+
 const SPECS = [
   spec(1, 'matmul', 'a b init? bias? >out >act?', 'batch m n k', 'form activation', 'init>out'),
   spec(2, 'column_sum', 'x >out', 'rows cols'),
@@ -94,6 +96,10 @@ const SPECS = [
   spec(33, 'sample', 'logits >out', 'rows vocab', 'temperature:scalar top_k:scalar top_p:scalar seed_lo:scalar seed_hi:scalar draw:scalar'),
   spec(34, 'transpose', 'x >out', 'batch m n'),
   spec(35, 'trap', '', '', 'thread'),
+  spec(36, 'head_logits', 'x w labels >logits >stats', HEAD_DIMS, 'ignore first'),
+  spec(37, 'head_loss', 'labels logits stats >loss >log_z', HEAD_DIMS, 'ignore first'),
+  spec(38, 'head_backward_w', 'x labels log_z g init? >dw? =logits', HEAD_DIMS, 'ignore first', 'init>dw'),
+  spec(39, 'head_backward_x', 'w labels dlogits >dx', HEAD_DIMS, 'ignore first'),
 ] as const;
 
 /** The names of the instructions. */
@@ -136,5 +142,7 @@ export const BINARY_MODE = { same: 0, row: 1, column: 2, scalar: 3 } as const;
 export const MATMUL_FORM = { NN: 0, NT: 1, TN: 2 } as const;
 /** The numbers of `matmul`'s activations by the unary kind that they replace. */
 export const MATMUL_ACTIVATION: Readonly<Partial<Record<UnaryKind, number>>> = { gelu_tanh: 1, gelu_erf: 2, relu: 3 };
+/** Words that share one row of maxima and one of sums in `head_logits`' stats. */
+export const STATS_WORDS = 512;
 /** Elements per f64 partial of `squared_norm`. */
 export const NORM_BLOCK = 4096;

@@ -138,6 +138,8 @@ const ATTENTION_PARAMS: [(&str, Param); 11] = [
 ];
 const IGNORE: [(&str, Param); 1] = [("ignore", Bits)];
 const VOCAB_ROWS: [&str; 3] = ["rows", "vocab", "cols"];
+const HEAD_DIMS: [&str; 5] = ["rows", "vocab", "cols", "most", "stride"];
+const HEAD_PARAMS: [(&str, Param); 2] = [IGNORE[0], ("first", Integer(u32::MAX))];
 const ROWS_COLS: [&str; 2] = ["rows", "cols"];
 
 macro_rules! signature {
@@ -152,7 +154,7 @@ pub fn signature(opcode: u32) -> Option<&'static Signature> {
 }
 
 /// Opcode 1 is the first.
-static SIGNATURES: [Signature; 35] = [
+static SIGNATURES: [Signature; 39] = [
     signature!(
         "matmul",
         [r("a"), r("b"), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
@@ -325,6 +327,15 @@ static SIGNATURES: [Signature; 35] = [
     ),
     signature!("transpose", [r("x"), w("out")], ["batch", "m", "n"], []),
     signature!("trap", [], [], [("thread", Integer(u32::MAX))]),
+    signature!("head_logits", [r("x"), r("w"), ri("labels"), w("logits"), w("stats")], HEAD_DIMS, HEAD_PARAMS),
+    signature!("head_loss", [ri("labels"), r("logits"), r("stats"), w("loss"), w("log_z")], HEAD_DIMS, HEAD_PARAMS),
+    signature!(
+        "head_backward_w",
+        [r("x"), ri("labels"), r("log_z"), r("g"), r("init").maybe().or_result(), w("dw").maybe(), w("logits")],
+        HEAD_DIMS,
+        HEAD_PARAMS
+    ),
+    signature!("head_backward_x", [r("w"), ri("labels"), r("dlogits"), w("dx")], HEAD_DIMS, HEAD_PARAMS),
 ];
 
 #[cfg(test)]
@@ -333,16 +344,17 @@ mod tests {
 
     #[test]
     fn the_table_starts_at_one_and_ends_at_the_last_opcode() {
-        assert!(signature(0).is_none() && signature(36).is_none() && signature(u32::MAX).is_none());
+        assert!(signature(0).is_none() && signature(40).is_none() && signature(u32::MAX).is_none());
         assert_eq!(signature(1).unwrap().name, "matmul");
         assert_eq!(signature(19).unwrap().name, "attention");
         assert_eq!(signature(30).unwrap().name, "adamw");
         assert_eq!(signature(35).unwrap().name, "trap");
+        assert_eq!(signature(39).unwrap().name, "head_backward_x");
     }
 
     #[test]
     fn names_within_an_opcode_are_distinct() {
-        for opcode in 1..=35 {
+        for opcode in 1..=39 {
             let signature = signature(opcode).unwrap();
             let mut names: Vec<&str> = signature.operands.iter().map(|o| o.name).collect();
             names.sort_unstable();

@@ -3,6 +3,7 @@
 import { NORM_BLOCK, type OpcodeName, UNARY_KINDS, type UnaryKind } from '../opcodes';
 import { attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
 import type { KernelArgs } from './cells';
+import { headBackwardW, headBackwardX, headLogits, headLoss } from './headKernels';
 import {
   crossEntropyBackward,
   crossEntropyForward,
@@ -320,6 +321,10 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   linear_cross_entropy: crossEntropyForward,
   linear_cross_entropy_backward_x: linearCrossEntropyBackwardX,
   linear_cross_entropy_backward_w: linearCrossEntropyBackwardW,
+  head_logits: headLogits,
+  head_loss: headLoss,
+  head_backward_w: headBackwardW,
+  head_backward_x: headBackwardX,
   count_labels: ({ operand, dim, param }) => {
     let count = 0;
     each(dim('n'), (i) => {

@@ -73,6 +73,10 @@ ops! {
     LinearCrossEntropy(kernels::linear_cross_entropy::LinearCrossEntropy),
     LinearCrossEntropyBackwardX(kernels::linear_cross_entropy::LinearCrossEntropyBackwardX),
     LinearCrossEntropyBackwardW(kernels::linear_cross_entropy::LinearCrossEntropyBackwardW),
+    HeadLogits(kernels::linear_cross_entropy::one_pass::HeadLogits),
+    HeadLoss(kernels::linear_cross_entropy::one_pass::HeadLoss),
+    HeadBackwardW(kernels::linear_cross_entropy::one_pass::HeadBackwardW),
+    HeadBackwardX(kernels::linear_cross_entropy::one_pass::HeadBackwardX),
     CountLabels(kernels::reduce::CountLabels),
     SquaredNorm(kernels::norm::SquaredNorm),
     ClipFinish(kernels::norm::ClipFinish),
@@ -138,6 +142,10 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         33 => rows::sample(args),
         34 => layout::transpose(args),
         35 => Ok(Trap.into()),
+        36 => head::head_logits(args),
+        37 => head::head_loss(args),
+        38 => head::head_backward_w(args),
+        39 => head::head_backward_x(args),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
     }
 }
@@ -152,6 +160,10 @@ impl Op {
             Op::LinearCrossEntropy(op) => 2.0 * product(&[op.rows, op.vocab, op.cols]),
             Op::LinearCrossEntropyBackwardX(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
             Op::LinearCrossEntropyBackwardW(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
+            // As if no row were ignored.
+            Op::HeadLogits(op) => head_flops(&op.dims),
+            Op::HeadBackwardW(op) if !op.dw.is_null() => head_flops(&op.dims),
+            Op::HeadBackwardX(op) => head_flops(&op.dims),
             // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores, and makes 2 more (dq) and 3 more.
             Op::Attention(op) => 2.0 * attention_product(&op.dims),
             Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.dims),
@@ -159,6 +171,12 @@ impl Op {
             _ => 0.0,
         }
     }
+}
+
+/// One product of a block of the one-pass head.
+fn head_flops(dims: &kernels::linear_cross_entropy::one_pass::HeadBlock) -> f64 {
+    let rows = dims.rows.saturating_sub(dims.first).min(dims.most);
+    2.0 * product(&[rows, dims.vocab, dims.cols])
 }
 
 /// One product of all queries with all keys they see, in floating-point operations.

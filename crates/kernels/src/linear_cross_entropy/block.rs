@@ -1,15 +1,19 @@
-//! A block of logits, transposed: row v is a word, column c a counted row of x. Shared by the three operations.
+//! A block of logits, transposed: row v is a word, column c a counted row of x. Shared by all operations of this module.
 
-use crate::matmul::micro::{register_tile, Start, MAX_NR};
+use crate::lanes::{pair, store_pair};
+use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{pack_columns_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::matmul::plan::depth_block;
 use crate::tile::{Fault, FaultCode};
 use crate::vecmath::Exp;
-use simd::{F32x4, I32x4, LANES};
+use simd::LANES;
 
 /// Words of one block: with 64 columns its logits take 128 x 64 x 4 = 32 KiB.
 pub(super) const WORDS: usize = 128;
+
+/// Columns are worked on two vectors at a time; lists by column are as long as a multiple of this.
+pub(super) const PAIR: usize = 2 * LANES;
 
 /// x, W and labels, as every operation of this module has them.
 #[derive(Clone, Copy)]
@@ -61,14 +65,18 @@ pub(super) struct Columns {
     /// How many.
     pub count: usize,
     packed: *mut f32,
+    /// The register tile that `packed` is made for.
+    register: RegisterTile,
     /// Elements from row to row of a block of logits.
     pub stride: usize,
+    /// Columns there is room for beside each other, a multiple of [`PAIR`]: the length of every list by column.
+    pub width: usize,
 }
 
 impl Columns {
     /// Floats of scratch for at most `most` columns of width `cols`.
     pub fn scratch_len(most: usize, cols: usize) -> usize {
-        most.next_multiple_of(LANES) + packed_len(cols, most, MAX_NR)
+        most.next_multiple_of(PAIR) + packed_len(cols, most, MAX_NR)
     }
 
     /// Collects the counted rows among `first .. first + n` and packs them. `n` is at most `most`.
@@ -76,30 +84,42 @@ impl Columns {
     /// # Safety
     /// x and labels readable for the rows; scratch for [`Columns::scratch_len`].
     pub unsafe fn collect(head: &Head, first: usize, n: usize, most: usize, scratch: *mut f32) -> Result<Self, Fault> {
-        let mut columns = Self {
-            rows: scratch.cast(),
-            count: 0,
-            packed: scratch.wrapping_add(most.next_multiple_of(LANES)),
-            stride: most.next_multiple_of(LANES),
-        };
+        let rows: *mut u32 = scratch.cast();
+        let mut count = 0;
         // SAFETY: rows below first + n; at most `n` entries are written.
         unsafe {
             for row in first..first + n {
                 if head.label(row)?.is_some() {
-                    *columns.rows.add(columns.count) = row as u32;
-                    columns.count += 1;
+                    *rows.add(count) = row as u32;
+                    count += 1;
                 }
             }
-            let nr = register_tile().nr();
-            let mut k = 0;
-            while k < head.cols {
-                let depth = depth_block(head.cols).min(head.cols - k);
-                let to = columns.packed.wrapping_add(packed_len(k, columns.count, nr));
-                pack_columns_by(|c| head.x_row(columns.row(c)).wrapping_add(k), depth, columns.count, nr, to);
-                k += depth;
-            }
+            let width = most.next_multiple_of(PAIR);
+            Ok(Self::of(head, rows, count, width, width, scratch.wrapping_add(width)))
         }
-        Ok(columns)
+    }
+
+    /// The columns that `rows` lists, packed.
+    ///
+    /// # Safety
+    /// `rows` holds `count` numbers below the rows of x; `packed` writable for `packed_len(cols, count, MAX_NR)`.
+    pub unsafe fn of(head: &Head, rows: *mut u32, count: usize, width: usize, stride: usize, packed: *mut f32) -> Self {
+        let columns = Self { packed, ..Self::listed(rows, count, width, stride) };
+        let nr = columns.register.nr();
+        let mut k = 0;
+        while k < head.cols {
+            let depth = depth_block(head.cols).min(head.cols - k);
+            let to = columns.packed.wrapping_add(packed_len(k, columns.count, nr));
+            // SAFETY: steps k .. k + depth of listed rows of x.
+            unsafe { pack_columns_by(|c| head.x_row(columns.row(c)).wrapping_add(k), depth, columns.count, nr, to) };
+            k += depth;
+        }
+        columns
+    }
+
+    /// A list of rows alone, for operations that need no x by columns.
+    pub fn listed(rows: *mut u32, count: usize, width: usize, stride: usize) -> Self {
+        Self { rows, count, packed: core::ptr::null_mut(), register: register_tile(), stride, width }
     }
 
     /// The row of x that column `c` stands for.
@@ -115,7 +135,7 @@ impl Columns {
     /// # Safety
     /// The words exist; `logits` writable for `words` rows of `stride`.
     pub unsafe fn logits(&self, head: &Head, word: usize, words: usize, logits: *mut f32) {
-        let register = register_tile();
+        let register = self.register;
         let mut start = Start::zero();
         let mut k = 0;
         // SAFETY: words and columns of the block; depth as packed.
@@ -158,13 +178,13 @@ pub(super) struct Upstream {
 impl Upstream {
     /// Floats of scratch for at most `most` columns.
     pub fn scratch_len(most: usize) -> usize {
-        4 * most.next_multiple_of(LANES)
+        4 * most.next_multiple_of(PAIR)
     }
 
     /// Gathers the columns' values. `gz` may be null.
     ///
     /// # Safety
-    /// Inputs readable for the columns' rows; scratch for [`Upstream::scratch_len`] of `columns.stride`.
+    /// Inputs readable for the columns' rows; scratch for [`Upstream::scratch_len`] of `columns.width`.
     pub unsafe fn gather(
         head: &Head,
         columns: &Columns,
@@ -173,7 +193,7 @@ impl Upstream {
         gz: *const f32,
         scratch: *mut f32,
     ) -> Self {
-        let part = |i: usize| scratch.wrapping_add(i * columns.stride);
+        let part = |i: usize| scratch.wrapping_add(i * columns.width);
         let own = Self { log_z: part(0), weight: part(1), g: part(2), labels: part(3).cast() };
         for c in 0..columns.count {
             let row = columns.row(c);
@@ -192,20 +212,26 @@ impl Upstream {
     /// Turns a block of logits into their gradient, in place.
     ///
     /// # Safety
-    /// `logits` as [`Columns::logits`] left them.
+    /// `logits` as [`Columns::logits`] left them; every row readable and writable up to the columns' next multiple of [`PAIR`],
+    /// which nobody else uses (what stands there has no meaning before or after).
+    #[inline(never)]
     pub unsafe fn gradients(&self, columns: &Columns, word: usize, words: usize, logits: *mut f32) {
         let exp = Exp::new();
-        for v in 0..words {
-            let this = I32x4::splat((word + v) as i32);
-            let row = logits.wrapping_add(v * columns.stride);
-            // Whole vectors: the last may hold columns beyond the count, which nobody reads.
-            for c in (0..columns.count).step_by(LANES) {
-                // SAFETY: c + 4 <= stride, the length of every row of scratch here.
-                unsafe {
-                    let p = exp.eval(F32x4::load(row.add(c)) - F32x4::load(self.log_z.add(c)));
-                    let hit = I32x4::load(self.labels.add(c)).eq(this);
-                    let onehot = F32x4::from_bits(F32x4::load(self.g.add(c)).to_bits() & hit);
-                    (p * F32x4::load(self.weight.add(c)) - onehot).store(row.add(c));
+        // SAFETY (whole body): rows of the block; lists by column are `width` long, a multiple of PAIR.
+        unsafe {
+            for v in 0..words {
+                let row = logits.wrapping_add(v * columns.stride);
+                for c in (0..columns.count).step_by(PAIR) {
+                    let (x0, x1) = pair(row.add(c));
+                    let (z0, z1) = pair(self.log_z.add(c));
+                    let (w0, w1) = pair(self.weight.add(c));
+                    store_pair(exp.eval(x0 - z0) * w0, exp.eval(x1 - z1) * w1, row.add(c));
+                }
+            }
+            for c in 0..columns.count {
+                let label = *self.labels.add(c) as usize;
+                if (word..word + words).contains(&label) {
+                    *logits.add((label - word) * columns.stride + c) -= *self.g.add(c);
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! Loss and log_z by blocks of rows: the log-sum-exp is carried from block to block of words (online: Milakov and Gimelshein,
 //! arXiv:1805.02867).
 
-use super::block::{Columns, Head, WORDS};
+use super::block::{Columns, Head, PAIR, WORDS};
+use crate::lanes::{pair, store_pair};
 use crate::scalar_math;
 use crate::tile::{Fault, TileOp};
 use crate::vecmath::Exp;
-use simd::{F32x4, LANES};
+use simd::F32x4;
 
 /// Arguments of the fused loss. Layouts: [`super::HeadDims`].
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +82,7 @@ impl TileOp for LinearCrossEntropy {
 }
 
 /// Per column: the largest logit so far, the sum of `e^(logit − largest)` in two halves of an f64, and the label's logit.
-struct Carried {
+pub(super) struct Carried {
     largest: *mut f32,
     at_label: *mut f32,
     /// One f64 per column, stored as two words because scratch is only 4-byte aligned.
@@ -89,15 +90,20 @@ struct Carried {
 }
 
 impl Carried {
-    fn scratch_len(most: usize) -> usize {
-        4 * most.next_multiple_of(LANES)
+    /// Floats of scratch for at most `most` columns.
+    pub fn scratch_len(most: usize) -> usize {
+        4 * most.next_multiple_of(PAIR)
     }
 
-    unsafe fn begin(columns: &Columns, scratch: *mut f32) -> Self {
-        let part = |i: usize| scratch.wrapping_add(i * columns.stride);
+    /// Nothing seen yet.
+    ///
+    /// # Safety
+    /// Scratch for [`Carried::scratch_len`] of `columns.width`.
+    pub unsafe fn begin(columns: &Columns, scratch: *mut f32) -> Self {
+        let part = |i: usize| scratch.wrapping_add(i * columns.width);
         let own = Self { largest: part(0), at_label: part(1), sum: part(2) };
-        for c in 0..columns.stride {
-            // SAFETY: columns below the stride, the length of each part.
+        for c in 0..columns.width {
+            // SAFETY: columns below the width, the length of each part.
             unsafe {
                 *own.largest.add(c) = f32::NEG_INFINITY;
                 own.set_sum(c, 0.0);
@@ -117,19 +123,22 @@ impl Carried {
     }
 
     /// Takes in a block of logits.
-    unsafe fn add(&mut self, columns: &Columns, words: usize, logits: *const f32) {
-        for c in (0..columns.count).step_by(LANES) {
-            // SAFETY: whole vectors of rows of `stride`; lanes beyond the count are computed and never used.
+    ///
+    /// # Safety
+    /// `logits` as [`Columns::logits`] left them, readable for whole vectors.
+    #[inline(never)]
+    pub unsafe fn add(&mut self, columns: &Columns, words: usize, logits: *const f32) {
+        let mut sums = [0.0f32; PAIR];
+        for c in (0..columns.count).step_by(PAIR) {
+            // SAFETY: whole pairs of rows of `stride`; lanes beyond the count are computed and never used.
             unsafe {
-                let (largest, sums) =
-                    self.add_vector(logits.add(c), columns.stride, words, F32x4::load(self.largest.add(c)));
-                let before = F32x4::load(self.largest.add(c)).to_array();
-                largest.store(self.largest.add(c));
-                let (largest, sums) = (largest.to_array(), sums.to_array());
-                for lane in 0..LANES.min(columns.count - c) {
-                    let mut sum = self.sum(c + lane);
-                    if before[lane] != largest[lane] {
-                        sum *= scalar_math::exp(before[lane] as f64 - largest[lane] as f64);
+                let largest = self.largest.add(c);
+                let before: [f32; PAIR] = core::array::from_fn(|lane| *largest.add(lane));
+                add_pair(logits.add(c), columns.stride, words, largest, sums.as_mut_ptr());
+                for lane in 0..PAIR.min(columns.count - c) {
+                    let (mut sum, now) = (self.sum(c + lane), *largest.add(lane));
+                    if before[lane] != now {
+                        sum *= scalar_math::exp(before[lane] as f64 - now as f64);
                     }
                     self.set_sum(c + lane, sum + sums[lane] as f64);
                 }
@@ -137,26 +146,13 @@ impl Carried {
         }
     }
 
-    /// Four columns of a block: the largest logit including `largest` before, and the block's sum relative to it.
-    #[inline(always)]
-    unsafe fn add_vector(&self, logits: *const f32, stride: usize, words: usize, before: F32x4) -> (F32x4, F32x4) {
-        let at = |v: usize| -> F32x4 {
-            // SAFETY: v < words.
-            unsafe { F32x4::load(logits.add(v * stride)) }
-        };
-        let mut largest = before;
-        for v in 0..words {
-            largest = largest.max(at(v));
-        }
-        // Nothing above −infinity yet: subtract 0, so that −infinity gives 0 and NaN stays NaN.
-        let none = largest.eq(F32x4::splat(f32::NEG_INFINITY));
-        let shift = F32x4::select(none, F32x4::zero(), largest);
-        let exp = Exp::new();
-        let mut sums = [F32x4::zero(); 2];
-        for v in 0..words {
-            sums[v % 2] = sums[v % 2] + exp.eval(at(v) - shift);
-        }
-        (largest, sums[0] + sums[1])
+    /// The largest logit of a column and the sum relative to it.
+    ///
+    /// # Safety
+    /// `c` below the count.
+    pub unsafe fn partial(&self, c: usize) -> (f32, f32) {
+        // SAFETY: c below the count.
+        unsafe { (*self.largest.add(c), self.sum(c) as f32) }
     }
 
     /// `(loss, log_z)` of a column.
@@ -167,5 +163,33 @@ impl Carried {
         let log_sum = scalar_math::ln(sum);
         // Differences before sums: a common offset of the logits costs no digits of the loss.
         ((log_sum + (largest - at_label)) as f32, (largest + log_sum) as f32)
+    }
+}
+
+/// Eight columns of a block: raises `largest` to the largest logit and writes the block's sums relative to it.
+///
+/// # Safety
+/// `logits` readable for eight floats in each of `words` rows of `stride`; `largest` and `sums` hold eight.
+#[inline(always)]
+unsafe fn add_pair(logits: *const f32, stride: usize, words: usize, largest: *mut f32, sums: *mut f32) {
+    // SAFETY (whole body): v < words.
+    unsafe {
+        let (mut m0, mut m1) = pair(largest);
+        for v in 0..words {
+            let (x0, x1) = pair(logits.add(v * stride));
+            (m0, m1) = (m0.max(x0), m1.max(x1));
+        }
+        store_pair(m0, m1, largest);
+        // Nothing above −infinity yet: subtract 0, so that −infinity gives 0 and NaN stays NaN.
+        let shift = |m: F32x4| F32x4::select(m.eq(F32x4::splat(f32::NEG_INFINITY)), F32x4::zero(), m);
+        let (shift0, shift1) = (shift(m0), shift(m1));
+        let exp = Exp::new();
+        let mut total = [[F32x4::zero(); 2]; 2];
+        for v in 0..words {
+            let (x0, x1) = pair(logits.add(v * stride));
+            let (y0, y1) = (exp.eval(x0 - shift0), exp.eval(x1 - shift1));
+            total[v % 2] = [total[v % 2][0] + y0, total[v % 2][1] + y1];
+        }
+        store_pair(total[0][0] + total[1][0], total[0][1] + total[1][1], sums);
     }
 }

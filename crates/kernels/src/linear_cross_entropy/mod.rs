@@ -10,6 +10,7 @@
 //!
 //! - `block.rs`   a block of logits, transposed: one row per word, one column per counted row of x
 //! - `forward.rs`, `backward.rs` the three operations
+//! - `one_pass/` the form that keeps a block of logits, where the upstream gradient is known beforehand
 //!
 //! Blocks are transposed because then W, the large operand, is read in place in its own order and never packed, and the
 //! log-sum-exp of four rows of x is one vector operation.
@@ -20,6 +21,7 @@
 mod backward;
 mod block;
 mod forward;
+pub mod one_pass;
 
 pub use backward::{LinearCrossEntropyBackwardW, LinearCrossEntropyBackwardX};
 pub use forward::LinearCrossEntropy;

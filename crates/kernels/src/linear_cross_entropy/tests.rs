@@ -5,37 +5,37 @@ use crate::matmul::micro::{set_register_tile, RegisterTile};
 use crate::testkit::{close, close_by, run_reversed, same_bits, wide, Cases, Rng};
 use crate::{FaultCode, TileOp};
 
-const IGNORE: i32 = -100;
+pub(super) const IGNORE: i32 = -100;
 
-struct Case {
-    dims: HeadDims,
-    x: Vec<f32>,
-    w: Vec<f32>,
-    labels: Vec<i32>,
-    g: Vec<f32>,
-    gz: Vec<f32>,
-    init: Vec<f32>,
+pub(super) struct Case {
+    pub(super) dims: HeadDims,
+    pub(super) x: Vec<f32>,
+    pub(super) w: Vec<f32>,
+    pub(super) labels: Vec<i32>,
+    pub(super) g: Vec<f32>,
+    pub(super) gz: Vec<f32>,
+    pub(super) init: Vec<f32>,
 }
 
-struct Results {
-    loss: Vec<f32>,
-    log_z: Vec<f32>,
-    dx: Vec<f32>,
-    dw: Vec<f32>,
+pub(super) struct Results {
+    pub(super) loss: Vec<f32>,
+    pub(super) log_z: Vec<f32>,
+    pub(super) dx: Vec<f32>,
+    pub(super) dw: Vec<f32>,
 }
 
 /// Loss, log_z, dx, dw in f64; dw without init, and beside dx and dw the sums of absolute products for error bounds.
-struct Reference {
-    loss: Vec<f64>,
-    log_z: Vec<f64>,
-    dx: Vec<f64>,
-    dw: Vec<f64>,
-    dx_size: Vec<f64>,
-    dw_size: Vec<f64>,
+pub(super) struct Reference {
+    pub(super) loss: Vec<f64>,
+    pub(super) log_z: Vec<f64>,
+    pub(super) dx: Vec<f64>,
+    pub(super) dw: Vec<f64>,
+    pub(super) dx_size: Vec<f64>,
+    pub(super) dw_size: Vec<f64>,
 }
 
 impl Case {
-    fn new(rows: usize, vocab: usize, cols: usize, ignored: usize, rng: &mut Rng) -> Self {
+    pub(super) fn new(rows: usize, vocab: usize, cols: usize, ignored: usize, rng: &mut Rng) -> Self {
         let dims = HeadDims { rows, vocab, cols, ignore: IGNORE };
         let label = |rng: &mut Rng| if rng.below(100) < ignored { IGNORE } else { rng.below(vocab.max(1)) as i32 };
         Self {
@@ -49,7 +49,7 @@ impl Case {
         }
     }
 
-    fn run(&self, gz: bool, accumulate: bool) -> Result<Results, Fault> {
+    pub(super) fn run(&self, gz: bool, accumulate: bool) -> Result<Results, Fault> {
         let Self { dims, x, w, labels, g, .. } = self;
         let gz = gz.then_some(&self.gz[..]);
         let mut r = Results {
@@ -64,7 +64,7 @@ impl Case {
         Ok(r)
     }
 
-    fn reference(&self, gz: bool) -> Reference {
+    pub(super) fn reference(&self, gz: bool) -> Reference {
         let HeadDims { rows, vocab, cols, ignore } = self.dims;
         let (x, w) = (wide(&self.x), wide(&self.w));
         let mut r = Reference {
@@ -101,8 +101,11 @@ impl Case {
     }
 
     fn check(&self, gz: bool, accumulate: bool) -> Result<(), String> {
+        self.compare(&self.run(gz, accumulate).map_err(|fault| format!("{fault:?}"))?, gz, accumulate)
+    }
+
+    pub(super) fn compare(&self, got: &Results, gz: bool, accumulate: bool) -> Result<(), String> {
         let want = self.reference(gz);
-        let got = self.run(gz, accumulate).map_err(|fault| format!("{fault:?}"))?;
         close(&got.loss, &want.loss, 1e-6, 2e-6).map_err(|e| format!("loss: {e}"))?;
         close(&got.log_z, &want.log_z, 1e-6, 1e-6).map_err(|e| format!("log_z: {e}"))?;
         // A logit is off by a few 1e-7, which a probability inherits as a relative error, besides the rounding of the sums.
@@ -113,7 +116,7 @@ impl Case {
         close_by(&got.dw, &with_init, |i| bound(&with_init, &want.dw_size, i)).map_err(|e| format!("dw: {e}"))
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let ignored = self.labels.iter().filter(|&&l| l == IGNORE).count();
         format!("{} x {} x {}, {ignored} ignored", self.dims.rows, self.dims.vocab, self.dims.cols)
     }
