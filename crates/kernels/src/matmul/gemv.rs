@@ -97,7 +97,8 @@ unsafe fn add_rows<const M: usize, const K: usize>(
                 acc[i] = F32x4::load(out.add(i * out_row + j));
             }
             for t in 0..K {
-                let row = F32x4::load(b.add(t * stride + j));
+                // Volatile: LLVM would load all K vectors before it uses one, too many to keep in registers.
+                let row = F32x4::load_volatile(b.add(t * stride + j));
                 for i in 0..M {
                     acc[i] = x[i][t].madd(row, acc[i]);
                 }
@@ -141,7 +142,7 @@ pub unsafe fn along_columns(
         begin(rows, cols, start, out, out_row);
         match rows {
             1 => dots::<1, 2>(left, b, stride, depth, cols, out, out_row),
-            2 => dots::<2, 2>(left, b, stride, depth, cols, out, out_row),
+            2 => dots::<2, 1>(left, b, stride, depth, cols, out, out_row),
             3 => dots::<3, 1>(left, b, stride, depth, cols, out, out_row),
             _ => debug_assert!(rows == 0),
         }

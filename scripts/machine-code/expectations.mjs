@@ -1,0 +1,80 @@
+// What the machine code of the hot loops must be: data, to be changed with the kernels. A loop that spills more, or does not fuse where it should, fails
+// `npm run check:code`. Names are those of judge.mjs, `kernels::` left out and hashes removed.
+
+/** Vector arithmetic from which a loop counts as hot. */
+export const MIN_ARITHMETIC = 4;
+
+/**
+ * Register tiles by their width: up to how many rows they stay in registers on an engine. The self-test may choose a tile only where it is listed, and any lower
+ * tile of that width serves ragged rows there. `micro<rows, vectors, edge>` above its limit is shown and not judged.
+ */
+export const TILE_ROWS = {
+  8: { '20 plain': 4, '20 relaxed': 4, 22: 4, 24: 4, '24 fused': 6, 26: 4, '26 fused': 6 },
+  16: { '24 fused': 5, '26 fused': 5 },
+};
+
+/** Functions that must be found with a hot loop in every engine; else this table has lost what it watches. */
+export const REQUIRED = [
+  /^matmul::micro::micro<4, 2, 0>$/, // the tile in use where no self-test ran
+  /^matmul::gemv::/,
+  /^attention::/,
+  /^linear_cross_entropy::/,
+  /^gelu::/,
+  /^unary::/,
+  /^binary::/,
+  /^softmax::/,
+  /^layer_norm::/,
+  /^dropout::/,
+  /^adamw::/,
+];
+
+/**
+ * Rules by function; the first that fits. `spillShare` is the share of a loop's instructions that may write a value to the stack or read it back, since a
+ * polynomial over two vectors has more values than an engine has registers and its round trips overlap; loops of multiply-adds may not spill at all, whatever
+ * the rule says. `fused`: the function's largest loop must consist of 256-bit operations on engines that fuse.
+ */
+export const RULES = [
+  {
+    functions:
+      /^(binary|gelu|unary|softmax::log_row|softmax::SoftmaxBackward|cross_entropy::CrossEntropyBackward|layer_norm::params|position::AddPosition::|attention::mix_rows)/,
+    spillShare: 1 / 8,
+    fused: true,
+  },
+  { functions: /^matmul::/, spillShare: 0, fused: false },
+  { functions: /^/, spillShare: 1 / 8, fused: false },
+];
+
+/**
+ * What falls short today, with the most that is allowed and what it means. A change for the better belongs here too, so that it stays. `engines` left out: all.
+ * @type {{ functions: RegExp, engines?: string[], spills?: number, packs?: number, why: string }[]}
+ */
+export const KNOWN = [
+  {
+    functions: /^matmul::gemv::sweep<1, 8>$/,
+    engines: ['24', '24 fused', '26', '26 fused'],
+    spills: 7,
+    why: 'one value and constants, three steps in one after V8 unrolled; memory is the limit there',
+  },
+  {
+    functions: /^matmul::micro::micro<2, 2, 1>$/,
+    engines: ['24 fused', '26 fused'],
+    packs: 4,
+    why: 'two-row tiles at the causal edge address B by a shifted counter, which V8 does not see as neighbours',
+  },
+];
+
+/** @typedef {{ tile?: 'fits' | 'beyond', rule: { spillShare: number, fused: boolean }, known?: (typeof KNOWN)[number] }} Wanted */
+/** @typedef {{ of(kernel: string, engine: { name: string }): Wanted }} Expectations */
+
+/** @type {Expectations} */
+export const EXPECTATIONS = {
+  of(kernel, engine) {
+    const known = KNOWN.find((entry) => entry.functions.test(kernel) && (entry.engines ?? [engine.name]).includes(engine.name));
+    const micro = /^matmul::micro::micro<(\d+), (\d+), \d+>$/.exec(kernel);
+    if (micro !== null) {
+      const rows = TILE_ROWS[4 * Number(micro[2])]?.[engine.name] ?? 0;
+      return { tile: Number(micro[1]) <= rows ? 'fits' : 'beyond', rule: { spillShare: 0, fused: true }, known };
+    }
+    return { rule: RULES.find((entry) => entry.functions.test(kernel)), known };
+  },
+};
