@@ -23,45 +23,59 @@ pub unsafe fn pack_rows(b: *const f32, stride: usize, depth: usize, cols: usize,
 /// Every `row(k)`, k < `depth`, readable for `cols`; otherwise as [`pack_rows`].
 #[inline(always)]
 pub unsafe fn pack_rows_by(row: impl Fn(usize) -> *const f32, depth: usize, cols: usize, nr: usize, packed: *mut f32) {
-    for first in (0..cols).step_by(nr) {
-        let width = nr.min(cols - first);
-        // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
-        unsafe {
-            let panel = packed.add(first * depth);
-            match (width == nr, nr / LANES) {
-                (true, 2) => pack_panel::<2>(&row, first, depth, panel),
-                (true, 4) => pack_panel::<4>(&row, first, depth, panel),
-                _ => {
-                    for k in 0..depth {
-                        for j in (0..nr).step_by(LANES) {
-                            let n = width.saturating_sub(j).min(LANES);
-                            let from = row(k).wrapping_add(first + j);
-                            let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
-                            x.store(panel.add(k * nr + j));
-                        }
-                    }
+    let full = cols / nr * nr;
+    // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
+    unsafe {
+        for first in (0..full).step_by(GROUP * nr) {
+            let panels = GROUP.min((full - first) / nr);
+            let to = packed.add(first * depth);
+            match nr / LANES {
+                2 => pack_panels::<2>(&row, first, panels, depth, to),
+                _ => pack_panels::<4>(&row, first, panels, depth, to),
+            }
+        }
+        if full < cols {
+            let panel = packed.add(full * depth);
+            for k in 0..depth {
+                for j in (0..nr).step_by(LANES) {
+                    let n = (cols - full).saturating_sub(j).min(LANES);
+                    let from = row(k).wrapping_add(full + j);
+                    let x = if n == LANES { F32x4::load(from) } else { F32x4::load_partial(from, n) };
+                    x.store(panel.add(k * nr + j));
                 }
             }
         }
     }
 }
 
-/// One full panel of `NV` vectors: `panel[k][j] = row(k)[first + j]`.
+/// Panels that are packed side by side: neighbouring cache lines of B's rows are read together, and of a row that is a
+/// memory page of its own more than one line.
+const GROUP: usize = 4;
+
+/// Full panels of `NV` vectors: `panel[k][j] = row(k)[first + j]`.
 ///
 /// # Safety
-/// As [`pack_rows_by`], for this panel.
+/// As [`pack_rows_by`], for these panels.
 #[inline(always)]
-unsafe fn pack_panel<const NV: usize>(row: &impl Fn(usize) -> *const f32, first: usize, depth: usize, panel: *mut f32) {
+unsafe fn pack_panels<const NV: usize>(
+    row: &impl Fn(usize) -> *const f32,
+    first: usize,
+    panels: usize,
+    depth: usize,
+    to: *mut f32,
+) {
     for k in 0..depth {
-        let mut x = [F32x4::zero(); NV];
-        // SAFETY: passed on from the caller.
-        unsafe {
-            let from = row(k).add(first);
-            for j in 0..NV {
-                x[j] = F32x4::load(from.add(j * LANES));
-            }
-            for j in 0..NV {
-                x[j].store(panel.add((k * NV + j) * LANES));
+        for p in 0..panels {
+            let mut x = [F32x4::zero(); NV];
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let from = row(k).add(first + p * NV * LANES);
+                for j in 0..NV {
+                    x[j] = F32x4::load(from.add(j * LANES));
+                }
+                for j in 0..NV {
+                    x[j].store(to.add(((p * depth + k) * NV + j) * LANES));
+                }
             }
         }
     }
@@ -71,28 +85,45 @@ unsafe fn pack_panel<const NV: usize>(row: &impl Fn(usize) -> *const f32, first:
 /// `packed[panel][k][i] = a[k·stride + panel·mr + i]`. The last panel is as wide in memory, its missing rows are left alone.
 ///
 /// # Safety
-/// `a` readable for `depth` rows of `rows`, `packed` writable for `packed_len(depth, rows, mr)`; no overlap; `mr >= 4`.
+/// `a` readable for `depth` rows of `rows`, `packed` writable for `packed_len(depth, rows, mr)`; no overlap; `mr` 4, 6 or 8.
 pub unsafe fn pack_left(a: *const f32, stride: usize, depth: usize, rows: usize, mr: usize, packed: *mut f32) {
-    for first in (0..rows).step_by(mr) {
-        let height = mr.min(rows - first);
-        // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
-        unsafe {
-            let panel = packed.add(first * depth);
-            if height == mr && mr <= 2 * LANES {
-                // Two vectors that overlap where mr is no multiple of four.
-                let second = mr - LANES;
-                for k in 0..depth {
-                    let (from, to) = (a.add(k * stride + first), panel.add(k * mr));
-                    let (x, y) = (F32x4::load(from), F32x4::load(from.add(second)));
-                    x.store(to);
-                    y.store(to.add(second));
-                }
-                continue;
+    let full = rows / mr * mr;
+    // SAFETY (whole body): panels and rows stay inside what the caller vouches for.
+    unsafe {
+        for first in (0..full).step_by(GROUP * mr) {
+            let panels = GROUP.min((full - first) / mr);
+            let (from, to) = (a.add(first), packed.add(first * depth));
+            match mr {
+                4 => pack_left_panels::<4>(from, stride, depth, panels, to),
+                6 => pack_left_panels::<6>(from, stride, depth, panels, to),
+                _ => pack_left_panels::<8>(from, stride, depth, panels, to),
             }
-            for k in 0..depth {
-                for i in 0..height {
-                    *panel.add(k * mr + i) = *a.add(k * stride + first + i);
-                }
+        }
+        let panel = packed.add(full * depth);
+        for k in 0..depth {
+            for i in 0..rows - full {
+                *panel.add(k * mr + i) = *a.add(k * stride + full + i);
+            }
+        }
+    }
+}
+
+/// Full panels of `MR` (4 to 8) rows: `panel[k][i] = a[k·stride + panel·MR + i]`.
+///
+/// # Safety
+/// As [`pack_left`], for these panels.
+#[inline(always)]
+unsafe fn pack_left_panels<const MR: usize>(a: *const f32, stride: usize, depth: usize, panels: usize, to: *mut f32) {
+    // Two vectors, which overlap where MR is no multiple of four.
+    let second = MR - LANES;
+    for k in 0..depth {
+        for p in 0..panels {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let (from, to) = (a.add(k * stride + p * MR), to.add((p * depth + k) * MR));
+                let (x, y) = (F32x4::load(from), F32x4::load(from.add(second)));
+                x.store(to);
+                y.store(to.add(second));
             }
         }
     }
