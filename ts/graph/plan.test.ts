@@ -2,10 +2,13 @@
 // any order within stages; and on shaped cases: banks, alignment, in-place results, stages.
 import { describe, expect, it } from 'vitest';
 import { differentiate } from './autodiff';
-import { compile, compileDetailed } from './compile';
+import { checkpoint } from './checkpoint';
+import { type CompiledDetail, compile, compileDetailed } from './compile';
 import { accumulate, assign, type Effect } from './effects';
+import { resolve } from './ir';
 import { attentionQkv } from './ops/attention';
 import { add, mul } from './ops/binary';
+import { dropout } from './ops/dropout';
 import { layerNorm } from './ops/layerNorm';
 import { linear } from './ops/linear';
 import { sum } from './ops/reduce';
@@ -56,6 +59,68 @@ describe('random graphs', () => {
   });
 });
 
+/** Training program of four blocks shaped as a GPT's, on [64, 32]. */
+function trainingProgram(again: boolean, p: number, effect: typeof assign): CompiledDetail {
+  const weights: Variable[] = [];
+  const weight = (...shape: number[]): Variable => {
+    weights.push(variable(`w${weights.length}`, ...shape));
+    return weights[weights.length - 1];
+  };
+  const affine = (x: Tensor, n: number, m: number): Tensor => linear(x, weight(n, m), weight(m));
+  const norm = (x: Tensor): Tensor => layerNorm(x, weight(32), weight(32));
+  const block = (x: Tensor, i: number): Tensor => {
+    const attended = attentionQkv(affine(norm(x), 32, 96), { nHead: 2, causal: true, dropout: p, path: `a${i}` });
+    const y = add(x, dropout(affine(attended, 32, 32), p, `b${i}`));
+    return add(y, dropout(affine(gelu(affine(norm(y), 32, 128), 'tanh'), 128, 32), p, `c${i}`));
+  };
+  let x: Tensor = affine(input('x', [2, 32, 32]), 32, 32);
+  for (let i = 0; i < 4; i++) {
+    const before = x;
+    x = again ? checkpoint(() => block(before, i)) : block(before, i);
+  }
+  const loss = sum(square(norm(x)));
+  const gradients = differentiate(loss, weights);
+  const effects = weights.map((one) => effect(variable(`d ${one.name}`, ...one.shape), gradients.get(one) as Tensor));
+  return compileDetailed({ name: 'train', outputs: { loss }, effects });
+}
+
+/** What no plan of these lives can do without. */
+function fullestStage({ placements, stages }: CompiledDetail): number {
+  const live = new Array<number>(Math.max(...stages) + 1).fill(0);
+  for (const { start, end, bytes } of placements) for (let stage = start; stage <= end; stage++) live[stage] += bytes;
+  return Math.max(...live);
+}
+
+/** Results with memory of their own although an operand of their size, whose memory they might take, is read for the last time. */
+function missedPlaces({ instructions, stages, placements }: CompiledDetail): string[] {
+  const placeOf = new Map(placements.flatMap((place) => place.buffers.map((buffer) => [buffer, place])));
+  const uses = new Map<unknown, Set<number>>();
+  instructions.forEach((instruction, at) => {
+    for (const { view } of instruction.present()) {
+      const { buffer } = resolve(view);
+      uses.set(buffer, (uses.get(buffer) ?? new Set()).add(at));
+    }
+  });
+  const dies = (buffer: unknown, at: number): boolean =>
+    [...(uses.get(buffer) ?? [])].every((other) => other === at || stages[other] < stages[at]);
+  return instructions.flatMap((instruction, at) => {
+    const place = (name: string) => {
+      const view = instruction.operand(name);
+      return view === undefined ? undefined : { ...resolve(view), at: placeOf.get(resolve(view).buffer) };
+    };
+    const results = new Set(instruction.spec.inPlace.map(([, to]) => to));
+    return [...results].flatMap((to) => {
+      const result = place(to);
+      const sources = instruction.spec.inPlace
+        .flatMap(([from, into]) => (into === to ? [place(from)] : []))
+        .filter((x) => x?.at !== undefined);
+      if (result?.at === undefined || sources.some((source) => source?.at === result.at)) return [];
+      const free = sources.filter((source) => source?.bytes === result.bytes && dies(source.buffer, at));
+      return free.length > 0 ? [`${instruction.spec.name} ${to}`] : [];
+    });
+  });
+}
+
 describe('stages and memory', () => {
   it('independent work shares a stage: gradients of x, w and bias', () => {
     const [x, w, b] = [variable('x', 8, 4), variable('w', 4, 4), variable('b', 4)];
@@ -73,6 +138,19 @@ describe('stages and memory', () => {
     const { plan } = compile({ name: 'p', outputs: { y: sum(tanh(neg(square(tanh(x))))) } });
     expect(plan.arenaBytes).toBe(4032);
     expect(plan.bankBytes).toEqual([4032]);
+  });
+  it.each([
+    ['kept', false, 1],
+    ['computed again', true, 1.1],
+  ])('a training program with activations %s has no holes and misses no place to work in', (_, again, most) => {
+    for (const p of [0, 0.1]) {
+      for (const effect of [assign, accumulate]) {
+        const compiled = trainingProgram(again, p, effect);
+        verify(compiled);
+        expect(compiled.program.plan.arenaBytes).toBeLessThanOrEqual(most * fullestStage(compiled));
+        expect(missedPlaces(compiled)).toEqual([]);
+      }
+    }
   });
   it('an operand that is also read another way keeps its own memory', () => {
     const [x, w] = [variable('x', 3, 4), variable('w', 4, 4)];
