@@ -115,7 +115,7 @@ export interface EngineApi {
   run(calls: readonly WireCall[], token: number): Promise<Numbers[][]>;
   runSequence(sequence: WireSequence, sink: ValueSink): Promise<number>;
   setProfiling(on: boolean): Promise<void>;
-  /** [instruction, ms, flops, …] of the program run last. */
+  /** [instruction, ms, flops, idle ms, …] of the program run last. */
   profile(): Promise<Float64Array>;
   /** Microseconds that one meeting of all threads takes, as the mean of `rounds`. */
   barrierUs(rounds: number): Promise<number>;

@@ -248,7 +248,7 @@ pub fn madd_is_fused() -> bool {
     simd::madd_is_fused()
 }
 
-/// Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+/// Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
 #[wasm_bindgen]
 pub fn barrier_us(rounds: u32) -> Result<f64> {
     engine()?.barrier_us(rounds).map_err(refused)
@@ -261,7 +261,8 @@ pub fn profile_enable(on: bool) -> Result<()> {
     Ok(())
 }
 
-/// `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+/// `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+/// idle: of all threads in the stage that begins with the instruction).
 #[wasm_bindgen]
 pub fn profile() -> Result<Vec<f64>> {
     Ok(engine()?.profile())

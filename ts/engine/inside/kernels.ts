@@ -32,7 +32,7 @@ export class Kernels {
     this.#glue.thread_main(tid);
   }
 
-  /** Makes every barrier wait end with an error. */
+  /** Makes every wait of a thread end with an error. */
   poison(code: number): void {
     this.#glue.poison(code);
   }
@@ -95,7 +95,7 @@ export class Kernels {
     this.#glue.run_begin(program, extents, scalars);
   }
 
-  /** Runs for about `budgetMs`, up to a barrier. */
+  /** Runs for about `budgetMs`, at least a tile. */
   runSlice(budgetMs: number): SliceResult {
     return this.#glue.run_slice(budgetMs) === 0 ? 'done' : 'more';
   }
@@ -120,7 +120,7 @@ export class Kernels {
     this.#glue.profile_enable(on);
   }
 
-  /** [instruction, ms, flops, …] of the program run last since profiling was turned on. */
+  /** [instruction, ms, flops, idle ms, …] of the program run last since profiling was turned on. */
   profile(): Float64Array {
     return this.#glue.profile();
   }

@@ -202,7 +202,10 @@ export class EngineHost {
   /** The instructions of the program run last since profiling was turned on, in order; empty when there was none. */
   async profile(): Promise<InstructionProfile[]> {
     const rows = await this.#call('profile', (api) => api.profile());
-    return Array.from({ length: rows.length / 3 }, (_, i) => ({ instruction: rows[3 * i], ms: rows[3 * i + 1], flops: rows[3 * i + 2] }));
+    return Array.from({ length: rows.length / 4 }, (_, i) => {
+      const [instruction, ms, flops, idleMs] = rows.subarray(4 * i, 4 * i + 4);
+      return { instruction, ms, flops, idleMs };
+    });
   }
 
   /**

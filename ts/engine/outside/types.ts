@@ -80,6 +80,11 @@ export interface InstructionProfile {
   ms: number;
   /** Floating-point operations of one run. */
   flops: number;
+  /**
+   * Milliseconds in which threads had nothing to do, all together, over all runs: in the stage that begins with this instruction (0 at the others). They
+   * waited for each other, or the stage was too small to be shared.
+   */
+  idleMs: number;
 }
 
 /** Copies of a run's outputs by name: Float32Array or Int32Array of the used part, row-major. */
