@@ -9,7 +9,7 @@ export interface Kernels {
    */
   arena_bytes(): number;
   /**
-   * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+   * Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
    */
   barrier_us(rounds: number): number;
   /**
@@ -37,7 +37,8 @@ export interface Kernels {
    */
   poison(code: number): void;
   /**
-   * `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+   * `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+   * idle: of all threads in the stage that begins with the instruction).
    */
   profile(): Float64Array;
   /**

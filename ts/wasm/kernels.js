@@ -13,7 +13,7 @@ function arena_bytes() {
 }
 
 /**
- * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+ * Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
  * @param {number} rounds
  * @returns {number}
  */
@@ -97,7 +97,8 @@ function poison(code) {
 }
 
 /**
- * `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+ * `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+ * idle: of all threads in the stage that begins with the instruction).
  * @returns {Float64Array}
  */
 function profile() {
