@@ -156,7 +156,7 @@ pub unsafe fn map1_sum(x: *const f32, out: *mut f32, n: usize, f: impl Fn(F32x4)
                 y.store_partial(out.add(i), m);
                 i += m;
             }
-            total += lanes_sum(s0, s1);
+            total += s0.sum_f64(s1);
         }
     }
     total
@@ -186,7 +186,7 @@ pub fn sums<const K: usize>(n: usize, term: impl Fn(usize, usize) -> [F32x4; K])
             i += m;
         }
         for k in 0..K {
-            total[k] += lanes_sum(s0[k], s1[k]);
+            total[k] += s0[k].sum_f64(s1[k]);
         }
     }
     total
@@ -239,6 +239,11 @@ pub unsafe fn maximum(x: *const f32, n: usize) -> f32 {
             (m0, m1) = (m0.max(x0), m1.max(x1));
             i += 8;
         }
+        // The rest by vectors that may lie over what was seen already.
+        if n >= 4 && i < n {
+            m0 = m0.max(F32x4::load(x.add(i.min(n - 4)))).max(F32x4::load(x.add(n - 4)));
+            i = n;
+        }
         let mut largest = m0.max(m1).max_lane();
         while i < n {
             let v = *x.add(i);
@@ -249,13 +254,6 @@ pub unsafe fn maximum(x: *const f32, n: usize) -> f32 {
         }
         largest
     }
-}
-
-/// The eight lanes of two accumulators added in f64, pairwise.
-#[inline(always)]
-fn lanes_sum(s0: F32x4, s1: F32x4) -> f64 {
-    let (a, b) = (s0.to_array().map(f64::from), s1.to_array().map(f64::from));
-    ((a[0] + b[0]) + (a[1] + b[1])) + ((a[2] + b[2]) + (a[3] + b[3]))
 }
 
 #[cfg(test)]
