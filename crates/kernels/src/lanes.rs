@@ -166,22 +166,28 @@ pub unsafe fn map1_sum(x: *const f32, out: *mut f32, n: usize, f: impl Fn(F32x4)
 /// the lanes from `m` on are ignored. Order: eight f32 lanes over blocks of 256 elements, lanes and blocks in f64.
 #[inline(always)]
 pub fn sums<const K: usize>(n: usize, term: impl Fn(usize, usize) -> [F32x4; K]) -> [f64; K] {
+    folds(n, |i, m, sums| {
+        let terms = term(i, m);
+        core::array::from_fn(|k| sums[k] + terms[k])
+    })
+}
+
+/// [`sums`] whose `step(i, m, sums)` does the adding, so that a product can be added by one multiply-add.
+#[inline(always)]
+pub fn folds<const K: usize>(n: usize, step: impl Fn(usize, usize, [F32x4; K]) -> [F32x4; K]) -> [f64; K] {
     let (mut total, mut i) = ([0.0; K], 0);
     while i < n {
         let end = n.min(i + BLOCK);
         let (mut s0, mut s1) = ([F32x4::zero(); K], [F32x4::zero(); K]);
         while i + 8 <= end {
-            let (v0, v1) = (term(i, 4), term(i + 4, 4));
-            for k in 0..K {
-                (s0[k], s1[k]) = (s0[k] + v0[k], s1[k] + v1[k]);
-            }
+            (s0, s1) = (step(i, 4, s0), step(i + 4, 4, s1));
             i += 8;
         }
         while i < end {
             let m = (end - i).min(4);
-            let v = term(i, m);
+            let rest = step(i, m, [F32x4::zero(); K]);
             for k in 0..K {
-                s0[k] = s0[k] + first_lanes(v[k], m);
+                s0[k] = s0[k] + first_lanes(rest[k], m);
             }
             i += m;
         }

@@ -78,7 +78,8 @@ impl Exp {
     /// `e^x` per lane.
     #[inline(always)]
     pub fn eval(&self, x: F32x4) -> F32x4 {
-        F32x4::select(x.le(self.highest), self.eval_below(x), x + self.infinity) // NaN is not <= and stays NaN
+        F32x4::select(x.le(self.highest), self.eval_below(x), x + self.infinity)
+        // NaN is not <= and stays NaN
     }
 
     /// `e^x` per lane for x up to 88.7228 (or NaN), the same bits as [`Exp::eval`] there in fewer instructions: what a softmax needs.
@@ -109,8 +110,7 @@ pub struct Exp2 {
     pub one: F32x4,
 }
 
-static EXP2: [f32; 7] =
-    [12_582_912.0, 1.326_456_3e-3, 9.671_641e-3, 5.550_735_4e-2, 0.240_222_4, 0.693_147, 1.0];
+static EXP2: [f32; 7] = [12_582_912.0, 1.326_456_3e-3, 9.671_641e-3, 5.550_735_4e-2, 0.240_222_4, 0.693_147, 1.0];
 
 impl Exp2 {
     /// Loads the constants.
