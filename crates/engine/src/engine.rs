@@ -217,7 +217,7 @@ impl Engine {
         self.scratch.shrink(&scratch);
     }
 
-    fn reserve(&self, op: &str, needed: u64) -> Result<(), EngineError> {
+    pub(crate) fn reserve(&self, op: &str, needed: u64) -> Result<(), EngineError> {
         let in_use = self.live_bytes();
         if in_use + needed > self.limit {
             return Err(out_of_memory(op, needed, in_use, self.limit));
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// The error when the allocator gave up below the limit: what was in use is then all there is.
-    fn exhausted(&self, op: &str, needed: u64) -> EngineError {
+    pub(crate) fn exhausted(&self, op: &str, needed: u64) -> EngineError {
         out_of_memory(op, needed, self.live_bytes(), self.limit)
     }
 

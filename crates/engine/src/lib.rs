@@ -19,6 +19,7 @@ mod profile;
 mod program;
 mod regions;
 mod run;
+mod self_test;
 mod signature;
 mod wait;
 
