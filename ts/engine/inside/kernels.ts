@@ -105,6 +105,25 @@ export class Kernels {
     this.#glue.run_abandon();
   }
 
+  /** How many register tiles there are; 0 is the default. */
+  registerTiles(): number {
+    return this.#glue.register_tiles();
+  }
+
+  /** A register tile's size: "4x8". */
+  registerTileName(tile: number): string {
+    return this.#glue.register_tile_name(tile);
+  }
+
+  setRegisterTile(tile: number): void {
+    this.#glue.set_register_tile(tile);
+  }
+
+  /** Multiplies with a register tile for `budgetMs`. @returns 10^9 operations per second */
+  tileSelfTest(tile: number, budgetMs: number): number {
+    return this.#glue.tile_self_test(tile, budgetMs);
+  }
+
   /** Whether multiply-add rounds once in this build on this processor. */
   maddIsFused(): boolean {
     return this.#glue.madd_is_fused();
