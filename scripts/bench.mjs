@@ -2,14 +2,12 @@
 //   npm run bench -- [flags of `ferroformer bench`] [--record NAME]                     kernels and steps, as the command line measures them
 //   npm run bench -- --torch PYTHON [--sizes S,M,L] [--threads 1,2] [--variants default,auto256,relaxed,portable] [--nodes NODE,NODE=variant+variant]
 //                    [--modes compile,bf16] [--rounds N] [--steps N] [--fresh] [--record NAME] [--resume]       next to PyTorch, in rounds
-//   npm run bench -- --peers [--record NAME]                                             next to other WebAssembly libraries (bench/peers)
 // A record is bench/record/DATE-NAME.json; scripts/bench/table.mjs makes README's table from one. With --resume what the record of this commit has is kept.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareSize, LOSS_TOLERANCE } from './bench/compare.mjs';
 import { commit, machine } from './bench/machine.mjs';
-import { comparePeers } from './bench/peers.mjs';
 import { readRecord, recordPath, recordText, writeRecord } from './bench/record.mjs';
 import { MODES, parseNodes, VARIANTS } from './bench/sides.mjs';
 import { SIZES } from './bench/sizes.mjs';
@@ -113,15 +111,6 @@ async function torchCommand(argv) {
   return wrong.length === 0 ? 0 : 1;
 }
 
-async function peersCommand(argv) {
-  const { values } = parseArgs({ args: argv, options: { peers: { type: 'boolean' }, record: { type: 'string' } } });
-  const { record, save, path } = await openRecord('peers', values.record, false);
-  record.runs = await comparePeers(tell);
-  await save();
-  console.log(path === undefined ? recordText(record) : `wrote ${path}`);
-  return 0;
-}
-
 /** `ferroformer bench`, kept as a record where one is named. */
 async function machineCommand(argv) {
   const at = argv.indexOf('--record');
@@ -142,8 +131,7 @@ async function main(argv) {
     if (code !== 0) return code;
   }
   const has = (flag) => argv.some((argument) => argument === flag || argument.startsWith(`${flag}=`));
-  if (has('--torch')) return torchCommand(argv);
-  return has('--peers') ? peersCommand(argv) : machineCommand(argv);
+  return has('--torch') ? torchCommand(argv) : machineCommand(argv);
 }
 
 try {

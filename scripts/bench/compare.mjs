@@ -4,6 +4,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { busyShare } from './machine.mjs';
 import { Side } from './side.mjs';
 import { makeSides } from './sides.mjs';
 import { SIZES, stepsOf } from './sizes.mjs';
@@ -95,13 +96,15 @@ function result(contestant, reference) {
 
 /**
  * One size on one number of threads.
- * @returns {Promise<{ size: string, threads: number, agree: boolean, sides: object[] }>} `ratio`: PyTorch eager's time over this side's, the median over
+ * @returns {Promise<{ size: string, threads: number, busy: number, agree: boolean, sides: object[] }>} `busy`: how much of the processor others used before
+ *   it began; `ratio`: PyTorch eager's time over this side's, the median over
  *   rounds (above 1: faster than PyTorch eager)
  */
 export async function compareSize({ size, threads, torch, modes, nodes, rounds, steps, fresh, tell }) {
   const shape = { ...SIZES[size], ...(rounds === undefined ? {} : { rounds }), ...(steps === undefined ? {} : { steps }) };
   const temporary = await mkdtemp(join(tmpdir(), 'ferro-bench-'));
   const contestants = [];
+  const busy = await busyShare();
   try {
     const folder = await writeWorkload(temporary, shape, stepsOf(shape));
     const sides = makeSides({ torch, modes, nodes, folder, threads });
@@ -122,13 +125,13 @@ export async function compareSize({ size, threads, torch, modes, nodes, rounds, 
       const first = round % taking.length;
       for (const contestant of [...taking.slice(first), ...taking.slice(0, first)]) await contestant.turn(shape.steps);
       const told = taking.map(({ name, rounds: all }) => `${name} ${median(all.at(-1)).toFixed(1)}`);
-      tell(`${size}, ${threads} threads, round ${round + 1}/${shape.rounds}, ms: ${told.join(' · ')}`);
+      tell(`${size}, threads ${threads}, round ${round + 1}/${shape.rounds}, ms: ${told.join(' · ')}`);
     }
     const results = contestants.map((contestant) => result(contestant, reference));
     const agree = results.every(
       ({ available, mode, worstLossDifference }) => !available || mode === 'bf16' || worstLossDifference <= LOSS_TOLERANCE,
     );
-    return { size, threads, shape, startedForEachTurn: startEach, agree, sides: results };
+    return { size, threads, shape, busy, startedForEachTurn: startEach, agree, sides: results };
   } finally {
     for (const contestant of contestants) await contestant.close();
     await rm(temporary, { recursive: true, force: true });

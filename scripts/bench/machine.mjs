@@ -1,7 +1,8 @@
 // What a record says about where it was made: processor, caches, memory, system, commit, load. Facts that cannot be read are left out.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { arch, cpus, release, totalmem, type } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT } from '../lib/run.mjs';
 
 const read = (path) => {
@@ -36,7 +37,20 @@ function vectors() {
   return ['avx', 'fma', 'avx2', 'avx512f'].filter((name) => flags.includes(name));
 }
 
-/** Processor, memory, system and how busy it is now. */
+/** How much of the processor others use now, 0 to 1: measured for a second, in which this process must do nothing. */
+export async function busyShare() {
+  const ticks = () =>
+    cpus().reduce(({ idle, all }, { times }) => ({ idle: idle + times.idle, all: all + Object.values(times).reduce((a, b) => a + b) }), {
+      idle: 0,
+      all: 0,
+    });
+  const before = ticks();
+  await sleep(1000);
+  const after = ticks();
+  return after.all === before.all ? 0 : 1 - (after.idle - before.idle) / (after.all - before.all);
+}
+
+/** Processor, memory and system. */
 export function machine() {
   const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(read('/etc/os-release') ?? '')?.[1];
   return {
@@ -47,7 +61,6 @@ export function machine() {
     memoryBytes: totalmem(),
     arch: arch(),
     os: [`${type()} ${release()}`, system].filter((text) => text !== undefined).join(', '),
-    loadAverage: loadavg()[0],
   };
 }
 

@@ -185,8 +185,18 @@ export const OPTIONS = named({
     help: 'steps to time',
     defaultText: 'as many as four seconds hold',
   }),
-  kernels: option(check.flag, { default: true, help: 'measure single kernels too' }),
-  profile: option(check.flag, { default: false, help: 'where the time of a training step goes, kernel by kernel' }),
+  parts: option(check.listOf('peak', 'gemm', 'elementwise', 'attention', 'barrier', 'steps', 'decode'), {
+    default: ['peak', 'gemm', 'elementwise', 'attention', 'barrier', 'steps', 'decode'],
+    help: 'what to measure',
+    defaultText: 'all',
+  }),
+  decode: option(check.listOf('gpt-micro', 'gpt2'), {
+    default: ['gpt-micro'],
+    help: 'models whose decoding is measured',
+    defaultText: 'gpt-micro',
+  }),
+  quick: option(check.flag, { default: false, help: 'the smallest of each kind once: to see that it runs, not how fast' }),
+  profile: option(check.flag, { default: false, help: 'where the time of a training step goes, instruction by instruction' }),
 });
 
 /** The name of an option. */
