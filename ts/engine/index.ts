@@ -1,7 +1,6 @@
 // The engine's door: start it, give it variables and programs, run them. Everything else in this folder is private.
 export type { Build, SimdChoice } from './build';
 export { chooseBuild, probeSimd, SIMD_CHOICES } from './build';
-export { defaultSimd } from './outside/defaultSimd';
 export { EngineHost } from './outside/host';
 export { ProgramHandle } from './outside/programs';
 export type {
@@ -15,4 +14,4 @@ export type {
   SequenceOptions,
   SequenceRun,
 } from './outside/types';
-export type { Numbers, TileSpeed } from './protocol';
+export type { Numbers } from './protocol';

@@ -39,6 +39,7 @@ const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number
   add_position_backward: ({ batch, time, cols }) => batch * time * cols,
   dropout: ({ n }) => n,
   attention: (dims, params) => attentionFlops(dims, params, 4),
+  attention_backward: (dims, params) => attentionFlops(dims, params, 10),
   attention_backward_q: (dims, params) => attentionFlops(dims, params, 6),
   attention_backward_kv: (dims, params) => attentionFlops(dims, params, 8),
   cross_entropy: ({ rows, vocab }) => 4 * rows * vocab,

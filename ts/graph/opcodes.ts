@@ -100,6 +100,7 @@ const SPECS = [
   spec(37, 'head_loss', 'labels logits stats >loss >log_z', HEAD_DIMS, 'ignore first'),
   spec(38, 'head_backward_w', 'x labels log_z g init? >dw? =logits', HEAD_DIMS, 'ignore first', 'init>dw'),
   spec(39, 'head_backward_x', 'w labels dlogits >dx', HEAD_DIMS, 'ignore first'),
+  spec(40, 'attention_backward', 'q k v key_mask? out lse dout >dq >dk >dv', ATTENTION_DIMS, ATTENTION),
 ] as const;
 
 /** The names of the instructions. */

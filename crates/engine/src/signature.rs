@@ -154,7 +154,7 @@ pub fn signature(opcode: u32) -> Option<&'static Signature> {
 }
 
 /// Opcode 1 is the first.
-static SIGNATURES: [Signature; 39] = [
+static SIGNATURES: [Signature; 40] = [
     signature!(
         "matmul",
         [r("a"), r("b"), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
@@ -336,6 +336,23 @@ static SIGNATURES: [Signature; 39] = [
         HEAD_PARAMS
     ),
     signature!("head_backward_x", [r("w"), ri("labels"), r("dlogits"), w("dx")], HEAD_DIMS, HEAD_PARAMS),
+    signature!(
+        "attention_backward",
+        [
+            r("q").strided(),
+            r("k").strided(),
+            r("v").strided(),
+            ri("key_mask").maybe(),
+            r("out"),
+            r("lse"),
+            r("dout"),
+            w("dq").strided(),
+            w("dk").strided(),
+            w("dv").strided()
+        ],
+        ATTENTION_DIMS,
+        ATTENTION_PARAMS
+    ),
 ];
 
 #[cfg(test)]
@@ -344,17 +361,17 @@ mod tests {
 
     #[test]
     fn the_table_starts_at_one_and_ends_at_the_last_opcode() {
-        assert!(signature(0).is_none() && signature(40).is_none() && signature(u32::MAX).is_none());
+        assert!(signature(0).is_none() && signature(41).is_none() && signature(u32::MAX).is_none());
         assert_eq!(signature(1).unwrap().name, "matmul");
         assert_eq!(signature(19).unwrap().name, "attention");
         assert_eq!(signature(30).unwrap().name, "adamw");
         assert_eq!(signature(35).unwrap().name, "trap");
-        assert_eq!(signature(39).unwrap().name, "head_backward_x");
+        assert_eq!(signature(40).unwrap().name, "attention_backward");
     }
 
     #[test]
     fn names_within_an_opcode_are_distinct() {
-        for opcode in 1..=39 {
+        for opcode in 1..=40 {
             let signature = signature(opcode).unwrap();
             let mut names: Vec<&str> = signature.operands.iter().map(|o| o.name).collect();
             names.sort_unstable();

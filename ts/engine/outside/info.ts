@@ -4,11 +4,10 @@ import type { Build } from '../build';
 import type { Platform } from '../platform';
 import type { EngineReport } from '../protocol';
 import type { ThreadPlan } from './options';
-import type { SimdPlan } from './simd';
 import type { EngineInfo, EngineOptions } from './types';
 
 /** The hash of a build's file as the package's manifest has it. */
-export function kernelHash(options: EngineOptions, build: Build): string {
+function kernelHash(options: EngineOptions, build: Build): string {
   if (options.wasmUrl !== undefined || options.wasmModule !== undefined) return 'custom';
   return manifest.files[`kernels.${build}.wasm`].sha256;
 }
@@ -16,7 +15,7 @@ export function kernelHash(options: EngineOptions, build: Build): string {
 /** The `info` of an engine that has started. */
 export function describeEngine(
   options: EngineOptions,
-  simd: SimdPlan,
+  build: Build,
   plan: ThreadPlan,
   report: EngineReport,
   platform: Platform,
@@ -24,15 +23,12 @@ export function describeEngine(
   return Object.freeze({
     threads: plan.threads,
     simd: options.simd ?? 'auto',
-    build: simd.build,
-    vectorBits: simd.vectorBits,
-    registerTile: report.tile?.name ?? 'none',
-    registerTiles: Object.freeze([...(report.tile?.measured ?? [])]),
+    build,
     fused: report.fused,
-    kernelHash: kernelHash(options, simd.build),
+    kernelHash: kernelHash(options, build),
     isolated: platform.sharingObstacle() === undefined,
     worker: options.worker !== false,
-    reasons: Object.freeze([...plan.reasons, ...simd.reasons]),
+    reasons: Object.freeze([...plan.reasons]),
     runtime: platform.runtime,
     memoryLimitBytes: report.memoryLimitBytes,
   });

@@ -1,6 +1,6 @@
 // Attention's node, gradient and lowering, shared by attention.ts (three tensors or one packed tensor) and attentionCached.ts.
 // Checks of users' arguments are in those files.
-import { type Dim, dimMul, type Shape } from '../dims';
+import { type Dim, dimMax, dimMul, type Shape } from '../dims';
 import { apply, type LowerContext, type OpDefinition, type View } from '../op';
 import { dropoutParams } from '../path';
 import type { Tensor } from '../tensor';
@@ -22,6 +22,12 @@ export interface AttentionAttrs {
 }
 
 const BYTES = 4;
+
+/**
+ * Heads (of all sequences) from which backward takes a whole head per work item: five products instead of seven. With fewer heads
+ * more than this many threads would idle, so the work is cut by queries and keys. Both give the same bits.
+ */
+const WHOLE_HEADS = 6;
 
 /** Outputs: the attended values [B, Tq, C] and the log-sum-exp of each score row [B, H, Tq]. */
 export const attentionOp: OpDefinition<AttentionAttrs> = {
@@ -49,6 +55,10 @@ const attentionBackwardOp: OpDefinition<AttentionAttrs> = {
     const [out, lse, dout] = rest.map((tensor) => c.view(tensor));
     const { packed, batch, nHead, tq } = c.attrs;
     const [dq, dk, dv] = packed ? slices(c.out(0), c.attrs) : [c.out(0), c.out(1), c.out(2)];
+    if (dimMax(batch) * nHead >= WHOLE_HEADS) {
+      c.emit('attention_backward', { ...operands, out, lse, dout, dq, dk, dv }, dims, params);
+      return;
+    }
     const delta = c.temporary([batch, nHead, tq]);
     c.emit('attention_backward_q', { ...operands, out, lse, dout, dq, delta }, dims, params);
     c.emit('attention_backward_kv', { ...operands, lse, dout, delta, dk, dv }, dims, params);

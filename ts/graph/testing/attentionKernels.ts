@@ -1,4 +1,4 @@
-// Attention of the test interpreter: the three instructions written from their definition, in f64, one score at a time.
+// Attention of the test interpreter: the instructions written from their definition, in f64, one score at a time.
 import type { Cells, KernelArgs } from './cells';
 import { keeper } from './philox';
 
@@ -10,7 +10,7 @@ interface Row {
   readonly keep: (j: number) => number;
 }
 
-/** Everything the three instructions share: strides, heads, visibility, dropout. */
+/** Everything the instructions share: strides, heads, visibility, dropout. */
 class Attention {
   readonly batch: number;
   readonly tq: number;
@@ -115,30 +115,52 @@ function scoreGradients(
   });
 }
 
+/** Σ dout·out of one row. */
+function deltaOf(a: Attention, dout: Cells, out: Cells, b: number, h: number, i: number): number {
+  let total = 0;
+  for (let d = 0; d < a.size; d++) total += dout.get(a.outAt(b, i, h, d)) * out.get(a.outAt(b, i, h, d));
+  return total;
+}
+
 /** dq, and delta for the other half. */
 export function attentionBackwardQ(args: KernelArgs): void {
   const a = new Attention(args);
   const [out, lse, dout, dq, delta] = ['out', 'lse', 'dout', 'dq', 'delta'].map(args.operand);
   a.each((b, h, i) => {
-    let total = 0;
-    for (let d = 0; d < a.size; d++) total += dout.get(a.outAt(b, i, h, d)) * out.get(a.outAt(b, i, h, d));
+    const total = deltaOf(a, dout, out, b, h, i);
     delta.set(a.rowAt(b, h, i), total);
-    const gradients = scoreGradients(a, a.row(b, h, i), lse, dout, total, b, h, i);
-    for (let d = 0; d < a.size; d++) {
-      dq.set(a.at('q', b, i, h, d), a.scale * gradients.reduce((sum, { j, ds }) => sum + ds * a.k(b, j, h, d), 0));
-    }
+    writeDq(a, dq, scoreGradients(a, a.row(b, h, i), lse, dout, total, b, h, i), b, h, i);
   });
+}
+
+function writeDq(a: Attention, dq: Cells, gradients: readonly { j: number; ds: number }[], b: number, h: number, i: number): void {
+  for (let d = 0; d < a.size; d++) {
+    dq.set(a.at('q', b, i, h, d), a.scale * gradients.reduce((sum, { j, ds }) => sum + ds * a.k(b, j, h, d), 0));
+  }
 }
 
 /** dk and dv. */
 export function attentionBackwardKv(args: KernelArgs): void {
   const a = new Attention(args);
   const [lse, dout, delta, dk, dv] = ['lse', 'dout', 'delta', 'dk', 'dv'].map(args.operand);
+  writeDkv(a, lse, dout, (b, h, i) => delta.get(a.rowAt(b, h, i)), dk, dv);
+}
+
+/** dq, dk and dv. */
+export function attentionBackward(args: KernelArgs): void {
+  const a = new Attention(args);
+  const [out, lse, dout, dq, dk, dv] = ['out', 'lse', 'dout', 'dq', 'dk', 'dv'].map(args.operand);
+  const delta = (b: number, h: number, i: number): number => deltaOf(a, dout, out, b, h, i);
+  a.each((b, h, i) => writeDq(a, dq, scoreGradients(a, a.row(b, h, i), lse, dout, delta(b, h, i), b, h, i), b, h, i));
+  writeDkv(a, lse, dout, delta, dk, dv);
+}
+
+function writeDkv(a: Attention, lse: Cells, dout: Cells, delta: (b: number, h: number, i: number) => number, dk: Cells, dv: Cells): void {
   for (let b = 0; b < a.batch; b++) {
     for (let h = 0; h < a.heads; h++) {
       const sums = Array.from({ length: a.tk * a.size }, () => ({ k: 0, v: 0 }));
       for (let i = 0; i < a.tq; i++) {
-        for (const { j, p, ds } of scoreGradients(a, a.row(b, h, i), lse, dout, delta.get(a.rowAt(b, h, i)), b, h, i)) {
+        for (const { j, p, ds } of scoreGradients(a, a.row(b, h, i), lse, dout, delta(b, h, i), b, h, i)) {
           for (let d = 0; d < a.size; d++) {
             sums[j * a.size + d].k += a.scale * ds * a.q(b, i, h, d);
             sums[j * a.size + d].v += p * dout.get(a.outAt(b, i, h, d));

@@ -1,7 +1,7 @@
 // Every instruction of program format 1 as a plain f64 loop: the oracle that lowering, fusion, planning and gradients are checked with before and
 // without an engine. Each reads and writes its operands element by element, in the order the format promises, so that unsafe sharing of memory shows.
 import { NORM_BLOCK, type OpcodeName, UNARY_KINDS, type UnaryKind } from '../opcodes';
-import { attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
+import { attentionBackward, attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
 import type { KernelArgs } from './cells';
 import { headBackwardW, headBackwardX, headLogits, headLoss } from './headKernels';
 import {
@@ -314,6 +314,7 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
     each(args.dim('n'), (i) => args.operand('out').set(i, args.operand('x').get(i) * keep(i)));
   },
   attention: attentionForward,
+  attention_backward: attentionBackward,
   attention_backward_q: attentionBackwardQ,
   attention_backward_kv: attentionBackwardKv,
   cross_entropy: crossEntropyForward,

@@ -1,9 +1,9 @@
-//! Opcodes 19 to 21.
+//! Opcodes 19 to 21 and 40.
 
 use super::args::{count, span, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::attention::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims};
+use kernels::attention::{Attention, AttentionBackward, AttentionBackwardKv, AttentionBackwardQ, AttentionDims};
 
 /// Elements that each kind of operand must hold.
 struct Sizes {
@@ -25,6 +25,29 @@ pub fn attention(args: &Args<'_>) -> Result<Op, EngineError> {
         key_mask: args.operand(3, sizes.mask)?,
         out: args.operand(4, sizes.out)?,
         lse: args.operand(5, sizes.lse)?,
+        dims,
+    }
+    .into())
+}
+
+/// attention_backward: q k v key_mask? out lse dout dq dk dv
+pub fn attention_backward(args: &Args<'_>) -> Result<Op, EngineError> {
+    let (dims, sizes) = dims(args)?;
+    let width = dims.heads * dims.head_dim;
+    args.distinct("dq", &[(dims.batch, dims.q_batch), (dims.tq, dims.q_row)], width)?;
+    args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
+    args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
+    Ok(AttentionBackward {
+        q: args.operand(0, sizes.q)?,
+        k: args.operand(1, sizes.k)?,
+        v: args.operand(2, sizes.v)?,
+        key_mask: args.operand(3, sizes.mask)?,
+        out: args.operand(4, sizes.out)?,
+        lse: args.operand(5, sizes.lse)?,
+        dout: args.operand(6, sizes.out)?,
+        dq: args.operand(7, sizes.q)?,
+        dk: args.operand(8, sizes.k)?,
+        dv: args.operand(9, sizes.v)?,
         dims,
     }
     .into())

@@ -4,7 +4,6 @@
 
 mod args;
 mod attention;
-mod cost;
 mod elementwise;
 mod head;
 mod layout;
@@ -14,7 +13,6 @@ mod rows;
 mod update;
 
 pub use args::Args;
-pub use cost::cost_ns;
 
 use crate::error::EngineError;
 use crate::fill::Normal;
@@ -68,6 +66,7 @@ ops! {
     AddPositionBackward(kernels::position::AddPositionBackward),
     Dropout(kernels::dropout::Dropout),
     Attention(kernels::attention::Attention),
+    AttentionBackward(kernels::attention::AttentionBackward),
     AttentionBackwardQ(kernels::attention::AttentionBackwardQ),
     AttentionBackwardKv(kernels::attention::AttentionBackwardKv),
     CrossEntropy(kernels::cross_entropy::CrossEntropy),
@@ -148,6 +147,7 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         37 => head::head_loss(args),
         38 => head::head_backward_w(args),
         39 => head::head_backward_x(args),
+        40 => attention::attention_backward(args),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
     }
 }
@@ -166,8 +166,10 @@ impl Op {
             Op::HeadLogits(op) => head_flops(&op.dims),
             Op::HeadBackwardW(op) if !op.dw.is_null() => head_flops(&op.dims),
             Op::HeadBackwardX(op) => head_flops(&op.dims),
-            // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores, and makes 2 more (dq) and 3 more.
+            // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores and makes 4 more, or,
+            // in two instructions, recomputes them twice and makes 2 more (dq) and 3 more.
             Op::Attention(op) => 2.0 * attention_product(&op.dims),
+            Op::AttentionBackward(op) => 5.0 * attention_product(&op.dims),
             Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.dims),
             Op::AttentionBackwardKv(op) => 4.0 * attention_product(&op.dims),
             _ => 0.0,

@@ -1,14 +1,96 @@
-//! Attention backward: dQ (and delta) by blocks of queries, dK and dV by blocks of keys. Both recompute the probabilities
-//! from the scores and the stored log-sum-exp, so nothing of size Tq x Tk is kept (Dao et al., arXiv:2205.14135).
+//! Attention backward. With `P` the probabilities, `F` dropout's factors, `dP = dout·Vᵀ`: `delta = rowsum(dout∘out)`,
+//! `dS = P∘(F∘dP − delta)·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`, `dV = (P∘F)ᵀ·dout`. P is made again from the scores and the
+//! stored log-sum-exp, so nothing of size Tq x Tk is kept (Dao et al., arXiv:2205.14135).
 //!
-//! With `P` the probabilities, `F` dropout's factors, `dP = dout·Vᵀ`: `delta = rowsum(dout∘out)`,
-//! `dS = P∘(F∘dP − delta)·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`, `dV = (P∘F)ᵀ·dout`.
+//! Two cuts with the same bits: [`AttentionBackward`] takes a whole head per work item and makes every rectangle of scores once
+//! (five products); [`AttentionBackwardQ`] and [`AttentionBackwardKv`] make it twice (seven products) and so have work for many
+//! threads when heads are few.
 
-use super::rows::{dot, factors, factors_len, score_gradients, Queries, Visible};
-use super::{block_len, block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
-use crate::matmul::panels::{Steps, Wanted};
+use super::rectangle::{scratch_len, Gradients, Operands};
+use super::{AttentionDims, Head};
+use crate::lanes::{load, sums};
 use crate::tile::{Fault, TileOp};
-use crate::vecmath::Exp;
+
+/// Keys of a rectangle.
+const KEYS: usize = 64;
+/// Queries of a rectangle of a whole head. With 64 keys: 2 x 64 KiB of scores beside 256 KiB of packed queries and dout at
+/// width 64, together half of a 1 MiB second-level cache.
+const QUERIES: usize = 256;
+/// Queries of a work item of [`AttentionBackwardQ`].
+const FEW_QUERIES: usize = 64;
+
+/// Arguments of backward in one go, a head per work item. Layouts: [`AttentionDims`].
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionBackward {
+    /// Queries.
+    pub q: *const f32,
+    /// Keys.
+    pub k: *const f32,
+    /// Values.
+    pub v: *const f32,
+    /// `[batch, tk]`, 0 drops the key; or null.
+    pub key_mask: *const i32,
+    /// The forward result.
+    pub out: *const f32,
+    /// The forward log-sum-exp.
+    pub lse: *const f32,
+    /// Gradient of `out`, laid out as it.
+    pub dout: *const f32,
+    /// Gradient of `q`, laid out as it.
+    pub dq: *mut f32,
+    /// Gradient of `k`, laid out as it.
+    pub dk: *mut f32,
+    /// Gradient of `v`, laid out as it.
+    pub dv: *mut f32,
+    /// Sizes, strides, settings.
+    pub dims: AttentionDims,
+}
+
+impl TileOp for AttentionBackward {
+    fn tiles(&self) -> usize {
+        self.dims.batch * self.dims.heads
+    }
+
+    fn scratch_len(&self) -> usize {
+        scratch_len(&self.dims, KEYS.min(self.dims.tk), QUERIES.min(self.dims.tq))
+    }
+
+    unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
+        let d = &self.dims;
+        let head = d.head(tile);
+        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
+        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
+        let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
+        // SAFETY (whole body): operands and scratch as the caller vouches.
+        unsafe {
+            if d.tq == 0 {
+                d.clear_keys(head, (0, d.tk), self.dk, self.dv);
+            }
+            for first in (0..d.tq).step_by(QUERIES) {
+                let count = QUERIES.min(d.tq - first);
+                let delta = |i: usize| d.delta(self.dout, self.out, head, first + i);
+                let queries = operands.pack(head, (first, count), delta, true, most, scratch);
+                let keys = d.end(first + count - 1);
+                if keys == 0 {
+                    d.clear_queries(head, (first, count), self.dq);
+                }
+                for key in (0..keys).step_by(KEYS) {
+                    // All keys of the block, though the last queries of another rectangle may be the first to see some.
+                    let count = KEYS.min(d.tk - key);
+                    let to = Gradients {
+                        dq: self.dq,
+                        dq_begins: key == 0,
+                        dk: self.dk,
+                        dv: self.dv,
+                        dkv_begin: d.first(key) >= first,
+                    };
+                    operands.rectangle(&queries, (key, count), &to);
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Arguments of the gradient of the queries. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
@@ -37,63 +119,40 @@ pub struct AttentionBackwardQ {
 
 impl TileOp for AttentionBackwardQ {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.query_blocks()
+        self.dims.batch * self.dims.heads * self.dims.tq.div_ceil(FEW_QUERIES)
     }
 
     fn scratch_len(&self) -> usize {
-        let d = &self.dims;
-        2 * block_len(d.tq, d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk)
+        scratch_len(&self.dims, KEYS.min(self.dims.tk), FEW_QUERIES.min(self.dims.tq))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.dims;
-        let (head, block) = d.head(tile, d.query_blocks());
-        let block = d.query_blocks() - 1 - block; // longest first
-        let first = block * block_rows(d.tk);
-        let rows = block_rows(d.tk).min(d.tq - first);
-        // SAFETY: the block lies inside the operands the caller vouches for.
-        unsafe { self.block(head, first, rows, scratch) };
-        Ok(())
-    }
-}
-
-impl AttentionBackwardQ {
-    unsafe fn block(&self, head: Head, first: usize, rows: usize, scratch: *mut f32) {
-        let d = &self.dims;
-        let keys = d.end(first + rows - 1);
-        let mask = d.mask_of(self.key_mask, head);
-        let row = Scores::row_len(d.tk);
-        let s = Scores { ptr: scratch, row };
-        let dp = Scores { ptr: scratch.wrapping_add(rows * row), row };
-        let packed = scratch.wrapping_add(2 * rows * row);
-        let buffer = packed.wrapping_add(packing_len(d.tk, d.head_dim));
-        let q = Rows { ptr: self.q.wrapping_add(d.q_at(head, first)), stride: d.q_row, count: rows };
-        let k = Rows { ptr: self.k.wrapping_add(d.k_at(head, 0)), stride: d.k_row, count: keys };
-        let v = Rows { ptr: self.v.wrapping_add(d.v_at(head, 0)), stride: d.v_row, count: keys };
-        let at = d.out_at(head, first);
-        let dout = Rows { ptr: self.dout.wrapping_add(at), stride: d.out_row(), count: rows };
-        let wanted = if d.causal { Wanted::Below(first as isize + d.shift()) } else { Wanted::All };
-        let steps = if d.causal { Steps::Ending(first as isize + d.shift() + 1) } else { Steps::All };
-        // SAFETY: scratch is as long as scratch_len says, operands as the caller vouches.
+        let heads = d.batch * d.heads;
+        let head = d.head(tile % heads);
+        let first = (d.tq.div_ceil(FEW_QUERIES) - 1 - tile / heads) * FEW_QUERIES; // longest first
+        let count = FEW_QUERIES.min(d.tq - first);
+        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
+        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
+        let most = (KEYS.min(d.tk), FEW_QUERIES.min(d.tq));
+        // SAFETY (whole body): operands and scratch as the caller vouches.
         unsafe {
-            dot_rows(q, k, d.head_dim, wanted, s, packed);
-            dot_rows(dout, v, d.head_dim, wanted, dp, packed);
-            let exp = Exp::new();
-            for i in 0..rows {
-                let out = self.out.add(at + i * d.out_row());
-                let delta = self.delta.add(d.lse_at(head, first + i));
-                *delta = dot(dout.ptr.add(i * d.out_row()), out, d.head_dim);
-                let visible = Visible { from: 0, to: d.end(first + i), mask };
-                let factors = match &d.dropout {
-                    None => core::ptr::null_mut(),
-                    Some(keep) => factors(keep, d.element(head, first + i), visible.to, buffer),
-                };
-                let lse = self.lse.add(d.lse_at(head, first + i));
-                score_gradients(&exp, s.at(i), dp.at(i), factors, visible, Queries { lse, delta, step: 0 }, d.scale);
+            let delta = self.delta.add(d.lse_at(head, first));
+            for i in 0..count {
+                *delta.add(i) = d.delta(self.dout, self.out, head, first + i);
             }
-            let dq = (self.dq.wrapping_add(d.q_at(head, first)), d.q_row);
-            mix_rows(dp, rows, k, d.head_dim, mask, steps, dq, packed);
+            let queries = operands.pack(head, (first, count), |i| *delta.add(i), false, most, scratch);
+            let keys = d.end(first + count - 1);
+            if keys == 0 {
+                d.clear_queries(head, (first, count), self.dq);
+            }
+            let none = core::ptr::null_mut();
+            for key in (0..keys).step_by(KEYS) {
+                let to = Gradients { dq: self.dq, dq_begins: key == 0, dk: none, dv: none, dkv_begin: false };
+                operands.rectangle(&queries, (key, KEYS.min(keys - key)), &to);
+            }
         }
+        Ok(())
     }
 }
 
@@ -124,85 +183,69 @@ pub struct AttentionBackwardKv {
 
 impl TileOp for AttentionBackwardKv {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.key_blocks()
+        self.dims.batch * self.dims.heads * self.dims.tk.div_ceil(KEYS)
     }
 
     fn scratch_len(&self) -> usize {
-        let d = &self.dims;
-        let blocks = if d.dropout.is_some() { 3 } else { 2 };
-        blocks * block_len(d.tk, d.tq)
-            + packing_len(d.tq, d.head_dim)
-            + factors_len(block_rows(0))
-            + 2 * Scores::row_len(d.tq)
+        scratch_len(&self.dims, KEYS.min(self.dims.tk), QUERIES.min(self.dims.tq))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.dims;
-        let (head, block) = d.head(tile, d.key_blocks()); // early keys are seen by most queries: longest first already
-        let first = block * block_rows(d.tq);
-        let rows = block_rows(d.tq).min(d.tk - first);
-        // SAFETY: the block lies inside the operands the caller vouches for.
-        unsafe { self.block(head, first, rows, scratch) };
+        let heads = d.batch * d.heads;
+        let head = d.head(tile % heads);
+        let key = tile / heads * KEYS; // early keys are seen by most queries: longest first
+        let keys = KEYS.min(d.tk - key);
+        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
+        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
+        let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
+        let begin = d.first(key);
+        // SAFETY (whole body): operands and scratch as the caller vouches.
+        unsafe {
+            if begin >= d.tq {
+                d.clear_keys(head, (key, keys), self.dk, self.dv);
+            }
+            let dq = core::ptr::null_mut();
+            for first in (begin..d.tq).step_by(QUERIES) {
+                let count = QUERIES.min(d.tq - first);
+                let delta = self.delta.add(d.lse_at(head, first));
+                let queries = operands.pack(head, (first, count), |i| *delta.add(i), true, most, scratch);
+                let dkv_begin = first == begin;
+                let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
+                operands.rectangle(&queries, (key, keys), &to);
+            }
+        }
         Ok(())
     }
 }
 
-impl AttentionBackwardKv {
-    /// Keys `first .. first + rows`: a block of the transposed scores, one row per key, one column per query from `begin`.
-    unsafe fn block(&self, head: Head, first: usize, rows: usize, scratch: *mut f32) {
-        let d = &self.dims;
-        let begin = d.first(first);
-        let queries = d.tq - begin;
-        let row = Scores::row_len(d.tq);
-        let s = Scores { ptr: scratch, row };
-        let dp = Scores { ptr: scratch.wrapping_add(rows * row), row };
-        let f = Scores { ptr: scratch.wrapping_add(2 * rows * row), row };
-        let packed = if d.dropout.is_some() { f.at(rows) } else { f.ptr };
-        let buffer = packed.wrapping_add(packing_len(d.tq, d.head_dim));
-        let own = buffer.wrapping_add(factors_len(block_rows(0))); // the queries' log-sum-exp and delta, padded
-        let q = Rows { ptr: self.q.wrapping_add(d.q_at(head, begin)), stride: d.q_row, count: queries };
-        let k = Rows { ptr: self.k.wrapping_add(d.k_at(head, first)), stride: d.k_row, count: rows };
-        let v = Rows { ptr: self.v.wrapping_add(d.v_at(head, first)), stride: d.v_row, count: rows };
-        let dout = Rows { ptr: self.dout.wrapping_add(d.out_at(head, begin)), stride: d.out_row(), count: queries };
-        // Key first + r is seen from query first + r − shift on, which is column r + late.
-        let late = first as isize - d.shift() - begin as isize;
-        let wanted = if d.causal { Wanted::Above(-late) } else { Wanted::All };
-        let steps = if d.causal { Steps::Starting(late) } else { Steps::All };
-        // SAFETY: scratch is as long as scratch_len says, operands as the caller vouches.
-        unsafe {
-            dot_rows(k, q, d.head_dim, wanted, s, packed);
-            dot_rows(v, dout, d.head_dim, wanted, dp, packed);
-            if let Some(keep) = &d.dropout {
-                for c in 0..queries {
-                    let keys = d.end(begin + c).saturating_sub(first).min(rows);
-                    let drawn = factors(keep, d.element(head, begin + c) + first as u64, keys, buffer);
-                    for r in 0..keys {
-                        *f.at(r).add(c) = *drawn.add(r);
-                    }
-                }
+impl AttentionDims {
+    /// `Σ dout·out` of query i, in f64 over f32 lanes (see [`sums`]).
+    ///
+    /// # Safety
+    /// Both readable as [`AttentionDims`] says.
+    unsafe fn delta(&self, dout: *const f32, out: *const f32, head: Head, i: usize) -> f32 {
+        let at = self.out_at(head, i);
+        let (x, y) = (dout.wrapping_add(at), out.wrapping_add(at));
+        // SAFETY: entries below head_dim.
+        let [sum] = sums(self.head_dim, |d, m| [unsafe { load(x.add(d), m) * load(y.add(d), m) }]);
+        sum as f32
+    }
+
+    unsafe fn clear_queries(&self, head: Head, (first, count): (usize, usize), dq: *mut f32) {
+        for i in first..first + count {
+            // SAFETY: query i of this head.
+            unsafe { core::slice::from_raw_parts_mut(dq.add(self.q_at(head, i)), self.head_dim).fill(0.0) };
+        }
+    }
+
+    unsafe fn clear_keys(&self, head: Head, (key, keys): (usize, usize), dk: *mut f32, dv: *mut f32) {
+        for j in key..key + keys {
+            // SAFETY: key j of this head.
+            unsafe {
+                core::slice::from_raw_parts_mut(dk.add(self.k_at(head, j)), self.head_dim).fill(0.0);
+                core::slice::from_raw_parts_mut(dv.add(self.v_at(head, j)), self.head_dim).fill(0.0);
             }
-            let at = d.lse_at(head, begin);
-            core::ptr::copy_nonoverlapping(self.lse.wrapping_add(at), own, queries);
-            core::ptr::copy_nonoverlapping(self.delta.wrapping_add(at), own.add(row), queries);
-            let seen_by = Queries { lse: own, delta: own.add(row), step: 1 };
-            let mask = d.mask_of(self.key_mask, head);
-            let exp = Exp::new();
-            for r in 0..rows {
-                let all = core::ptr::null();
-                let visible = Visible { from: d.first(first + r) - begin, to: queries, mask: all };
-                if !mask.is_null() && *mask.add(first + r) == 0 {
-                    core::slice::from_raw_parts_mut(s.at(r), queries).fill(0.0);
-                    core::slice::from_raw_parts_mut(dp.at(r), queries).fill(0.0);
-                    continue;
-                }
-                let factors = if d.dropout.is_some() { f.at(r).cast_const() } else { all.cast() };
-                score_gradients(&exp, s.at(r), dp.at(r), factors, visible, seen_by, d.scale);
-            }
-            let none = core::ptr::null();
-            let dv = (self.dv.wrapping_add(d.v_at(head, first)), d.v_row);
-            mix_rows(s, rows, dout, d.head_dim, none, steps, dv, packed);
-            let dk = (self.dk.wrapping_add(d.k_at(head, first)), d.k_row);
-            mix_rows(dp, rows, q, d.head_dim, none, steps, dk, packed);
         }
     }
 }

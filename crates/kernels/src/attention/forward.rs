@@ -1,13 +1,16 @@
-//! Attention forward, one head and one block of queries at a time.
+//! Attention forward: one head and a run of blocks of queries at a time. V is packed once per run, each block's queries once,
+//! and K is read in place.
 
-use super::rows::{factors, factors_len, multiply_row, scale_row, softmax, Visible};
-use super::{block_len, block_rows, dot_rows, mix_rows, packing_len, AttentionDims, Head, Rows, Scores};
-use crate::matmul::gemv::{along_columns, along_rows};
-use crate::matmul::micro::Start;
-use crate::matmul::panels::{Left, Steps, Wanted};
+use super::drop::{transposed, transposed_len};
+use super::few::scale_row;
+use super::strip::{exclude, exclude_before, exponentials, largest, log_sums, Strip, EIGHT};
+use super::{few, pack_scaled_columns, AttentionDims, Head, KEYS};
+use crate::lanes::map2;
+use crate::matmul::micro::{register_tile, Start, MAX_NR};
+use crate::matmul::pack::{clear_steps, pack_rows, packed_len};
+use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::matmul::plan::FEW_ROWS;
 use crate::tile::{Fault, TileOp};
-use crate::vecmath::{self, Exp};
 
 /// Arguments of attention forward. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
@@ -28,103 +31,256 @@ pub struct Attention {
     pub dims: AttentionDims,
 }
 
+/// Work items that are aimed at where there are blocks enough: divisible by 2, 3, 4, 6 and 8 threads.
+const ITEMS: usize = 24;
+/// Keys up to which a block has 64 queries; beyond, 32 keep the strip of 8192 keys near 1 MiB.
+const SHORT: usize = 1024;
+
+/// Queries of a block.
+const fn block_rows(keys: usize) -> usize {
+    if keys <= SHORT {
+        64
+    } else {
+        32
+    }
+}
+
+/// Floats from row to row of a strip of `queries`: an odd number of 64-byte lines, so that a column of keys falls into all
+/// sets of a first-level cache.
+const fn strip_row(queries: usize) -> usize {
+    queries.next_multiple_of(2 * MAX_NR) + MAX_NR
+}
+
+/// Floats of the longest strip for at most these dims: grows with both.
+fn strip_len(queries: usize, keys: usize) -> usize {
+    let len = |keys: usize| keys * strip_row(queries.min(block_rows(keys)));
+    len(keys).max(len(keys.min(SHORT)))
+}
+
+impl AttentionDims {
+    fn query_blocks(&self) -> usize {
+        self.tq.div_ceil(block_rows(self.tk))
+    }
+
+    /// Runs of blocks of one head, each with the values packed once.
+    fn query_runs(&self) -> usize {
+        ITEMS.div_ceil((self.batch * self.heads).max(1)).min(self.query_blocks())
+    }
+
+    fn is_few(&self) -> bool {
+        self.tq < FEW_ROWS
+    }
+}
+
 impl TileOp for Attention {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.query_blocks()
+        self.dims.batch * self.dims.heads * self.dims.query_runs()
     }
 
     fn scratch_len(&self) -> usize {
         let d = &self.dims;
-        block_len(d.tq, d.tk) + packing_len(d.tk, d.head_dim) + factors_len(d.tk) + block_rows(0)
+        let queries = block_rows(0);
+        let values = d.tk.div_ceil(KEYS) * packed_len(KEYS, d.head_dim, MAX_NR);
+        let drawn = if d.dropout.is_some() { KEYS * strip_row(queries) + transposed_len(KEYS) } else { 0 };
+        let blocks = strip_len(d.tq, d.tk) + packed_len(d.head_dim, queries, MAX_NR) + values + 2 * queries + drawn;
+        let few = few::scratch_len(&AttentionDims { tq: d.tq.min(FEW_ROWS), ..*d });
+        blocks.max(few)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.dims;
-        let (head, block) = d.head(tile, d.query_blocks());
-        let block = d.query_blocks() - 1 - block; // late queries see most keys: longest first
-        let first = block * block_rows(d.tk);
-        let rows = block_rows(d.tk).min(d.tq - first);
-        // SAFETY: the block lies inside the operands the caller vouches for.
-        unsafe { self.block(head, first, rows, scratch) };
+        let heads = d.batch * d.heads;
+        let head = d.head(tile % heads);
+        // SAFETY: the blocks lie inside the operands the caller vouches for.
+        unsafe {
+            if d.is_few() {
+                few::forward(self, head, scratch);
+            } else {
+                let run = d.query_runs() - 1 - tile / heads; // late queries see most keys: longest first
+                self.run(head, run, scratch);
+            }
+        }
         Ok(())
     }
 }
 
+/// What a run of blocks shares.
+struct Run {
+    head: Head,
+    mask: *const i32,
+    /// Keys that any of its queries sees.
+    keys: usize,
+    /// The first key that the mask keeps.
+    first_kept: usize,
+    /// Packed values, [`KEYS`] at a time.
+    values: *const f32,
+    queries: *mut f32,
+    /// Largest scores and sums, one per query of a block.
+    largest: *mut f32,
+    sums: *mut f32,
+    drawn: *mut f32,
+    strip: *mut f32,
+}
+
 impl Attention {
-    unsafe fn block(&self, head: Head, first: usize, rows: usize, scratch: *mut f32) {
+    unsafe fn run(&self, head: Head, run: usize, scratch: *mut f32) {
         let d = &self.dims;
-        let keys = d.end(first + rows - 1);
+        let (blocks, runs, rows) = (d.query_blocks(), d.query_runs(), block_rows(d.tk));
+        let (first, last) = (run * blocks / runs, (run + 1) * blocks / runs);
+        let keys = d.end(d.tq.min(last * rows) - 1);
         let mask = d.mask_of(self.key_mask, head);
-        let scores = Scores { ptr: scratch, row: Scores::row_len(d.tk) };
-        let packed = scratch.wrapping_add(rows * scores.row);
-        let row_factors = packed.wrapping_add(packing_len(d.tk, d.head_dim));
-        let sums = row_factors.wrapping_add(factors_len(d.tk));
-        let q = Rows { ptr: self.q.wrapping_add(d.q_at(head, first)), stride: d.q_row, count: rows };
-        let k = Rows { ptr: self.k.wrapping_add(d.k_at(head, 0)), stride: d.k_row, count: keys };
-        let v = Rows { ptr: self.v.wrapping_add(d.v_at(head, 0)), stride: d.v_row, count: keys };
-        let out = self.out.wrapping_add(d.out_at(head, first));
-        let wanted = if d.causal { Wanted::Below(first as isize + d.shift()) } else { Wanted::All };
-        let steps = if d.causal { Steps::Ending(first as isize + d.shift() + 1) } else { Steps::All };
-        // SAFETY: scratch is as long as scratch_len says, operands as the caller vouches.
+        let strip = scratch;
+        let queries = strip.wrapping_add(strip_len(d.tq, d.tk));
+        let largest = queries.wrapping_add(packed_len(d.head_dim, block_rows(0), MAX_NR));
+        let sums = largest.wrapping_add(block_rows(0));
+        let values = sums.wrapping_add(block_rows(0));
+        let drawn = values.wrapping_add(d.tk.div_ceil(KEYS) * packed_len(KEYS, d.head_dim, MAX_NR));
+        // SAFETY (whole body): scratch is as long as scratch_len says, operands as the caller vouches.
         unsafe {
-            if rows < FEW_ROWS {
-                let left = Left { ptr: q.ptr, row: q.stride, step: 1 };
-                along_columns(rows, left, k.ptr, k.stride, d.head_dim, keys, Start::zero(), scores.ptr, scores.row);
-            } else {
-                dot_rows(q, k, d.head_dim, wanted, scores, packed);
+            let first_kept = if mask.is_null() { 0 } else { (0..keys).position(|j| *mask.add(j) != 0).unwrap_or(keys) };
+            self.pack_values(head, keys, mask, values);
+            let run = Run { head, mask, keys, first_kept, values, queries, largest, sums, drawn, strip };
+            for block in first..last {
+                self.block(&run, block * rows, rows.min(d.tq - block * rows));
             }
-            let exp = Exp::new();
-            for i in 0..rows {
-                let visible = Visible { from: 0, to: d.end(first + i), mask };
-                let (largest, sum) = softmax(&exp, scores.at(i), visible, d.scale);
-                *self.lse.add(d.lse_at(head, first + i)) =
-                    if sum == 0.0 { largest } else { largest + vecmath::log(sum) };
-                *sums.add(i) = sum;
-                if let Some(keep) = &d.dropout {
-                    let f = factors(keep, d.element(head, first + i), visible.to, row_factors);
-                    multiply_row(scores.at(i), f, visible.to);
-                }
-            }
-            if rows < FEW_ROWS {
-                self.mix_few(scores, first, rows, v, mask, out);
-            } else {
-                mix_rows(scores, rows, v, d.head_dim, mask, steps, (out, d.out_row()), packed);
-            }
-            for i in 0..rows {
-                let sum = *sums.add(i);
-                if sum != 0.0 {
-                    scale_row(out.wrapping_add(i * d.out_row()), d.head_dim, 1.0 / sum);
+        }
+    }
+
+    unsafe fn pack_values(&self, head: Head, keys: usize, mask: *const i32, values: *mut f32) {
+        let d = &self.dims;
+        let nr = register_tile().nr();
+        for key in (0..keys).step_by(KEYS) {
+            let count = KEYS.min(keys - key);
+            // SAFETY: keys below tk, scratch for all parts.
+            unsafe {
+                let part = values.add(values_at(d, key));
+                pack_rows(self.v.add(d.v_at(head, key)), d.v_row, count, d.head_dim, nr, part);
+                if !mask.is_null() {
+                    clear_steps(part, count, d.head_dim, nr, mask.add(key));
                 }
             }
         }
     }
 
-    /// Few queries, as in generation: V is read in place, by runs of visible keys.
-    unsafe fn mix_few(&self, scores: Scores, first: usize, rows: usize, v: Rows, mask: *const i32, out: *mut f32) {
+    /// Queries `first .. first + rows`.
+    unsafe fn block(&self, run: &Run, first: usize, rows: usize) {
         let d = &self.dims;
-        for i in 0..rows {
-            let (end, out) = (d.end(first + i), out.wrapping_add(i * d.out_row()));
-            let mut start = Start::zero();
-            let mut j = 0;
-            // SAFETY: keys below end only; visible ones only.
-            unsafe {
-                let counts = |j: usize| mask.is_null() || *mask.add(j) != 0;
-                // The first call may be empty: it writes the zeros to start from.
-                loop {
-                    let run = (j..end).take_while(|&j| counts(j)).count();
-                    let left = Left { ptr: scores.at(i).wrapping_add(j), row: 0, step: 1 };
-                    let values = v.ptr.wrapping_add(j * v.stride);
-                    along_rows(1, left, values, v.stride, run, d.head_dim, start, out, d.out_row());
-                    start = Start { from: out, row: 0, add: core::ptr::null() };
-                    j += run;
-                    while j < end && !counts(j) {
-                        j += 1;
-                    }
-                    if j >= end {
-                        break;
-                    }
+        let keys = d.end(first + rows - 1);
+        let width = rows.next_multiple_of(MAX_NR);
+        let strip = Strip { ptr: run.strip, row: strip_row(rows) };
+        // SAFETY (whole body): as in run.
+        unsafe {
+            let q = self.q.add(d.q_at(run.head, first));
+            pack_scaled_columns(q, d.q_row, d.head_dim, rows, d.scale, run.queries);
+            for key in (0..keys).step_by(KEYS) {
+                self.scores(run, strip, (first, rows), (key, KEYS.min(keys - key)));
+            }
+            for i in (0..width).step_by(MAX_NR) {
+                let seen = d.end(first + i + MAX_NR - 1).min(keys);
+                largest(strip.ptr.add(i), strip.row, seen, run.largest.add(i));
+            }
+            // Where nothing is visible the largest score is minus infinity, from which nothing can be subtracted.
+            let blind = |i: usize| d.end(first + i).min(keys) <= run.first_kept;
+            for i in (0..width).take_while(|&i| blind(i)) {
+                *run.largest.add(i) = 0.0;
+            }
+            for i in (0..width).step_by(EIGHT) {
+                let seen = d.end(first + i + EIGHT - 1).min(keys);
+                exponentials(strip.ptr.add(i), strip.row, seen, run.largest.add(i), run.sums.add(i));
+                let lse = self.lse.wrapping_add(d.lse_at(run.head, first + i));
+                log_sums(run.largest.add(i), run.sums.add(i), lse, rows.saturating_sub(i));
+            }
+            self.mix(run, strip, (first, rows), keys);
+        }
+    }
+
+    /// Scores of some keys, with minus infinity for what is excluded.
+    unsafe fn scores(&self, run: &Run, strip: Strip, (first, rows): (usize, usize), (key, keys): (usize, usize)) {
+        let d = &self.dims;
+        let late = first as isize + d.shift() - key as isize; // key `key + r` is seen from query column r − late on
+                                                              // SAFETY (whole body): as in run.
+        unsafe {
+            let product = Product {
+                left: Left { ptr: self.k.add(d.k_at(run.head, key)), row: d.k_row, step: 1 },
+                rows: keys,
+                packed: run.queries,
+                cols: rows.next_multiple_of(register_tile().nr()),
+                depth: d.head_dim,
+                start: Start::zero(),
+                out: strip.at(key),
+                out_row: strip.row,
+                wanted: if d.causal { Wanted::Above(late) } else { Wanted::All },
+                steps: Steps::All,
+            };
+            product.run(register_tile());
+            if d.causal {
+                for r in (late + 1).max(0)..keys as isize {
+                    exclude_before(strip.at(key + r as usize), (r - late) as usize);
+                }
+            }
+            if !run.mask.is_null() {
+                for j in (key..key + keys).filter(|&j| *run.mask.add(j) == 0) {
+                    exclude(strip.at(j), rows.next_multiple_of(MAX_NR));
                 }
             }
         }
     }
+
+    /// `out = Pᵀ·V ÷ sums`, [`KEYS`] at a time, with dropout on the way.
+    unsafe fn mix(&self, run: &Run, strip: Strip, (first, rows): (usize, usize), keys: usize) {
+        let d = &self.dims;
+        let out = self.out.wrapping_add(d.out_at(run.head, first));
+        // SAFETY (whole body): as in run.
+        unsafe {
+            let mut key = 0;
+            loop {
+                let count = KEYS.min(keys - key);
+                if let Some(keep) = &d.dropout {
+                    let to = (run.drawn, strip.row);
+                    let buffer = run.drawn.add(KEYS * strip.row);
+                    transposed(d, keep, run.head, (first, rows), (key, count), to, buffer);
+                    let from = |r: usize| d.first(key + r).saturating_sub(first) / EIGHT * EIGHT;
+                    for r in 0..count {
+                        let (from, p) = (from(r), strip.at(key + r));
+                        let n = rows.next_multiple_of(EIGHT) - from;
+                        map2(p.add(from), run.drawn.add(r * strip.row + from), p.add(from), n, |x, f| x * f);
+                    }
+                }
+                let start = if key == 0 {
+                    Start::zero()
+                } else {
+                    Start { from: out, row: d.out_row(), add: core::ptr::null() }
+                };
+                let end = first as isize + d.shift() + 1 - key as isize;
+                let product = Product {
+                    left: Left { ptr: strip.at(key), row: 1, step: strip.row },
+                    rows,
+                    packed: run.values.add(values_at(d, key)),
+                    cols: d.head_dim,
+                    depth: KEYS.min(run.keys - key), // as packed; this block's rows may end earlier
+                    start,
+                    out,
+                    out_row: d.out_row(),
+                    wanted: Wanted::All,
+                    steps: if d.causal { Steps::Ending(end) } else { Steps::All },
+                };
+                product.run(register_tile());
+                key += count;
+                if key >= keys {
+                    break;
+                }
+            }
+            for i in 0..rows {
+                let (sum, row) = (*run.sums.add(i), out.wrapping_add(i * d.out_row()));
+                if sum != 0.0 {
+                    scale_row(row, row, d.head_dim, 1.0 / sum);
+                }
+            }
+        }
+    }
+}
+
+/// Where the packed values from `key` (a multiple of [`KEYS`]) on begin.
+fn values_at(d: &AttentionDims, key: usize) -> usize {
+    key / KEYS * packed_len(KEYS, d.head_dim, MAX_NR)
 }

@@ -1,31 +1,37 @@
 //! Scaled dot-product attention (opcodes 19 to 21; Vaswani et al., arXiv:1706.03762), forward and backward, by blocks:
 //! `out = softmax(scale·Q·Kᵀ + visibility) · V` per head, with optional dropout on the probabilities.
 //!
-//! - `forward.rs`  out and the log-sum-exp of each row, by query blocks
-//! - `backward.rs` dQ (and delta) by query blocks, dK and dV by key blocks, probabilities recomputed from the log-sum-exp
-//! - `rows.rs`     the elementwise work on one row of scores
-//! - `slices.rs`   safe functions on slices
+//! - `forward.rs`   out and the log-sum-exp of each row, by blocks of queries; `few.rs` the same for one to three queries
+//! - `backward.rs`  dQ, dK and dV, a head at a time or by queries and by keys; `rectangle.rs` the work on one block of scores
+//! - `strip.rs`     softmax on transposed scores
+//! - `drop.rs`      dropout's factors of a block
+//! - `slices.rs`    safe functions on slices
 //!
-//! The full Tq x Tk matrix never exists: scratch holds one block of it. Masked and future entries are excluded, not made
+//! The full Tq x Tk matrix never exists: scratch holds one block of it, transposed (a row per key, a column per query), which makes
+//! the work of eight queries plain vector operations. Masked and future entries are excluded, not made
 //! very negative: their K and V may be NaN or infinite and change nothing. A row that sees no key gives zeros, a
 //! log-sum-exp of −infinity, and no gradient. With `causal` the last query sees the last key (bottom right aligned).
 //!
-//! Numerics: f32; every element of out, dq, dk and dv is one chain over ascending keys (or queries), so neither block
-//! sizes nor threads show in a bit.
+//! Numerics: f32; queries are scaled before they are multiplied; every element of out, dq, dk and dv is one chain over ascending
+//! keys (or queries), so neither block sizes nor the cut of the work nor threads show in a bit.
 
 mod backward;
+mod drop;
+mod few;
 mod forward;
-mod rows;
+mod rectangle;
 mod slices;
+mod strip;
 
-pub use backward::{AttentionBackwardKv, AttentionBackwardQ};
+pub use backward::{AttentionBackward, AttentionBackwardKv, AttentionBackwardQ};
 pub use forward::Attention;
 pub use slices::{attention_backward, attention_forward};
 
-use crate::matmul::micro::{register_tile, Start, MAX_NR};
-use crate::matmul::pack::{clear_steps, pack_columns, pack_rows, packed_len};
-use crate::matmul::panels::{Left, Product, Steps, Wanted};
+use crate::lanes::map1;
+use crate::matmul::micro::register_tile;
+use crate::matmul::pack::pack_columns;
 use crate::philox::Keep;
+use simd::F32x4;
 
 /// Sizes, strides and settings of attention. Strides are in elements: element (b, t, head, d) of q is
 /// `q[b·q_batch + t·q_row + head·head_dim + d]`, likewise k and v; dq, dk and dv lie as q, k and v do. `out` and `dout` are
@@ -62,24 +68,11 @@ pub struct AttentionDims {
     pub dropout: Option<Keep>,
 }
 
-/// Rows of scores that one work item holds: with up to 512 columns 64 x 512 x 4 = 128 KiB, beside as much for packed K or V;
-/// half the rows for longer sequences, so that both still share a 1 MiB second-level cache at 2048.
-const fn block_rows(columns: usize) -> usize {
-    if columns <= LONG {
-        64
-    } else {
-        32
-    }
-}
+/// Keys of forward that are worked on at a time: V's panels (128 x 16 x 4 = 8 KiB) stay in a first-level cache.
+const KEYS: usize = 128;
 
-const LONG: usize = 512;
-
-/// Floats of a block of at most [`block_rows`] of `rows` rows, rounded up so that they grow with both dims: what the largest
-/// extents need is then enough for all.
-fn block_len(rows: usize, columns: usize) -> usize {
-    let len = |columns: usize| block_rows(columns).min(rows) * Scores::row_len(columns);
-    len(columns).max(len(columns.min(LONG)))
-}
+/// Exponentials that are added in f32 one by one; what comes after begins a new part.
+const SUM_KEYS: usize = 64;
 
 /// One head of one sequence.
 #[derive(Clone, Copy)]
@@ -144,18 +137,8 @@ impl AttentionDims {
         }
     }
 
-    fn query_blocks(&self) -> usize {
-        self.tq.div_ceil(block_rows(self.tk))
-    }
-
-    fn key_blocks(&self) -> usize {
-        self.tk.div_ceil(block_rows(self.tq))
-    }
-
-    /// The head and the block of a tile; blocks run fastest.
-    fn head(&self, tile: usize, blocks: usize) -> (Head, usize) {
-        let head = tile / blocks;
-        (Head { b: head / self.heads, h: head % self.heads }, tile % blocks)
+    fn head(&self, index: usize) -> Head {
+        Head { b: index / self.heads, h: index % self.heads }
     }
 
     fn q_at(&self, head: Head, i: usize) -> usize {
@@ -198,95 +181,17 @@ impl AttentionDims {
     }
 }
 
-/// A block of scores in scratch: rows of `row` floats (a multiple of the widest panel).
-#[derive(Clone, Copy)]
-struct Scores {
-    ptr: *mut f32,
-    row: usize,
-}
-
-impl Scores {
-    fn row_len(columns: usize) -> usize {
-        columns.next_multiple_of(MAX_NR)
-    }
-
-    fn at(&self, row: usize) -> *mut f32 {
-        self.ptr.wrapping_add(row * self.row)
-    }
-}
-
-/// Floats that hold `count` rows of `head_dim` packed either way.
-fn packing_len(count: usize, head_dim: usize) -> usize {
-    packed_len(head_dim, count, MAX_NR).max(packed_len(count, head_dim, MAX_NR))
-}
-
-/// Rows of one head: `ptr` the first, `stride` elements from one to the next.
-#[derive(Clone, Copy)]
-struct Rows {
-    ptr: *const f32,
-    stride: usize,
-    count: usize,
-}
-
-/// `scores[i, j] = left[i] · right[j]` over the head's width, where wanted.
+/// Packs `scale·x`, transposed: `count` rows of `width` become the columns of a product, zeros up to a whole panel.
 ///
 /// # Safety
-/// Rows readable for `head_dim`, `scores` writable for `left.count` rows, `packed` for [`packing_len`] of the right rows.
-unsafe fn dot_rows(left: Rows, right: Rows, head_dim: usize, wanted: Wanted, scores: Scores, packed: *mut f32) {
-    let tile = register_tile();
+/// `x` readable for `count` rows `row` apart, `packed` writable for `packed_len(width, count, MAX_NR)`.
+unsafe fn pack_scaled_columns(x: *const f32, row: usize, width: usize, count: usize, scale: f32, packed: *mut f32) {
+    let nr = register_tile().nr();
+    let scale = F32x4::splat(scale);
     // SAFETY: as promised by the caller.
     unsafe {
-        pack_columns(right.ptr, right.stride, head_dim, right.count, tile.nr(), packed);
-        let product = Product {
-            left: Left { ptr: left.ptr, row: left.stride, step: 1 },
-            rows: left.count,
-            packed,
-            cols: right.count,
-            depth: head_dim,
-            start: Start::zero(),
-            out: scores.ptr,
-            out_row: scores.row,
-            wanted,
-            steps: Steps::All,
-        };
-        product.run(tile);
-    }
-}
-
-/// `out[i] = Σ_j scores[i, j] · right[j]` over each row's steps; right rows whose `keep` is 0 are never multiplied.
-///
-/// # Safety
-/// As [`dot_rows`]; `keep` null or readable for the right rows; `out` writable for `rows` rows of `head_dim`.
-unsafe fn mix_rows(
-    scores: Scores,
-    rows: usize,
-    right: Rows,
-    head_dim: usize,
-    keep: *const i32,
-    steps: Steps,
-    (out, out_row): (*mut f32, usize),
-    packed: *mut f32,
-) {
-    let tile = register_tile();
-    // SAFETY: as promised by the caller.
-    unsafe {
-        pack_rows(right.ptr, right.stride, right.count, head_dim, tile.nr(), packed);
-        if !keep.is_null() {
-            clear_steps(packed, right.count, head_dim, tile.nr(), keep);
-        }
-        let product = Product {
-            left: Left { ptr: scores.ptr, row: scores.row, step: 1 },
-            rows,
-            packed,
-            cols: head_dim,
-            depth: right.count,
-            start: Start::zero(),
-            out,
-            out_row,
-            wanted: Wanted::All,
-            steps,
-        };
-        product.run(tile);
+        pack_columns(x, row, width, count, nr, packed);
+        map1(packed, packed, count.next_multiple_of(nr) * width, |x| x * scale);
     }
 }
 

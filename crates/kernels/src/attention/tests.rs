@@ -99,7 +99,32 @@ impl Case {
         // dp − delta cancels, so the absolute part scales with dout, which the cases draw a quarter the size of the values.
         close(&got.dq, &want.dq, 1e-6, 1e-4).map_err(|e| format!("dq: {e}"))?;
         close(&got.dk, &want.dk, 1e-6, 1e-4).map_err(|e| format!("dk: {e}"))?;
-        close(&got.dv, &want.dv, 1e-6, 1e-4).map_err(|e| format!("dv: {e}"))
+        close(&got.dv, &want.dv, 1e-6, 1e-4).map_err(|e| format!("dv: {e}"))?;
+        let whole = self.whole_heads();
+        self.result.same(&whole).map_err(|e| format!("a head per work item: {e}"))
+    }
+
+    /// The result with the gradients of [`AttentionBackward`], computed over NaN.
+    fn whole_heads(&self) -> Results {
+        let mut r = self.result.clone();
+        for (gradient, result) in
+            [(&mut r.dq, &self.result.dq), (&mut r.dk, &self.result.dk), (&mut r.dv, &self.result.dv)]
+        {
+            // What lies between strided rows is left alone.
+            for (to, from) in gradient.iter_mut().zip(result) {
+                *to = if *from == 0.0 { 0.0 } else { f32::NAN };
+            }
+        }
+        let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
+        let (key_mask, dims) = (pointer(self.mask.as_deref()), self.dims);
+        let (out, lse, dout) = (r.out.as_ptr(), r.lse.as_ptr(), self.dout.as_ptr());
+        let (dq, dk, dv) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr());
+        // SAFETY: all buffers have the lengths of the dims.
+        unsafe {
+            run_reversed(&AttentionBackward { q, k, v, key_mask, out, lse, dout, dq, dk, dv, dims })
+                .expect("no faults");
+        }
+        r
     }
 }
 
@@ -152,6 +177,10 @@ fn all_dims() -> Vec<AttentionDims> {
             all.extend([false, true].map(|causal| AttentionDims::contiguous(2, tq, tk, 3, head_dim, causal)));
         }
     }
+    // Around the blocks of keys (64, 128) and queries (64, 256), with as many heads as make a run hold several blocks.
+    for (batch, tq, tk) in [(24, 129, 129), (1, 257, 257), (1, 300, 127), (12, 70, 193)] {
+        all.extend([false, true].map(|causal| AttentionDims::contiguous(batch, tq, tk, 1, 17, causal)));
+    }
     all.extend([false, true].map(|causal| AttentionDims::contiguous(2, 64, 64, 4, 32, causal)));
     all.extend([false, true].map(|causal| AttentionDims::packed_qkv(2, 37, 2, 8, causal)));
     all.push(AttentionDims::packed_qkv(1, 130, 1, 64, true));
@@ -180,11 +209,11 @@ fn a_later_query_block_sees_what_one_block_would() {
     // More than one block of queries and of keys, with and without the longer block size.
     let mut cases = Cases::new();
     let mut rng = Rng::new(43);
-    for (tq, tk) in [(200, 200), (100, 600), (600, 100)] {
+    for (batch, tq, tk) in [(1, 200, 200), (1, 100, 600), (1, 600, 100), (24, 300, 300), (12, 70, 330)] {
         for causal in [false, true] {
-            let mut case = Case::new(AttentionDims::contiguous(1, tq, tk, 1, 8, causal), true, &mut rng);
+            let mut case = Case::new(AttentionDims::contiguous(batch, tq, tk, 2, 32, causal), true, &mut rng);
             let result = case.check();
-            cases.check(|| format!("{tq} {tk} {causal}"), result);
+            cases.check(|| format!("{batch} {tq} {tk} {causal}"), result);
         }
     }
     cases.finish();
@@ -306,6 +335,45 @@ fn dropout_follows_the_element_numbers() {
 }
 
 #[test]
+fn few_queries_give_the_bits_of_many() {
+    // The last one to three queries alone, as in generation, against the same queries among all others.
+    let mut cases = Cases::new();
+    let mut rng = Rng::new(52);
+    for (t, head_dim, masked) in [(5, 8, false), (70, 12, true), (300, 16, false), (521, 5, true)] {
+        let mut all = Case::new(AttentionDims::contiguous(2, t, t, 2, head_dim, true), masked, &mut rng);
+        let want = all.run().clone();
+        let c = 2 * head_dim;
+        for few in 1..=3 {
+            let dims = AttentionDims::contiguous(2, few, t, 2, head_dim, true);
+            let last = |x: &[f32]| -> Vec<f32> {
+                (0..2).flat_map(|b| x[((b + 1) * t - few) * c..][..few * c].to_vec()).collect()
+            };
+            let (mut out, mut lse) = (vec![f32::NAN; dims.out_len()], vec![f32::NAN; dims.lse_len()]);
+            attention_forward(dims, &last(&all.q), &all.k, &all.v, all.mask.as_deref(), &mut out, &mut lse);
+            let want_lse: Vec<f32> = (0..4).flat_map(|h| want.lse[(h + 1) * t - few..][..few].to_vec()).collect();
+            let result = same_bits(&last(&want.out), &out).and_then(|()| same_bits(&want_lse, &lse));
+            cases.check(|| format!("{few} of {t}, width {head_dim}"), result);
+        }
+    }
+    cases.finish();
+}
+
+#[test]
+fn scratch_is_a_block_and_never_the_whole_matrix() {
+    let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
+    let needed = |t: usize| {
+        let dims = AttentionDims::contiguous(1, t, t, 6, 64, true);
+        let backward =
+            AttentionBackward { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, dk: f, dv: f, dims };
+        (Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(), backward.scratch_len())
+    };
+    let ((forward, backward), (twice, same)) = (needed(4096), needed(8192));
+    assert_eq!(backward, same, "backward's scratch does not depend on the length");
+    assert!(backward < 4096 * 64, "{backward} floats");
+    assert!(forward < 4096 * (64 + 64) && twice < 2 * forward + 1, "{forward} and {twice} floats");
+}
+
+#[test]
 fn scratch_grows_with_the_lengths() {
     let needed = |tq: usize, tk: usize| {
         let dims = AttentionDims { dropout: keep(0.5), ..AttentionDims::contiguous(1, tq, tk, 1, 24, true) };
@@ -316,12 +384,14 @@ fn scratch_grows_with_the_lengths() {
                 .scratch_len(),
             AttentionBackwardKv { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, delta: n, dk: f, dv: f, dims }
                 .scratch_len(),
+            AttentionBackward { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, dk: f, dv: f, dims }
+                .scratch_len(),
         ]
     };
-    let lengths = [0, 1, 5, 31, 32, 33, 63, 64, 65, 300, 511, 512, 513, 600, 1024, 2000];
+    let lengths = [0, 1, 5, 31, 32, 33, 63, 64, 65, 255, 256, 257, 600, 1024, 1025, 2000];
     for window in lengths.windows(2) {
         for other in lengths {
-            for op in 0..3 {
+            for op in 0..4 {
                 assert!(needed(window[0], other)[op] <= needed(window[1], other)[op], "{window:?} {other} {op}");
                 assert!(needed(other, window[0])[op] <= needed(other, window[1])[op], "{window:?} {other} {op}");
             }
