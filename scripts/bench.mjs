@@ -1,87 +1,142 @@
-// `npm run bench`: the built command line's `bench`. With `--torch PYTHON` it compares one training step with PyTorch's on this machine: rounds of both,
-// one after the other, so that a busy machine slows both; medians over the rounds; the ratio is PyTorch's time divided by ours (above 1: we are faster).
-//   npm run bench -- --torch PYTHON [--size S] [--threads 2] [--rounds 5] [--steps 30] [--simd auto]
+// `npm run bench`: how fast this package is on this machine.
+//   npm run bench -- [flags of `ferroformer bench`] [--record NAME]                     kernels and steps, as the command line measures them
+//   npm run bench -- --torch PYTHON [--sizes S,M,L] [--threads 1,2] [--variants default,auto256,relaxed,portable] [--nodes NODE,NODE=variant+variant]
+//                    [--modes compile,bf16] [--rounds N] [--steps N] [--fresh] [--record NAME] [--resume]       next to PyTorch, in rounds
+// A record is bench/record/DATE-NAME.json; scripts/bench/table.mjs makes README's table from one. With --resume what the record of this commit has is kept.
 import { existsSync } from 'node:fs';
-import { cpus, release, type } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ROOT, run, runNode } from './lib/run.mjs';
+import { compareSize, LOSS_TOLERANCE } from './bench/compare.mjs';
+import { commit, machine } from './bench/machine.mjs';
+import { readRecord, recordPath, recordText, writeRecord } from './bench/record.mjs';
+import { MODES, parseNodes, VARIANTS } from './bench/sides.mjs';
+import { SIZES } from './bench/sizes.mjs';
+import { stepsTable } from './bench/table.mjs';
+import { ROOT, runNode } from './lib/run.mjs';
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+const tell = (text) => process.stderr.write(`${text}\n`);
 
-async function jsonOf(name, promise) {
-  const { code, output } = await promise;
-  const line = output
-    .trimEnd()
-    .split('\n')
-    .findLast((text) => text.startsWith('{'));
-  if (code !== 0 || line === undefined) throw new Error(`${name} ended with code ${code}:\n${output}`);
-  return JSON.parse(line);
-}
-
-async function compare({ torch, size, threads, rounds, steps, simd }) {
-  const quiet = { capture: true, quiet: true };
-  const cli = [
-    'dist/cli.js',
-    'bench',
-    '--json',
-    '--kernels',
-    'false',
-    '--sizes',
-    size,
-    '--steps',
-    steps,
-    '--threads',
-    threads,
-    '--simd',
-    simd,
-  ];
-  const script = [join('scripts', 'torch_step.py'), size, '--steps', steps, '--threads', threads];
-  const ours = [];
-  const theirs = [];
-  let about = {};
-  for (let round = 1; round <= Number(rounds); round++) {
-    const result = await jsonOf('ferroformer bench', runNode(cli, quiet));
-    const other = await jsonOf('torch_step.py', run(torch, script, { ...quiet, env: { OMP_NUM_THREADS: threads } }));
-    ours.push(result.steps[0].median_ms);
-    theirs.push(other.median_ms);
-    about = { build: result.build, fused: result.fused, runtime: result.runtime, torch: other.torch };
-    console.error(`round ${round}/${rounds}: ferroformer ${ours.at(-1).toFixed(2)} ms, PyTorch ${theirs.at(-1).toFixed(2)} ms`);
+/** The list that a flag names; every item must be known. */
+function listOf(flag, text, known) {
+  const items = text.split(',').filter((item) => item !== '');
+  for (const item of items) {
+    if (!known.includes(item)) throw new Error(`--${flag} must be among ${known.join(', ')}, got ${JSON.stringify(item)}`);
   }
-  const machine = { cpu: cpus()[0]?.model, os: `${type()} ${release()}`, node: process.version };
-  console.log(
-    JSON.stringify({
-      size,
-      threads: Number(threads),
-      ferroformer_ms: median(ours),
-      torch_ms: median(theirs),
-      ratio: median(theirs) / median(ours),
-      ...about,
-      ...machine,
-    }),
-  );
-  console.log(
-    `size ${size}, ${threads} threads: ferroformer ${median(ours).toFixed(2)} ms, PyTorch ${median(theirs).toFixed(2)} ms, ratio ${(median(theirs) / median(ours)).toFixed(3)}`,
-  );
+  return items;
 }
 
-if (!existsSync(join(ROOT, 'dist/cli.js'))) {
-  const { code } = await runNode(['scripts/build.mjs']);
-  if (code !== 0) process.exit(code);
+function count(flag, text) {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${flag} must be a positive integer, got ${JSON.stringify(text)}`);
+  return value;
 }
-if (process.argv.includes('--torch')) {
+
+/** What every record begins with. */
+const header = (kind, name) => ({
+  kind,
+  name,
+  date: new Date().toISOString(),
+  ...commit(),
+  command: `npm run bench -- ${process.argv
+    .slice(2)
+    .map((argument) => argument.replaceAll(/(?:[^\s,=]*[\\/])(node|python)(?=$|[,=\d])/g, '$1'))
+    .join(' ')}`,
+  machine: machine(),
+});
+
+/** A record that is written after each part and can be continued. Without a name nothing is written. */
+async function openRecord(kind, name, resume) {
+  const path = name === undefined ? undefined : recordPath(name);
+  const fresh = { ...header(kind, name), runs: [] };
+  const old = resume && path !== undefined ? await readRecord(path) : undefined;
+  if (old !== undefined && (old.kind !== kind || old.commit !== fresh.commit || old.machine.cpu !== fresh.machine.cpu)) {
+    throw new Error(`--resume: the record must be of this commit and machine, got ${old.commit} on ${old.machine.cpu}`);
+  }
+  const record = old ?? fresh;
+  const save = async () => {
+    if (path !== undefined) await writeRecord(path, record);
+  };
+  return { record, save, path };
+}
+
+async function torchCommand(argv) {
   const { values } = parseArgs({
+    args: argv,
     options: {
       torch: { type: 'string' },
-      size: { type: 'string', default: 'S' },
+      sizes: { type: 'string', default: 'S' },
       threads: { type: 'string', default: '2' },
-      rounds: { type: 'string', default: '5' },
-      steps: { type: 'string', default: '30' },
-      simd: { type: 'string', default: 'auto' },
+      variants: { type: 'string', default: 'default' },
+      nodes: { type: 'string', default: process.execPath },
+      modes: { type: 'string', default: '' },
+      rounds: { type: 'string' },
+      steps: { type: 'string' },
+      fresh: { type: 'boolean', default: false },
+      record: { type: 'string' },
+      resume: { type: 'boolean', default: false },
     },
   });
-  await compare(values);
-} else {
-  const { code } = await runNode(['dist/cli.js', 'bench', ...process.argv.slice(2)]);
-  process.exitCode = code;
+  const sizes = listOf('sizes', values.sizes, Object.keys(SIZES));
+  const threads = values.threads.split(',').map((text) => count('threads', text));
+  const nodes = parseNodes(values.nodes, listOf('variants', values.variants, Object.keys(VARIANTS)));
+  const modes = listOf('modes', values.modes, MODES);
+  const options = {
+    torch: values.torch,
+    nodes,
+    modes,
+    rounds: count('rounds', values.rounds),
+    steps: count('steps', values.steps),
+    fresh: values.fresh,
+    tell,
+  };
+  const { record, save, path } = await openRecord('training-step', values.record, values.resume);
+  record.lossTolerance = LOSS_TOLERANCE;
+  for (const size of sizes) {
+    for (const n of threads) {
+      if (record.runs.some((run) => run.size === size && run.threads === n && run.agree)) continue;
+      record.runs.push(await compareSize({ ...options, size, threads: n }));
+      await save();
+    }
+  }
+  console.log(path === undefined ? recordText(record) : `wrote ${path}`);
+  console.log(`\n${stepsTable(record)}`);
+  const wrong = record.runs.filter(({ agree }) => !agree);
+  for (const { size, threads: n, sides } of wrong) {
+    const far = sides.filter((side) => side.available && side.mode !== 'bf16' && side.worstLossDifference > LOSS_TOLERANCE);
+    tell(
+      `size ${size}, ${n} threads: losses must agree to ${LOSS_TOLERANCE}: ${far.map((s) => `${s.name} ${s.worstLossDifference}`).join(', ')}`,
+    );
+  }
+  return wrong.length === 0 ? 0 : 1;
+}
+
+/** `ferroformer bench`, kept as a record where one is named. */
+async function machineCommand(argv) {
+  const at = argv.indexOf('--record');
+  if (at < 0) return (await runNode(['dist/cli.js', 'bench', ...argv])).code;
+  const path = recordPath(argv[at + 1] ?? '');
+  const args = ['dist/cli.js', 'bench', ...argv.slice(0, at), ...argv.slice(at + 2).filter((argument) => argument !== '--json'), '--json'];
+  const { code, output } = await runNode(args, { capture: true });
+  const line = output.split('\n').findLast((text) => text.startsWith('{'));
+  if (code !== 0 || line === undefined) return code || 1;
+  await writeRecord(path, { ...header('machine', argv[at + 1]), result: JSON.parse(line) });
+  console.log(`wrote ${path}`);
+  return 0;
+}
+
+async function main(argv) {
+  if (!existsSync(join(ROOT, 'dist/cli.js'))) {
+    const { code } = await runNode(['scripts/build.mjs']);
+    if (code !== 0) return code;
+  }
+  const has = (flag) => argv.some((argument) => argument === flag || argument.startsWith(`${flag}=`));
+  return has('--torch') ? torchCommand(argv) : machineCommand(argv);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  tell(error.message);
+  process.exitCode = 2;
 }

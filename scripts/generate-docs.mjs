@@ -1,9 +1,11 @@
 // `npm run docs`: writes the pages that are made from tables in the sources: docs/errors.md (error codes and remedies) and docs/options.md (every option).
+// README.md's table of speed comes from the record it names.
 // With --check it writes nothing and fails where a page is out of date; `npm run lint` does that.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { renderReadme } from './bench/table.mjs';
 import { ROOT } from './lib/run.mjs';
 
 /** Loads a TypeScript module of ts/ by bundling it into a temporary file. */
@@ -55,8 +57,10 @@ const PAGES = [
 ];
 
 const check = process.argv.includes('--check');
-for (const { file, source, page } of PAGES) {
-  const text = page(await load(source));
+const pages = PAGES.map(({ file, source, page }) => ({ file, make: async () => page(await load(source)) }));
+pages.push({ file: 'README.md', make: async () => renderReadme(await readFile(join(ROOT, 'README.md'), 'utf8')) });
+for (const { file, make } of pages) {
+  const text = await make();
   const current = await readFile(join(ROOT, file), 'utf8').catch(() => '');
   if (current === text) continue;
   if (check) {

@@ -38,8 +38,10 @@ describe('judge', () => {
     expect(fault('matmul::micro::micro<4, 2, 0>', product)).toBeUndefined();
     expect(fault('matmul::micro::micro<4, 2, 0>', { ...product, spills: 1 })).toMatch(/1 spills/);
     expect(fault('matmul::micro::micro<4, 2, 0>', { ...product, reloads: 1 })).toMatch(/1 spills/);
-    expect(fault('matmul::micro::micro<5, 4, 0>', { ...product, spills: 9 })).toBeUndefined();
-    expect(fault('matmul::micro::micro<5, 4, 0>', { ...product, spills: 9, ymm: 60, wide: 8 }, FUSED)).toMatch(/9 spills/);
+    expect(fault('matmul::micro::micro<6, 4, 0>', { ...product, spills: 9 })).toBeUndefined();
+    expect(fault('matmul::micro::micro<6, 4, 0>', { ...product, spills: 9, ymm: 60, wide: 8 }, FUSED)).toMatch(/9 spills/);
+    expect(fault('matmul::panels::ragged<6, 4>', { ...product, spills: 9 })).toBeUndefined();
+    expect(fault('matmul::panels::ragged<4, 2>', { ...product, spills: 1 })).toMatch(/1 spills/);
   });
   it('wants register tiles fused, without packing', () => {
     expect(fault('matmul::micro::micro<4, 4, 0>', { ...product, wide: 8 }, FUSED)).toBeUndefined();

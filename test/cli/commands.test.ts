@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { THREADS } from '../support/engine';
 import { ferroformer, MACHINE, SMALL, TEXT } from './support';
 
 let folder = '';
@@ -135,13 +136,34 @@ describe('plan', () => {
 
 describe('bench', () => {
   it('measures steps, calibrates, and plan then knows the time', async () => {
-    const { code, stdout, stderr } = await run('bench', '--sizes', 'S', '--steps', '3', '--kernels', 'false', '--json', ...MACHINE);
+    const { code, stdout, stderr } = await run('bench', '--sizes', 'S', '--steps', '3', '--parts', 'steps', '--json', ...MACHINE);
     expect(code, stderr).toBe(0);
     const [step] = JSON.parse(stdout).steps;
     expect(step).toMatchObject({ size: 'S', steps: 3 });
     expect(step.median_ms).toBeGreaterThan(0);
     const plan = JSON.parse((await run('plan', '--preset', 'gpt-nano', '--max-steps', '100', '--json')).stdout);
     expect(plan.seconds).toBeGreaterThan(0);
+  });
+
+  it('measures every part; kernels as shares of the peak, a step instruction by instruction', async () => {
+    const { code, stdout, stderr } = await run('bench', '--quick', '--steps', '1', '--profile', '--json', ...MACHINE);
+    expect(code, stderr).toBe(0);
+    const { peak_flops: peak, kernels, steps, decode, profiles } = JSON.parse(stdout);
+    expect(peak).toBeGreaterThan(0);
+    for (const group of ['gemm', 'elementwise', 'attention', 'barrier']) {
+      const rows = kernels.filter((kernel: { group: string }) => kernel.group === group);
+      expect(rows.length, group).toBeGreaterThan(0);
+      for (const { name, min_us: min, median_us: median } of rows) expect(min <= median, name).toBe(true);
+    }
+    const product = kernels.find(({ name }: { name: string }) => name.startsWith('TN 128×384×768'));
+    expect(product.share_of_peak).toBeCloseTo(product.flops / peak / THREADS, 9);
+    expect([steps[0].size, decode[0].preset]).toEqual(['S', 'gpt-micro']);
+    const { step_ms: ms, instructions, kernels: byKernel } = profiles.S;
+    expect(ms).toBeGreaterThan(0);
+    for (const rows of [instructions, byKernel]) {
+      expect(rows.reduce((sum: number, { share }: { share: number }) => sum + share, 0)).toBeCloseTo(1, 6);
+    }
+    for (const kernel of ['matmul', 'attention', 'adamw']) expect(byKernel.map(({ name }: { name: string }) => name)).toContain(kernel);
   });
 });
 

@@ -1,137 +1,81 @@
-// `ferroformer bench`: how fast this machine is. Training steps of three sizes and single kernels, through the same library that users call. The
-// measured arithmetic per second is kept for `plan`.
+// `ferroformer bench`: how fast this machine is, through the same library that users call: the register peak, single kernels as shares of it, training
+// steps, decoding. The measured arithmetic per second of a step is kept for `plan`. What is measured and how: bench/.
 
 import type { Command } from 'commander';
-import { type Engine, estimate, GPT, type GPTOptions, type HostTensor } from '../index';
-import { RandomStream } from '../math';
+import type { Engine } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
-import { benchKernels, type KernelResult } from './benchKernels';
-import { type ProfileRow, profileStep, profileTable } from './benchProfile';
+import { benchAttention, benchBarrier, benchElementwise, benchGemm, type KernelOptions, type KernelResult } from './bench/kernels';
+import { measurePeak, type PeakResult, peakOf } from './bench/peak';
+import { type Profile, profileStep } from './bench/profile';
+import { randomBatches } from './bench/sizes';
+import { benchDecode, benchStep, type DecodeTiming, type StepTiming } from './bench/steps';
+import { benchTables } from './bench/tables';
+import { QUICK } from './bench/timing';
 import { writeCalibration } from './calibration';
 import { addFlags, readCommandOptions } from './flags';
-import { formatCount, formatScale, formatTable } from './format';
 import { Output } from './output';
 import { describeEngine, withEngine } from './session';
 
 const NAMES = COMMAND_OPTIONS.bench;
-
-/** The sizes of docs/measurements.md: layers, heads, width, context, batch, vocabulary. */
-export const SIZES = {
-  S: { nLayer: 4, nHead: 4, nEmbd: 128, blockSize: 64, batchSize: 12, vocabSize: 65 },
-  M: { nLayer: 6, nHead: 6, nEmbd: 384, blockSize: 256, batchSize: 16, vocabSize: 65 },
-  L: { nLayer: 12, nHead: 12, nEmbd: 768, blockSize: 64, batchSize: 4, vocabSize: 50257 },
-} as const;
-
-type SizeName = keyof typeof SIZES;
-
-/** One size's training step: all times in milliseconds. */
-interface StepTiming {
-  size: SizeName;
-  medianMs: number;
-  minMs: number;
-  steps: number;
-  tokensPerSecond: number;
-  /** Arithmetic of the compiled program per second. */
-  flopsPerSecond: number;
-  loss: number;
-}
-
-const WARM_UP = 3;
-const LEAST_STEPS = 5;
-const SECONDS = 4;
+type Values = OptionValues<(typeof NAMES)[number]>;
 
 /** Adds the command. */
 export function addBench(program: Command): void {
-  const command = program.command('bench').description('measure this machine: training steps and kernels');
+  const command = program.command('bench').description('measure this machine: kernels, training steps, decoding');
   addFlags(command, NAMES).action(async (parsed) => {
     const { values } = await readCommandOptions('bench', parsed, NAMES);
     await bench(new Output(values.json), values);
   });
 }
 
-async function bench(output: Output, values: OptionValues<(typeof NAMES)[number]>): Promise<void> {
+const DECODED_TOKENS = 200;
+const QUICK_TOKENS = 4;
+
+async function bench(output: Output, values: Values): Promise<void> {
+  const wants = (part: Values['parts'][number]) => values.parts.includes(part);
   await withEngine(values, output, async (engine) => {
-    const { threads, build, fused, runtime } = engine.info;
+    const { threads, build, fused, runtime, simd } = engine.info;
     output.note(describeEngine(engine));
-    const steps: StepTiming[] = [];
-    const profiles: Partial<Record<SizeName, ProfileRow[]>> = {};
-    for (const size of values.sizes) {
-      output.note(`training step, size ${size} …`);
-      const model = await GPT.create(engine, modelOf(size));
-      steps.push(await timeSteps(engine, model, size, values.benchSteps));
-      if (values.profile) profiles[size] = await profileStep(engine.host, model, randomBatches(size)[0]);
-      await model.close();
+    let peaks: PeakResult[] = [];
+    if (wants('peak') || wants('gemm') || wants('attention') || values.profile) {
+      output.note('register peak …');
+      peaks = await measurePeak(values, values.quick ? QUICK : undefined);
     }
-    const kernels = values.kernels ? await benchKernels(engine.host, (name) => output.note(`kernel ${name} …`)) : [];
+    const peak = peaks.length === 0 ? undefined : peakOf(peaks);
+    const kernels = await measureKernels(engine, values, {
+      peak,
+      threads,
+      sizes: values.sizes,
+      quick: values.quick,
+      onKernel: (name) => output.note(`${name} …`),
+    });
+    const steps: StepTiming[] = [];
+    const profiles: Record<string, Profile> = {};
+    for (const size of wants('steps') || values.profile ? values.sizes : []) {
+      output.note(`training step, size ${size} …`);
+      const { timing, during } = await benchStep(engine, size, values.benchSteps, async (model) =>
+        values.profile ? profileStep(engine.host, model, randomBatches(size)[0], peak) : undefined,
+      );
+      steps.push(timing);
+      if (during !== undefined) profiles[size] = during;
+    }
+    const decode: DecodeTiming[] = [];
+    for (const preset of wants('decode') ? values.decode : []) {
+      output.note(`decoding, ${preset} …`);
+      decode.push(await benchDecode(engine, preset, values.quick ? QUICK_TOKENS : DECODED_TOKENS));
+    }
     const largest = steps.at(-1);
     if (largest !== undefined) await writeCalibration({ flopsPerSecond: largest.flopsPerSecond, threads, build, runtime });
-    output.result({ threads, build, fused, runtime, steps, kernels, profiles }, describe(steps, kernels, profiles));
+    const result = { peak: peaks, kernels, steps, decode, profiles };
+    output.result({ threads, build, fused, runtime, simd, peakFlops: peak, ...result }, benchTables(result));
   });
 }
 
-/** Times training steps on random tokens: batch copied in, loss read back, both inside the time. */
-async function timeSteps(engine: Engine, model: GPT, size: SizeName, wanted: number | undefined): Promise<StepTiming> {
-  const { batchSize, blockSize } = SIZES[size];
-  const step = engine.trainStep(model, { loss: (_module, batch) => model.loss(model.bound.module, batch) });
-  const batches = randomBatches(size);
-  const times: number[] = [];
-  let loss = Number.NaN;
-  const end = performance.now() + SECONDS * 1000;
-  for (let i = 0; wanted === undefined ? i < WARM_UP + LEAST_STEPS || performance.now() < end : i < WARM_UP + wanted; i++) {
-    const started = performance.now();
-    ({ loss } = await step(batches[i % batches.length]));
-    if (i >= WARM_UP) times.push(performance.now() - started);
-  }
-  await step.close();
-  times.sort((a, b) => a - b);
-  const medianMs = times[times.length >> 1];
-  const perSecond = 1000 / medianMs;
-  return {
-    size,
-    medianMs,
-    minMs: times[0],
-    steps: times.length,
-    tokensPerSecond: batchSize * blockSize * perSecond,
-    flopsPerSecond: estimate(model.config, { batchSize }).flops.perStep * perSecond,
-    loss,
-  };
-}
-
-function modelOf(size: SizeName): GPTOptions {
-  const { batchSize: _rows, ...shape } = SIZES[size];
-  return { ...shape, seed: 1 };
-}
-
-function randomBatches(size: SizeName): Record<string, HostTensor>[] {
-  const { batchSize: rows, blockSize: time, vocabSize } = SIZES[size];
-  const random = new RandomStream(0, 'bench');
-  const ids = () => Int32Array.from({ length: rows * time }, () => random.below(vocabSize));
-  return Array.from({ length: 4 }, () => ({
-    inputIds: { data: ids(), shape: [rows, time] },
-    labels: { data: ids(), shape: [rows, time] },
-  }));
-}
-
-function describe(
-  steps: readonly StepTiming[],
-  kernels: readonly KernelResult[],
-  profiles: Partial<Record<SizeName, ProfileRow[]>>,
-): string {
-  const tables: string[] = [];
-  if (steps.length > 0) {
-    const rows = steps.map((s) => [
-      s.size,
-      s.medianMs.toFixed(2),
-      s.minMs.toFixed(2),
-      formatCount(s.tokensPerSecond),
-      formatScale(s.flopsPerSecond),
-    ]);
-    tables.push(formatTable([['training step', 'median ms', 'min ms', 'tokens/s', 'FLOP/s'], ...rows]));
-  }
-  if (kernels.length > 0) {
-    const rows = kernels.map((k) => [k.name, k.microseconds.toFixed(1), `${formatScale(k.perSecond)}${k.unit}/s`]);
-    tables.push(formatTable([['kernel', 'µs', 'rate'], ...rows]));
-  }
-  for (const [size, rows] of Object.entries(profiles)) tables.push(profileTable(`size ${size}, gradients`, rows));
-  return tables.join('\n\n');
+async function measureKernels(engine: Engine, { parts }: Values, options: KernelOptions): Promise<KernelResult[]> {
+  const results: KernelResult[] = [];
+  if (parts.includes('gemm')) results.push(...(await benchGemm(engine.host, options)));
+  if (parts.includes('elementwise')) results.push(...(await benchElementwise(engine.host, options)));
+  if (parts.includes('attention')) results.push(...(await benchAttention(engine.host, options)));
+  if (parts.includes('barrier')) results.push(...(await benchBarrier(engine.host)));
+  return results;
 }

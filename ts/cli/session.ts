@@ -1,5 +1,6 @@
-// Starts the engine for a command and ends it whatever happens; tells warnings on standard error.
+// Starts the engine for a command and ends it whatever happens; tells warnings and hints on standard error.
 
+import { defaultSimd } from '../engine';
 import { Engine } from '../index';
 import type { Output } from './output';
 
@@ -10,12 +11,20 @@ export interface MachineOptions {
   maxMemoryBytes?: number;
 }
 
+/** What `--simd` is where it is not given; a hint is told. */
+function chooseSimd(output: Output): MachineOptions['simd'] {
+  const { simd, hint } = defaultSimd();
+  if (hint !== undefined) output.note(`hint: ${hint}`);
+  return simd;
+}
+
 /** Runs `work` with an engine of these options; the engine is closed after it. */
 export async function withEngine<T>(
   { threads, simd, maxMemoryBytes }: MachineOptions,
   output: Output,
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
+  simd ??= chooseSimd(output);
   const engine = await Engine.start({ threads, simd, maxMemoryBytes, onWarning: ({ message }) => output.note(`warning: ${message}`) });
   try {
     return await work(engine);
@@ -24,7 +33,7 @@ export async function withEngine<T>(
   }
 }
 
-/** The engine in a few words: "2 threads, relaxed kernels, Node 24.1.0". */
+/** The engine in a few words: "2 threads, relaxed kernels, 256-bit vectors, register tile 6x16, Node 24.1.0". */
 export function describeEngine({ info }: Engine): string {
-  return `${info.threads} thread${info.threads === 1 ? '' : 's'}, ${info.build} kernels, ${info.runtime}`;
+  return `${info.threads} thread${info.threads === 1 ? '' : 's'}, ${info.build} kernels, ${info.vectorBits}-bit vectors, register tile ${info.registerTile}, ${info.runtime}`;
 }

@@ -5,7 +5,7 @@ import { FerroError } from '../errors';
 /** The files that exist: kernels.simd128.wasm and kernels.relaxed.wasm. */
 export type Build = 'simd128' | 'relaxed';
 
-/** The `simd` option. 'portable' gives the same bits on every engine and processor. */
+/** The `simd` option. 'portable' gives the same bits on every engine and processor; 'auto256' is 'auto' with 256-bit vectors where V8 can (simd.ts). */
 export type SimdChoice = 'auto' | 'portable' | 'relaxed' | 'auto256';
 
 /** All values of the `simd` option. */
@@ -34,13 +34,14 @@ export function probeSimd(): SimdSupport {
 }
 
 /**
- * The build for a choice: 'auto' takes the relaxed one where it is valid, 'portable' always simd128.
- * @throws FerroError UNSUPPORTED_RUNTIME where the wanted instructions are missing, NOT_BUILT for 'auto256'.
+ * The build for a choice: 'auto' and 'auto256' take the relaxed one where it is valid, 'portable' always simd128.
+ * @throws FerroError UNSUPPORTED_RUNTIME where the wanted instructions are missing.
  */
 export function chooseBuild(choice: SimdChoice, support: SimdSupport = probeSimd()): Build {
   if (!support.simd128) throw new FerroError('UNSUPPORTED_RUNTIME', 'Engine.start: WebAssembly SIMD is required, got an engine without it');
   switch (choice) {
     case 'auto':
+    case 'auto256':
       return support.relaxed ? 'relaxed' : 'simd128';
     case 'portable':
       return 'simd128';
@@ -50,7 +51,5 @@ export function chooseBuild(choice: SimdChoice, support: SimdSupport = probeSimd
         'UNSUPPORTED_RUNTIME',
         'Engine.start: simd "relaxed" needs relaxed SIMD, which this JavaScript engine does not have',
       );
-    case 'auto256':
-      throw new FerroError('NOT_BUILT', 'Engine.start: simd "auto256" (256-bit vectors in Node 24 and newer) is not built yet');
   }
 }

@@ -28,6 +28,13 @@ describe.each(probeSimd().relaxed ? (['portable', 'relaxed'] as const) : (['port
       expect(info.runtime).toBe(`Node ${process.versions.node}`);
       expect(info.memoryLimitBytes).toBe(2 ** 32);
       if (simd === 'portable') expect(info.fused).toBe(false);
+      expect(info.vectorBits).toBe(128);
+      expect(info.registerTile).toMatch(/^\d+x\d+$/);
+      for (const { name, gflops } of info.registerTiles) {
+        expect(name).toMatch(/^\d+x\d+$/);
+        expect(gflops).toBeGreaterThan(0);
+      }
+      if (info.registerTiles.length > 0) expect(info.registerTiles.map(({ name }) => name)).toContain(info.registerTile);
     });
 
     it('a warning function that throws ends the start', async () => {

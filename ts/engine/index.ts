@@ -1,6 +1,7 @@
 // The engine's door: start it, give it variables and programs, run them. Everything else in this folder is private.
 export type { Build, SimdChoice } from './build';
 export { chooseBuild, probeSimd, SIMD_CHOICES } from './build';
+export { defaultSimd } from './outside/defaultSimd';
 export { EngineHost } from './outside/host';
 export { ProgramHandle } from './outside/programs';
 export type {
@@ -14,4 +15,4 @@ export type {
   SequenceOptions,
   SequenceRun,
 } from './outside/types';
-export type { Numbers } from './protocol';
+export type { Numbers, TileSpeed } from './protocol';

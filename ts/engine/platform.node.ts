@@ -1,6 +1,7 @@
 // The platform of the caller's realm in Node: worker_threads, the file system for the kernels, setImmediate.
 import { access, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Endpoint } from 'comlink';
 import { yieldToEventLoop } from '#realm';
@@ -26,6 +27,24 @@ async function readBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
   return new Uint8Array(await response.arrayBuffer());
+}
+
+/** An empty custom section "ferroformer.256": it changes nothing but the bytes. */
+const WIDE_SECTION = (() => {
+  const name = new TextEncoder().encode('ferroformer.256');
+  return [0, name.length + 1, name.length, ...name];
+})();
+
+function withWideSection(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const longer = new Uint8Array(bytes.length + WIDE_SECTION.length);
+  longer.set(bytes);
+  longer.set(WIDE_SECTION, bytes.length);
+  return longer;
+}
+
+/** Others have their own V8 or none, and say that they are Node. */
+function isNode(): boolean {
+  return !['bun', 'deno', 'electron'].some((name) => name in process.versions);
 }
 
 /** A URL from an option: a URL, its text, or a path. */
@@ -108,12 +127,14 @@ function startWorker(kind: WorkerKind, name: string, url: string | URL | undefin
 
 export const platform: Platform = {
   runtime: `Node ${process.versions.node}`,
+  v8: isNode() ? { version: process.versions.v8, arch: process.arch, setFlag: (flag) => setFlagsFromString(flag) } : undefined,
   sharingObstacle: () => undefined,
   hardwareThreads: () => availableParallelism(),
-  async loadModule(build: Build, source: ModuleSource): Promise<WebAssembly.Module> {
+  async loadModule(build: Build, source: ModuleSource, wide: boolean): Promise<WebAssembly.Module> {
     if (source.wasmModule !== undefined) return source.wasmModule;
     const url = source.wasmUrl === undefined ? await assetUrl(build) : toUrl(source.wasmUrl);
-    return WebAssembly.compile(await readBytes(url));
+    const bytes = await readBytes(url);
+    return WebAssembly.compile(wide ? withWideSection(bytes) : bytes);
   },
   spawn: (kind, name, url) => new NodeWorker(startWorker(kind, name, url), name),
   yieldToEventLoop,

@@ -28,15 +28,26 @@ export interface ModuleSource {
   wasmModule?: WebAssembly.Module;
 }
 
+/** The V8 that Node runs on. Its flags hold for the whole process: every thread, every module compiled from then on. */
+export interface V8Engine {
+  /** `process.versions.v8`. */
+  readonly version: string;
+  /** `process.arch`. */
+  readonly arch: string;
+  setFlag(flag: string): void;
+}
+
 /** The platform of the caller's realm. */
 export interface Platform {
   /** 'Node 24.1.0', or the browser's user agent. */
   readonly runtime: string;
+  /** Where V8's flags can be set. */
+  readonly v8?: V8Engine;
   /** Why memory cannot be shared with threads here, or undefined when it can. */
   sharingObstacle(): string | undefined;
   hardwareThreads(): number;
-  /** Compiles the kernels of a build. */
-  loadModule(build: Build, source: ModuleSource): Promise<WebAssembly.Module>;
+  /** Compiles the kernels of a build. With `wide` as a module of its own, since V8 keeps native code by a module's bytes whatever its flags were. */
+  loadModule(build: Build, source: ModuleSource, wide: boolean): Promise<WebAssembly.Module>;
   /** Starts a worker script: the package's own, or the one at `url`. */
   spawn(kind: WorkerKind, name: string, url: string | URL | undefined): WorkerHandle;
   /** Lets the event loop turn once. */

@@ -4,7 +4,7 @@ import type { PlainError } from '../errors';
 import type { DType } from '../graph';
 
 /** Raised whenever a message changes its meaning: the worker's first message carries it, so that files of two versions never talk. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Words of the control buffer: word `token % ABORT_SLOTS` holds the token of the last aborted call that maps to it. */
 export const ABORT_SLOTS = 64;
@@ -15,18 +15,44 @@ export const SLICE_MS = 50;
 /** The arrays that cross: f32 or i32. */
 export type Numbers = Float32Array | Int32Array;
 
+/** The speed of one register tile of the matrix products, in 10^9 operations per second on one thread (2 per multiply-add). */
+export interface TileSpeed {
+  readonly name: string;
+  readonly gflops: number;
+}
+
+/** A register tile, and what choosing it was based on: empty where nothing could be measured. */
+export interface TileChoice {
+  readonly tile: number;
+  readonly name: string;
+  readonly measured: readonly TileSpeed[];
+  /** Whether optimised code of every tile was seen; if not, the next engine measures again. */
+  readonly settled: boolean;
+}
+
+/** How long measuring the register tiles may take: usually, and where the optimising compiler is late. */
+export interface SelfTestLimits {
+  readonly usualMs: number;
+  readonly mostMs: number;
+}
+
 /** What the engine needs to begin. `ports` has one port for each thread beyond the first; its other end is with that thread. */
 export interface EngineSetup {
   module: WebAssembly.Module;
   ports: readonly MessagePort[];
   control?: SharedArrayBuffer;
   maxMemoryBytes?: number;
+  /** What an earlier engine of this process chose for the same module; without it the engine measures. */
+  tile?: TileChoice;
+  selfTest: SelfTestLimits;
 }
 
 /** What the engine found when it began. `memoryLimitBytes` is the maximum of its memory or the user's lower limit. */
 export interface EngineReport {
   fused: boolean;
   memoryLimitBytes: number;
+  /** The register tile in use; absent when the engine is not initialised. */
+  tile?: TileChoice;
   /** Why a thread could not be given the memory; the engine is then not initialised. */
   sharingRefused?: string;
 }
@@ -115,7 +141,7 @@ export interface EngineApi {
   run(calls: readonly WireCall[], token: number): Promise<Numbers[][]>;
   runSequence(sequence: WireSequence, sink: ValueSink): Promise<number>;
   setProfiling(on: boolean): Promise<void>;
-  /** [instruction, ms, flops, …] of the program run last. */
+  /** [instruction, ms, flops, idle ms, …] of the program run last. */
   profile(): Promise<Float64Array>;
   /** Microseconds that one meeting of all threads takes, as the mean of `rounds`. */
   barrierUs(rounds: number): Promise<number>;

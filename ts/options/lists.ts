@@ -103,6 +103,6 @@ export const COMMAND_OPTIONS = {
   generate: list('model', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
   eval: list('model', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
-  bench: list('sizes', 'benchSteps', 'kernels', 'profile', ...MACHINE, 'json'),
+  bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
   demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
 } as const;

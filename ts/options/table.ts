@@ -62,8 +62,8 @@ export const OPTIONS = named({
     defaultText: "the machine's cores, at most 8; 1 without isolation",
   }),
   simd: option(check.oneOf('auto', 'portable', 'relaxed', 'auto256'), {
-    default: 'auto',
-    help: 'kernel build: portable gives the same bits on every machine, relaxed is faster where the runtime has it',
+    help: 'kernel build: auto takes relaxed SIMD where it is, portable gives the same bits on every machine, auto256 also 256-bit vectors (Node 24, x64)',
+    defaultText: 'auto; on the command line auto256, or relaxed on Node 20, where this V8 has been checked',
   }),
   worker: option(check.flag, { default: true, flag: '', help: 'run in a worker; false runs in the calling thread' }),
   maxMemoryBytes: option(check.integerFrom(1024 ** 2, 4 * GIB), {
@@ -185,8 +185,18 @@ export const OPTIONS = named({
     help: 'steps to time',
     defaultText: 'as many as four seconds hold',
   }),
-  kernels: option(check.flag, { default: true, help: 'measure single kernels too' }),
-  profile: option(check.flag, { default: false, help: 'where the time of a training step goes, kernel by kernel' }),
+  parts: option(check.listOf('peak', 'gemm', 'elementwise', 'attention', 'barrier', 'steps', 'decode'), {
+    default: ['peak', 'gemm', 'elementwise', 'attention', 'barrier', 'steps', 'decode'],
+    help: 'what to measure',
+    defaultText: 'all',
+  }),
+  decode: option(check.listOf('gpt-micro', 'gpt2'), {
+    default: ['gpt-micro'],
+    help: 'models whose decoding is measured',
+    defaultText: 'gpt-micro',
+  }),
+  quick: option(check.flag, { default: false, help: 'the smallest of each kind once: to see that it runs, not how fast' }),
+  profile: option(check.flag, { default: false, help: 'where the time of a training step goes, instruction by instruction' }),
 });
 
 /** The name of an option. */

@@ -33,7 +33,7 @@ export interface RunConfig {
   /** What may change: how long, how often, and what changes no bit. */
   intervals: Record<string, unknown>;
   data: { train_hash: string | null; train_length: number; eval_hash: string | null; eval_length: number };
-  engine: { build: string; fused: boolean; kernel_hash: string; threads: number; runtime: string };
+  engine: { build: string; vector_bits: number; fused: boolean; kernel_hash: string; threads: number; runtime: string };
 }
 
 /** The record of a run. */
@@ -81,6 +81,7 @@ export async function describeRun(
     },
     engine: {
       build: host.info.build,
+      vector_bits: host.info.vectorBits,
       fused: host.info.fused,
       kernel_hash: host.info.kernelHash,
       threads: host.info.threads,

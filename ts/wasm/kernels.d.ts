@@ -9,7 +9,7 @@ export interface Kernels {
    */
   arena_bytes(): number;
   /**
-   * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+   * Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
    */
   barrier_us(rounds: number): number;
   /**
@@ -37,7 +37,8 @@ export interface Kernels {
    */
   poison(code: number): void;
   /**
-   * `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+   * `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+   * idle: of all threads in the stage that begins with the instruction).
    */
   profile(): Float64Array;
   /**
@@ -97,6 +98,14 @@ export interface Kernels {
    */
   regions_bytes(): number;
   /**
+   * A register tile's size: "4x8".
+   */
+  register_tile_name(tile: number): string;
+  /**
+   * How many register tiles the matrix product has; they are numbered from 0, the default.
+   */
+  register_tiles(): number;
+  /**
    * Ends the run in progress where it stands. Without one, nothing happens.
    */
   run_abandon(): void;
@@ -113,6 +122,10 @@ export interface Kernels {
    */
   set_memory_limit(bytes: number): void;
   /**
+   * The register tile that products use from now on; it changes speed, never a bit.
+   */
+  set_register_tile(tile: number): void;
+  /**
    * Lets every [`thread_main`] return. The engine cannot run anything afterwards.
    */
   shutdown(): void;
@@ -120,6 +133,10 @@ export interface Kernels {
    * Works for thread 0 until [`shutdown`]: blocks this thread. Throws `POISONED` when another thread died.
    */
   thread_main(tid: number): void;
+  /**
+   * Multiplies with one register tile for `budget_ms` on this thread; returns GFLOP/s.
+   */
+  tile_self_test(tile: number, budget_ms: number): number;
 }
 
 /** A fresh set of exports with state of its own. */

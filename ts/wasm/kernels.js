@@ -13,7 +13,7 @@ function arena_bytes() {
 }
 
 /**
- * Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+ * Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
  * @param {number} rounds
  * @returns {number}
  */
@@ -97,7 +97,8 @@ function poison(code) {
 }
 
 /**
- * `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+ * `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+ * idle: of all threads in the stage that begins with the instruction).
  * @returns {Float64Array}
  */
 function profile() {
@@ -303,6 +304,42 @@ function regions_bytes() {
 }
 
 /**
+ * A register tile's size: "4x8".
+ * @param {number} tile
+ * @returns {string}
+ */
+function register_tile_name(tile) {
+    let deferred2_0;
+    let deferred2_1;
+    try {
+        const ret = wasm.register_tile_name(tile);
+        var ptr1 = ret[0];
+        var len1 = ret[1];
+        if (ret[3]) {
+            ptr1 = 0; len1 = 0;
+            throw takeFromExternrefTable0(ret[2]);
+        }
+        deferred2_0 = ptr1;
+        deferred2_1 = len1;
+        return getStringFromWasm0(ptr1, len1);
+    } finally {
+        wasm.__wbindgen_free(deferred2_0, deferred2_1, 1);
+    }
+}
+
+/**
+ * How many register tiles the matrix product has; they are numbered from 0, the default.
+ * @returns {number}
+ */
+function register_tiles() {
+    const ret = wasm.register_tiles();
+    if (ret[2]) {
+        throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0] >>> 0;
+}
+
+/**
  * Ends the run in progress where it stands. Without one, nothing happens.
  */
 function run_abandon() {
@@ -362,6 +399,17 @@ function set_memory_limit(bytes) {
 }
 
 /**
+ * The register tile that products use from now on; it changes speed, never a bit.
+ * @param {number} tile
+ */
+function set_register_tile(tile) {
+    const ret = wasm.set_register_tile(tile);
+    if (ret[1]) {
+        throw takeFromExternrefTable0(ret[0]);
+    }
+}
+
+/**
  * Lets every [`thread_main`] return. The engine cannot run anything afterwards.
  */
 function shutdown() {
@@ -377,6 +425,20 @@ function thread_main(tid) {
     if (ret[1]) {
         throw takeFromExternrefTable0(ret[0]);
     }
+}
+
+/**
+ * Multiplies with one register tile for `budget_ms` on this thread; returns GFLOP/s.
+ * @param {number} tile
+ * @param {number} budget_ms
+ * @returns {number}
+ */
+function tile_self_test(tile, budget_ms) {
+    const ret = wasm.tile_self_test(tile, budget_ms);
+    if (ret[2]) {
+        throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
 }
 function __wbg_get_imports(memory) {
     const import0 = {
@@ -529,5 +591,5 @@ function initSync(module, memory) {
 
 
 
-return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, run_abandon, run_begin, run_slice, set_memory_limit, shutdown, thread_main };
+return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, register_tile_name, register_tiles, run_abandon, run_begin, run_slice, set_memory_limit, set_register_tile, shutdown, thread_main, tile_self_test };
 }

@@ -4,7 +4,9 @@
 use crate::arena::Arena;
 use crate::error::{bad, Code, EngineError};
 use crate::executor::{FaultReport, Shared};
+use crate::gate::Patience;
 use crate::memory::{out_of_memory, rounded, Block, ALIGN, MAX_BLOCK};
+use crate::profile::Profile;
 use crate::program::Program;
 use crate::regions::{RegionId, Regions};
 use crate::run::ActiveRun;
@@ -16,6 +18,9 @@ pub type ProgramId = u32;
 
 /// Threads an engine may have: more would only wait for memory.
 pub const MAX_THREADS: u32 = 64;
+/// Work that takes less than this on one thread is not worth sharing: waking a sleeping thread costs thread 0 about 5
+/// microseconds and the thread comes some 30 later, and what it computes has to move from one core's cache to another's.
+const SERIAL_BELOW_NS: f64 = 20_000.0;
 /// All that a 32-bit memory can hold.
 const ADDRESSABLE: u64 = 1 << 32;
 
@@ -28,10 +33,11 @@ pub struct Engine {
     pub(crate) scratch: Arena,
     pub(crate) active: Option<ActiveRun>,
     pub(crate) fault: Option<FaultReport>,
-    /// Milliseconds per thread and instruction of the program run last; empty when off.
-    pub(crate) profile: Vec<f64>,
+    pub(crate) profile: Profile,
     pub(crate) profiling: bool,
-    pub(crate) profiled: ProgramId,
+    /// Thread 0's.
+    pub(crate) patience: Patience,
+    pub(crate) serial_below_ns: f64,
     last_program: ProgramId,
     limit: u64,
 }
@@ -51,9 +57,10 @@ impl Engine {
             scratch: Arena::default(),
             active: None,
             fault: None,
-            profile: Vec::new(),
+            profile: Profile::default(),
             profiling: false,
-            profiled: 0,
+            patience: Patience::new(),
+            serial_below_ns: SERIAL_BELOW_NS,
             last_program: 0,
             limit: ADDRESSABLE,
         })
@@ -210,7 +217,7 @@ impl Engine {
         self.scratch.shrink(&scratch);
     }
 
-    fn reserve(&self, op: &str, needed: u64) -> Result<(), EngineError> {
+    pub(crate) fn reserve(&self, op: &str, needed: u64) -> Result<(), EngineError> {
         let in_use = self.live_bytes();
         if in_use + needed > self.limit {
             return Err(out_of_memory(op, needed, in_use, self.limit));
@@ -219,13 +226,13 @@ impl Engine {
     }
 
     /// The error when the allocator gave up below the limit: what was in use is then all there is.
-    fn exhausted(&self, op: &str, needed: u64) -> EngineError {
+    pub(crate) fn exhausted(&self, op: &str, needed: u64) -> EngineError {
         out_of_memory(op, needed, self.live_bytes(), self.limit)
     }
 
     /// Refuses if a thread has died or the engine was shut down.
     pub(crate) fn alive(&self) -> Result<(), EngineError> {
-        self.shared.barrier().check().map_err(|poisoned| {
+        self.shared.gate().check().map_err(|poisoned| {
             EngineError::new(Code::Poisoned, format!("engine: all threads must be alive, got code {}", poisoned.0))
         })
     }

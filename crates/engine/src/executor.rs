@@ -1,23 +1,20 @@
-//! What every thread does: wait at the barrier, work on the current stage's tiles until there are none, and again. Thread 0
-//! decides what comes next (`run.rs`); the others only see a [`Job`]. Which thread runs a tile never shows in the result.
+//! What every thread does: wait for an offer, run its tiles until there are none left to claim, and again. Thread 0 decides what
+//! is offered (`run.rs`); the others only see a [`Job`]. Which thread runs a tile never shows in the result.
 
-use crate::barrier::{Barrier, Poisoned};
 use crate::decode::Op;
-use crate::queue::Queue;
+use crate::gate::{Gate, Patience, Poisoned};
 use kernels::Fault;
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The poison code of an orderly end.
 const SHUTDOWN: u32 = u32::MAX;
 /// No thread of this stage is to trap.
 pub const NO_TRAP: u32 = u32::MAX;
-/// Thread 0 looks at the clock after 1, 2, 4 and then every 8 tiles of a stage: large tiles are few, and for small ones a
-/// call into JavaScript per tile would show.
-const TILES_PER_CLOCK: u32 = 8;
 
-/// A stage to work on: plain pointers into the running program, valid until every thread has arrived at the barrier again.
+/// A stage to work on: plain pointers into the running program, valid until every claimed tile is done.
 #[derive(Clone, Copy)]
+#[repr(align(64))] // in a 32-bit memory one cache line, which a thread that comes fetches at once
 pub(crate) struct Job {
     /// The stage's operations.
     pub ops: *const Op,
@@ -27,8 +24,6 @@ pub(crate) struct Job {
     pub first: usize,
     /// Tiles of the whole stage.
     pub tiles: u32,
-    /// The thread that is to die here, or [`NO_TRAP`].
-    pub trap: u32,
     /// All threads' scratch, `scratch_stride` floats each.
     pub scratch: *mut f32,
     /// Floats of scratch per thread.
@@ -47,7 +42,6 @@ impl Job {
             ends: std::ptr::null(),
             first: 0,
             tiles: 0,
-            trap: NO_TRAP,
             scratch: std::ptr::null_mut(),
             scratch_stride: 0,
             profile: std::ptr::null_mut(),
@@ -68,15 +62,16 @@ pub struct FaultReport {
 /// What all threads of an engine share.
 pub struct Shared {
     threads: u32,
-    barrier: Barrier,
-    queue: Queue,
-    /// Written by thread 0 between a gather and a release, read by the others between a release and their next arrival.
+    gate: Gate,
+    /// Written by thread 0 while nothing is pending, read by a thread that holds a claimed tile.
     job: UnsafeCell<Job>,
+    /// The thread that is to die, or [`NO_TRAP`].
+    trap: AtomicU32,
     faults: FaultSlot,
     now: fn() -> f64,
 }
 
-// SAFETY: `job` is guarded by the barrier as said at the field; its pointers are read under the same rule.
+// SAFETY: `job` is guarded by the gate as said at the field; its pointers are read under the same rule.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; nothing in it belongs to a thread.
 unsafe impl Send for Shared {}
@@ -86,9 +81,9 @@ impl Shared {
     pub fn new(threads: u32, now: fn() -> f64) -> Self {
         Self {
             threads,
-            barrier: Barrier::new(threads),
-            queue: Queue::default(),
+            gate: Gate::default(),
             job: UnsafeCell::new(Job::idle()),
+            trap: AtomicU32::new(NO_TRAP),
             faults: FaultSlot::default(),
             now,
         }
@@ -104,14 +99,14 @@ impl Shared {
         (self.now)()
     }
 
-    /// The barrier; thread 0 leads it.
-    pub(crate) fn barrier(&self) -> &Barrier {
-        &self.barrier
+    /// What [`now`](Self::now) asks.
+    pub(crate) fn clock(&self) -> fn() -> f64 {
+        self.now
     }
 
-    /// The queue of tiles.
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.queue
+    /// Where the threads meet; thread 0 leads.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The first fault (in instruction, then position order) since the last call.
@@ -119,70 +114,138 @@ impl Shared {
         self.faults.take()
     }
 
-    /// Thread 0, after a gather and before a release: what to work on next.
-    pub(crate) fn set_job(&self, job: Job) {
-        // SAFETY: every other thread waits at the barrier.
-        unsafe { *self.job.get() = job }
-    }
-
     /// The body of thread `tid` > 0: works until [`shutdown`](Self::shutdown), or until the engine is poisoned.
     pub fn thread_main(&self, tid: u32) -> Result<(), Poisoned> {
+        let (mut seen, mut patience) = (0, Patience::new());
         loop {
-            match self.barrier.arrive_and_wait() {
+            match self.gate.wait_offer(&mut seen, &mut patience) {
                 Ok(()) => {}
                 Err(Poisoned(SHUTDOWN)) => return Ok(()),
                 Err(poisoned) => return Err(poisoned),
             }
-            self.work(tid, f64::INFINITY);
+            self.die_if_asked(tid);
+            self.work(tid, || false);
         }
     }
 
-    /// Says that a thread has died (any code; the first one stays). Everyone leaves the barrier, and nothing runs any more.
+    /// Says that a thread has died (any code; the first one stays). Everyone leaves the gate, and nothing runs any more.
     pub fn poison(&self, code: u32) {
-        self.barrier.poison(code);
+        self.gate.poison(code);
     }
 
     /// Lets every `thread_main` return. No run is possible afterwards.
     pub fn shutdown(&self) {
-        self.barrier.poison(SHUTDOWN);
+        self.gate.poison(SHUTDOWN);
     }
 
-    /// Works on the current job until no tile is left to claim. Thread 0 pauses the queue once `deadline` (milliseconds)
-    /// has passed; others pass infinity and never look at the clock.
-    #[inline(never)]
-    pub(crate) fn work(&self, tid: u32, deadline: f64) {
-        // SAFETY: written before the release that let this thread go, not written until it has arrived again.
-        let job = unsafe { *self.job.get() };
-        if job.trap == tid {
+    /// Thread 0, while nothing is pending: what the next offer is about.
+    pub(crate) fn set_job(&self, job: Job) {
+        // SAFETY: the others look at it only while they hold a claimed tile, and nothing is pending.
+        unsafe { *self.job.get() = job }
+    }
+
+    /// Thread 0, while nothing is pending: lets thread `tid` die, which may be thread 0 itself.
+    pub(crate) fn ask_to_die(&self, tid: u32) {
+        self.trap.store(tid, Ordering::SeqCst);
+        self.die_if_asked(0);
+        self.gate.summon();
+    }
+
+    fn die_if_asked(&self, tid: u32) {
+        if self.trap.load(Ordering::SeqCst) == tid {
             die();
         }
-        // SAFETY: scratch is `threads` x `scratch_stride` floats and `tid < threads`.
-        let scratch = unsafe { job.scratch.add(job.scratch_stride * tid as usize) };
-        let (mut op, mut begin, mut taken) = (0usize, 0u32, 0u32);
-        while let Some(claimed) = self.queue.claim(job.tiles) {
-            // SAFETY: claimed < tiles, which is the last element of `ends`, so `op` stays below the stage's count.
-            while claimed >= unsafe { *job.ends.add(op) } {
-                // SAFETY: as above.
-                begin = unsafe { *job.ends.add(op) };
-                op += 1;
-            }
-            // SAFETY: `op` is an index of the stage, see above.
-            let operation = unsafe { &*job.ops.add(op) };
-            let started = if job.profile.is_null() { 0.0 } else { self.now() };
-            // SAFETY: decoding checked every operand against the dims; tiles of a stage are independent, each claimed once.
-            let result = unsafe { operation.tile_op().run_tile((claimed - begin) as usize, scratch) };
-            if let Err(fault) = result {
-                self.faults.note(FaultReport { fault, instruction: job.first + op });
-            }
-            if !job.profile.is_null() {
-                // SAFETY: the profile has a row of `profile_stride` instructions for each thread.
-                unsafe { *job.profile.add(job.profile_stride * tid as usize + job.first + op) += self.now() - started };
-            }
+    }
+
+    /// Works on the current offer until no tile is left to claim. `enough` is asked after each tile; where it says so
+    /// (thread 0 only) the rest is withdrawn: returns how many tiles that are.
+    #[inline(never)]
+    pub(crate) fn work(&self, tid: u32, mut enough: impl FnMut() -> bool) -> u32 {
+        let Some(mut remaining) = self.gate.claim() else {
+            return 0;
+        };
+        // SAFETY: this thread holds a tile from here to `finish`, so thread 0 does not write the job, and its pointers hold.
+        let mut runner = unsafe { Runner::new(self, *self.job.get(), tid) };
+        let (mut taken, mut left) = (0, 0);
+        loop {
+            // SAFETY: claimed by this thread alone.
+            unsafe { runner.run(runner.job.tiles - remaining) };
             taken += 1;
-            let look = taken.is_power_of_two() || taken % TILES_PER_CLOCK == 0;
-            if look && deadline < f64::INFINITY && self.now() >= deadline {
-                self.queue.pause();
+            if enough() {
+                left = self.gate.withdraw();
+                break;
             }
+            match self.gate.claim() {
+                Some(next) => remaining = next,
+                None => break,
+            }
+        }
+        self.gate.finish(taken);
+        left
+    }
+
+    /// Runs the last `remaining` tiles of a job on thread 0 without telling anyone; as [`work`](Self::work) otherwise.
+    ///
+    /// # Safety
+    /// The job's pointers must be valid, and nothing may be pending.
+    #[inline(never)]
+    pub(crate) unsafe fn work_alone(&self, job: Job, remaining: u32, mut enough: impl FnMut() -> bool) -> u32 {
+        // SAFETY: the caller's promise.
+        let mut runner = unsafe { Runner::new(self, job, 0) };
+        for tile in job.tiles - remaining..job.tiles {
+            // SAFETY: below `tiles`, and only this thread works.
+            unsafe { runner.run(tile) };
+            if enough() {
+                return job.tiles - 1 - tile;
+            }
+        }
+        0
+    }
+}
+
+/// Runs tiles of one job in ascending order, on one thread.
+struct Runner<'a> {
+    shared: &'a Shared,
+    job: Job,
+    tid: u32,
+    scratch: *mut f32,
+    /// The operation of the last tile, and the stage's tiles before it.
+    op: usize,
+    begin: u32,
+}
+
+impl<'a> Runner<'a> {
+    /// # Safety
+    /// The job's pointers must be valid as long as this lives, and `tid` below the number of threads.
+    unsafe fn new(shared: &'a Shared, job: Job, tid: u32) -> Self {
+        // SAFETY: scratch is `threads` x `scratch_stride` floats (or null with a stride of 0) and `tid < threads`.
+        let scratch = unsafe { job.scratch.add(job.scratch_stride * tid as usize) };
+        Self { shared, job, tid, scratch, op: 0, begin: 0 }
+    }
+
+    /// # Safety
+    /// `tile` below the job's tiles, not below those run before, and no other thread runs it.
+    #[inline]
+    unsafe fn run(&mut self, tile: u32) {
+        let job = &self.job;
+        // SAFETY: tile < tiles, which is the last element of `ends`, so `op` stays below the stage's count.
+        while tile >= unsafe { *job.ends.add(self.op) } {
+            // SAFETY: as above.
+            self.begin = unsafe { *job.ends.add(self.op) };
+            self.op += 1;
+        }
+        // SAFETY: `op` is an index of the stage, see above.
+        let operation = unsafe { &*job.ops.add(self.op) };
+        let started = if job.profile.is_null() { 0.0 } else { self.shared.now() };
+        // SAFETY: decoding checked every operand against the dims; tiles of a stage are independent, each claimed once.
+        let result = unsafe { operation.tile_op().run_tile((tile - self.begin) as usize, self.scratch) };
+        if let Err(fault) = result {
+            self.shared.faults.note(FaultReport { fault, instruction: job.first + self.op });
+        }
+        if !job.profile.is_null() {
+            let at = job.profile_stride * self.tid as usize + job.first + self.op;
+            // SAFETY: the profile has a row of `profile_stride` instructions for each thread.
+            unsafe { *job.profile.add(at) += self.shared.now() - started };
         }
     }
 }
@@ -201,6 +264,8 @@ fn die() -> ! {
 #[derive(Default)]
 struct FaultSlot {
     locked: AtomicBool,
+    /// Whether there is one: looked at after every stage.
+    any: AtomicBool,
     first: UnsafeCell<Option<FaultReport>>,
 }
 
@@ -223,9 +288,13 @@ impl FaultSlot {
                 *first = Some(report);
             }
         });
+        self.any.store(true, Ordering::SeqCst);
     }
 
     fn take(&self) -> Option<FaultReport> {
+        if !self.any.swap(false, Ordering::SeqCst) {
+            return None;
+        }
         self.with(Option::take)
     }
 }

@@ -2,11 +2,11 @@
 //! run. Beginning a run fills vectors that were sized at load, so that it allocates nothing.
 
 use crate::arena::Arena;
-use crate::decode::{decode, Args, Op};
+use crate::decode::{cost_ns, decode, Args, Op};
 use crate::error::{bad, EngineError};
 use crate::executor::NO_TRAP;
 use crate::format::Parsed;
-use crate::queue::MAX_TILES;
+use crate::gate::MAX_TILES;
 use crate::regions::{RegionId, Regions};
 
 /// Opcode of the trap instruction.
@@ -33,6 +33,25 @@ struct Run {
     ops: Vec<Op>,
     /// Per instruction: tiles of its stage up to and including its own.
     ends: Vec<u32>,
+    /// Per stage: nanoseconds that it takes on one thread, roughly.
+    costs: Vec<f64>,
+}
+
+/// A stage of a begun run.
+#[derive(Clone, Copy)]
+pub struct Stage<'a> {
+    /// Its operations.
+    pub ops: &'a [Op],
+    /// For each of them, the stage's tiles up to and including its own.
+    pub ends: &'a [u32],
+    /// Number of its first instruction.
+    pub first: usize,
+    /// All its tiles.
+    pub tiles: u32,
+    /// Nanoseconds that it takes on one thread, roughly.
+    pub cost_ns: f64,
+    /// The thread that is to die in it, or `NO_TRAP`.
+    pub trap: u32,
 }
 
 // SAFETY: the pointers are addresses inside blocks that the same engine owns; they are refilled by every `begin`.
@@ -132,11 +151,23 @@ impl Program {
         self.parsed.stages.len()
     }
 
-    /// Of a stage of the begun run: operations, ends, first instruction, tiles, trapping thread.
-    pub fn stage(&self, stage: usize) -> (&[Op], &[u32], usize, u32, u32) {
+    /// A stage of the begun run.
+    pub fn stage(&self, stage: usize) -> Stage<'_> {
         let range = self.parsed.stages[stage].clone();
         let ends = &self.run.ends[range.clone()];
-        (&self.run.ops[range.clone()], ends, range.start, ends.last().copied().unwrap_or(0), self.traps[stage])
+        Stage {
+            ops: &self.run.ops[range.clone()],
+            ends,
+            first: range.start,
+            tiles: ends.last().copied().unwrap_or(0),
+            cost_ns: self.run.costs[stage],
+            trap: self.traps[stage],
+        }
+    }
+
+    /// Instructions of each stage, in order.
+    pub fn stage_ranges(&self) -> &[std::ops::Range<usize>] {
+        &self.parsed.stages
     }
 
     /// Floating-point operations of each instruction of the begun run, where they are worth counting.
@@ -154,6 +185,7 @@ impl Program {
         let lists = of(&p.instructions) + of(&p.arguments) + of(&p.stages);
         let run =
             of(&self.run.slots) + of(&self.run.banks) + of(&self.run.bindings) + of(&self.run.ops) + of(&self.run.ends);
+        let run = run + of(&self.run.costs);
         parsed + lists + run + of(&self.regions) + of(&self.written) + of(&self.traps)
     }
 }
@@ -166,6 +198,7 @@ impl Run {
             bindings: Vec::with_capacity(parsed.bindings.len()),
             ops: Vec::with_capacity(parsed.instructions.len()),
             ends: Vec::with_capacity(parsed.instructions.len()),
+            costs: Vec::with_capacity(parsed.stages.len()),
         }
     }
 
@@ -183,11 +216,14 @@ impl Run {
     fn decode_all(&mut self, parsed: &Parsed, scalars: &[f64]) -> Result<usize, EngineError> {
         self.ops.clear();
         self.ends.clear();
+        self.costs.clear();
         let mut scratch_len = 0;
         for stage in &parsed.stages {
-            let mut tiles = 0u64;
+            let (mut tiles, mut cost) = (0u64, 0.0);
             for index in stage.clone() {
-                let op = decode(&self.args(parsed, index, scalars, false))?;
+                let args = self.args(parsed, index, scalars, false);
+                let op = decode(&args)?;
+                cost += cost_ns(&op, args.touched());
                 tiles = tiles.saturating_add(op.tile_op().tiles() as u64);
                 if tiles > MAX_TILES {
                     return Err(bad(format!(
@@ -198,6 +234,7 @@ impl Run {
                 self.ops.push(op);
                 self.ends.push(tiles as u32);
             }
+            self.costs.push(cost);
         }
         Ok(scratch_len)
     }

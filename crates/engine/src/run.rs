@@ -1,21 +1,61 @@
-//! Running, as thread 0 sees it: begin, then slices until done, or abandon. At each barrier it alone decides whether a stage is
-//! over, whether a fault ends the run, and whether the slice's time is up. What every thread does is in `executor.rs`.
+//! Running, as thread 0 sees it: begin, then slices until done, or abandon. It alone decides what is offered next, whether a fault
+//! ends the run, and whether the slice's time is up. What every thread does is in `executor.rs`.
+//!
+//! Small stages are not offered at all: thread 0 runs them itself, one after the other, while the others wait. Sharing
+//! microseconds costs more than it saves, and a program of nothing else (generation with a small model) runs on several threads
+//! as it does on one.
 
-use crate::decode::Op;
+use crate::decode::{Op, Trap};
 use crate::engine::{Engine, ProgramId};
 use crate::error::{bad, Code, EngineError};
-use crate::executor::{FaultReport, Job, NO_TRAP};
+use crate::executor::{FaultReport, Job, Shared, NO_TRAP};
 use crate::fill::{Normal, Source};
-use crate::program::Program;
+use crate::profile::Profile;
+use crate::program::{Program, Stage};
 use crate::regions::RegionId;
 use kernels::position::fill_sinusoidal;
+
+/// Thread 0 looks at the clock after so much work, as estimated: a call into JavaScript per tile would show.
+const LOOK_NS: f64 = 1e5;
+/// And after so many tiles, should the estimate be wrong.
+const LOOK_TILES: u32 = 64;
 
 /// A run that has begun and is not done.
 pub(crate) struct ActiveRun {
     pub(crate) program: ProgramId,
     stage: usize,
-    /// Whether the current stage has been given to the threads.
-    started: bool,
+    /// Tiles of the current stage that have not been run, if it has begun.
+    left: Option<u32>,
+}
+
+/// Thread 0's eye on the time.
+struct Watch {
+    now: fn() -> f64,
+    deadline: f64,
+    look_ns: f64,
+    unseen_ns: f64,
+    unseen_tiles: u32,
+    over: bool,
+}
+
+impl Watch {
+    fn new(shared: &Shared, budget_ms: f64) -> Self {
+        let budget_ms = budget_ms.max(0.0);
+        let deadline = shared.now() + budget_ms;
+        let look_ns = LOOK_NS.min(budget_ms * 1e5); // a tenth of the budget
+        Self { now: shared.clock(), deadline, look_ns, unseen_ns: 0.0, unseen_tiles: 0, over: false }
+    }
+
+    /// Notes a tile of about `ns`; whether the time is up.
+    fn spent(&mut self, ns: f64) -> bool {
+        self.unseen_ns += ns;
+        self.unseen_tiles += 1;
+        if self.unseen_ns >= self.look_ns || self.unseen_tiles >= LOOK_TILES {
+            (self.unseen_ns, self.unseen_tiles) = (0.0, 0);
+            self.over = self.over || (self.now)() >= self.deadline;
+        }
+        self.over
+    }
 }
 
 impl Engine {
@@ -34,80 +74,92 @@ impl Engine {
         }
         self.fault = None;
         let _ = self.shared.take_fault();
-        if self.profiling
-            && (self.profiled, self.profile.len()) != (program, instructions * self.shared.threads() as usize)
-        {
-            self.profile = vec![0.0; instructions * self.shared.threads() as usize];
-            self.profiled = program;
+        if self.profiling {
+            self.profile.begin(program, instructions, self.shared.threads());
         }
-        self.active = Some(ActiveRun { program, stage: 0, started: false });
+        self.active = Some(ActiveRun { program, stage: 0, left: None });
         Ok(())
     }
 
-    /// Runs for about `budget_ms`, at least a stage or a tile. `true`: done; `false`: call again.
+    /// Runs for about `budget_ms`, at least a tile. `true`: done; `false`: call again.
     /// `KERNEL_FAULT` if a kernel refused its data: then the run is over and [`fault`](Self::fault) has the details.
     pub fn run_slice(&mut self, budget_ms: f64) -> Result<bool, EngineError> {
         self.alive()?;
-        let deadline = self.shared.now() + budget_ms.max(0.0);
-        let mut worked = false;
+        let mut watch = Watch::new(&self.shared, budget_ms);
+        let mut since = if self.profiling { self.shared.now() } else { 0.0 };
         loop {
-            let gathered = self.shared.barrier().gather();
-            if gathered.is_err() {
-                return Err(self.alive().expect_err("a poisoned barrier stays so"));
-            }
             let Some(run) = self.active.as_mut() else {
                 return Err(bad("run_slice: a run must have begun, got none"));
             };
             let program = &self.programs[&run.program];
-            if run.started && self.shared.queue().exhausted(program.stage(run.stage).3) {
-                if let Some(report) = self.shared.take_fault() {
-                    return Err(self.end_by_fault(report));
-                }
-                (run.stage, run.started) = (run.stage + 1, false);
+            while run.stage < program.stages() && nothing_to_do(program.stage(run.stage)) {
+                run.stage += 1;
             }
-            if !run.started {
-                while run.stage < program.stages() && nothing_to_do(program.stage(run.stage)) {
-                    run.stage += 1;
-                }
-                if run.stage == program.stages() {
-                    self.end_run();
-                    return Ok(true);
-                }
+            if run.stage == program.stages() {
+                self.end_run();
+                return Ok(true);
             }
-            if worked && self.shared.now() >= deadline {
+            if watch.over {
                 return Ok(false);
             }
-            self.next_job(deadline);
-            worked = true;
+            let first = program.stage(run.stage).first;
+            self.work_on_stage(&mut watch)?;
+            if self.profiling {
+                let now = self.shared.now();
+                self.profile.took(first, now - since);
+                since = now;
+            }
         }
     }
 
-    /// Gives the active run's stage to all threads, begun or paused, and works on it too.
-    fn next_job(&mut self, deadline: f64) {
+    /// Works on the active run's stage, begun or not, until it is done or the time is up; alone or together.
+    fn work_on_stage(&mut self, watch: &mut Watch) -> Result<(), EngineError> {
         let run = self.active.as_mut().expect("run_slice has looked");
         let program = &self.programs[&run.program];
-        let (ops, ends, first, tiles, trap) = program.stage(run.stage);
-        if !run.started {
-            self.shared.queue().restart();
-            run.started = true;
+        let stage = program.stage(run.stage);
+        if stage.trap != NO_TRAP {
+            self.shared.ask_to_die(stage.trap);
+        } else {
+            let job = Job {
+                ops: stage.ops.as_ptr(),
+                ends: stage.ends.as_ptr(),
+                first: stage.first,
+                tiles: stage.tiles,
+                scratch: self.scratch.bank(0, 0).unwrap_or(std::ptr::null_mut()).cast(),
+                scratch_stride: Self::scratch_stride(program.scratch_len()),
+                profile: if self.profiling { self.profile.times() } else { std::ptr::null_mut() },
+                profile_stride: program.instructions(),
+            };
+            let remaining = run.left.unwrap_or(stage.tiles);
+            let tile_ns = stage.cost_ns / f64::from(stage.tiles);
+            let enough = || watch.spent(tile_ns);
+            let alone = remaining == 1 || stage.cost_ns < self.serial_below_ns || self.shared.threads() == 1;
+            let left = if alone {
+                // SAFETY: the pointers are those of a begun run, and whatever was offered before is done.
+                unsafe { self.shared.work_alone(job, remaining, enough) }
+            } else {
+                self.shared.set_job(job);
+                self.shared.gate().offer(remaining);
+                self.shared.work(0, enough)
+            };
+            run.left = Some(left).filter(|&left| left > 0);
         }
-        self.shared.queue().resume();
-        self.shared.set_job(Job {
-            ops: ops.as_ptr(),
-            ends: ends.as_ptr(),
-            first,
-            tiles,
-            trap,
-            scratch: self.scratch.bank(0, 0).unwrap_or(std::ptr::null_mut()).cast(),
-            scratch_stride: Self::scratch_stride(program.scratch_len()),
-            profile: if self.profiling { self.profile.as_mut_ptr() } else { std::ptr::null_mut() },
-            profile_stride: program.instructions(),
-        });
-        // A single tile needs no company: the others go on waiting at the barrier.
-        if tiles > 1 || trap != NO_TRAP {
-            self.shared.barrier().release();
+        if self.shared.gate().wait_done(&mut self.patience).is_err() {
+            return Err(self.alive().expect_err("a poisoned gate stays so"));
         }
-        self.shared.work(0, deadline);
+        if run.left.is_none() {
+            run.stage += 1;
+            if let Some(report) = self.shared.take_fault() {
+                return Err(self.end_by_fault(report));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages that are estimated to take fewer nanoseconds than this on one thread are run by thread 0 alone; 0: none but those
+    /// of a single tile. It never changes a result. For tests and measurements.
+    pub fn set_serial_below(&mut self, nanoseconds: f64) {
+        self.serial_below_ns = nanoseconds;
     }
 
     /// Ends the run in progress, if any, where it stands. Its outputs are unspecified; the engine is as usable as before.
@@ -152,19 +204,14 @@ impl Engine {
     /// Turns per-instruction timing of later runs on or off, and forgets what was measured.
     pub fn profile_enable(&mut self, on: bool) {
         self.profiling = on;
-        self.profile = Vec::new();
-        self.profiled = 0;
+        self.profile = Profile::default();
     }
 
-    /// For the program run last since profiling was turned on: `[instruction, ms, flops, …]`, instructions in order;
-    /// milliseconds are those of all threads together and add up over runs, flops are those of one run.
+    /// For the program run last since profiling was turned on: `[instruction, ms, flops, idle ms, …]`, instructions in order.
+    /// Milliseconds are those of all threads together and add up over runs, flops are those of one run. A stage's idle
+    /// time, in which threads waited for each other or thread 0 worked alone, stands at its first instruction.
     pub fn profile(&self) -> Vec<f64> {
-        let Some(program) = self.programs.get(&self.profiled) else {
-            return Vec::new();
-        };
-        let n = program.instructions();
-        let row = |i: usize| [i as f64, self.profile.iter().skip(i).step_by(n).sum(), program.flops(i)];
-        (0..n).flat_map(row).collect()
+        self.programs.get(&self.profile.program()).map_or_else(Vec::new, |program| self.profile.rows(program))
     }
 
     /// Sets every element of an f32 region.
@@ -217,42 +264,40 @@ impl Engine {
     /// Runs one operation without a program, on all threads, to its end. It must need no scratch and cannot fault.
     fn run_alone(&mut self, op: Op) -> Result<(), EngineError> {
         let tiles = op.tile_op().tiles() as u32;
-        let shared = self.shared.clone();
-        if shared.barrier().gather().is_err() {
-            return self.alive();
+        if tiles == 0 {
+            return Ok(());
         }
+        self.offer(op, tiles, |shared| {
+            shared.work(0, || false);
+        })
+    }
+
+    /// Microseconds for which one meeting of all threads takes, as the mean of `rounds`: thread 0 offers a tile for each of the others
+    /// and waits until all are done. The tiles hold no work.
+    pub fn barrier_us(&mut self, rounds: u32) -> Result<f64, EngineError> {
+        self.idle("barrier_us")?;
+        let others = self.shared.threads() - 1;
+        let started = self.shared.now();
+        for _ in 0..rounds {
+            if others > 0 {
+                self.offer(Op::Trap(Trap), others, |_| {})?;
+            }
+        }
+        Ok((self.shared.now() - started) * 1e3 / f64::from(rounds.max(1)))
+    }
+
+    /// Offers `tiles` tiles of an operation that belongs to no program, does `meanwhile`, and waits until they are done.
+    fn offer(&mut self, op: Op, tiles: u32, meanwhile: impl FnOnce(&Shared)) -> Result<(), EngineError> {
         let work = Box::new((op, tiles));
-        shared.queue().restart();
-        shared.queue().resume();
-        shared.set_job(Job { ops: &work.0, ends: &work.1, tiles, ..Job::idle() });
-        shared.barrier().release();
-        shared.work(0, f64::INFINITY);
-        // The others may still be in their last tile.
-        if shared.barrier().gather().is_err() {
+        self.shared.set_job(Job { ops: &work.0, ends: &work.1, tiles, ..Job::idle() });
+        self.shared.gate().offer(tiles);
+        meanwhile(&self.shared);
+        if self.shared.gate().wait_done(&mut self.patience).is_err() {
             std::mem::forget(work); // nobody knows who still looks at it
             return self.alive();
         }
-        shared.set_job(Job::idle());
+        self.shared.set_job(Job::idle());
         Ok(())
-    }
-
-    /// Microseconds for which one meeting of all threads takes, as the mean of `rounds`: thread 0 releases the others, they come back.
-    pub fn barrier_us(&mut self, rounds: u32) -> Result<f64, EngineError> {
-        self.idle("barrier_us")?;
-        let shared = self.shared.clone();
-        let meet = || shared.barrier().gather().is_ok();
-        if !meet() {
-            return self.alive().map(|()| 0.0);
-        }
-        shared.set_job(Job::idle());
-        let started = shared.now();
-        for _ in 0..rounds {
-            shared.barrier().release();
-            if !meet() {
-                return self.alive().map(|()| 0.0);
-            }
-        }
-        Ok((shared.now() - started) * 1e3 / f64::from(rounds.max(1)))
     }
 
     fn loaded(&self, id: ProgramId) -> Result<&Program, EngineError> {
@@ -260,6 +305,6 @@ impl Engine {
     }
 }
 
-fn nothing_to_do((_, _, _, tiles, trap): (&[Op], &[u32], usize, u32, u32)) -> bool {
-    tiles == 0 && trap == NO_TRAP
+fn nothing_to_do(stage: Stage<'_>) -> bool {
+    stage.tiles == 0 && stage.trap == NO_TRAP
 }

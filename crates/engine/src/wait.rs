@@ -1,5 +1,5 @@
 //! Sleeping until a word changes, and waking the sleepers: the one thing besides lanes for which this workspace needs an
-//! instruction of the machine (`memory.atomic.wait32`). Not a barrier: see `barrier.rs`.
+//! instruction of the machine (`memory.atomic.wait32`). Not a barrier: see `gate.rs`.
 
 #[cfg(target_arch = "wasm32")]
 use std::sync::atomic::AtomicU32;

@@ -62,20 +62,97 @@ fn outputs(rig: &Rig, c: &Classifier) -> Vec<Vec<u32>> {
     OUTPUTS.iter().map(|&i| rig.bits(c.regions[i])).collect()
 }
 
+/// No stage is shared, as by default, every stage that has tiles for it is.
+const SERIAL_BELOW: [Option<f64>; 3] = [Some(f64::INFINITY), None, Some(0.0)];
+
+fn rig(threads: u32, serial_below: Option<f64>) -> Rig {
+    let mut rig = Rig::new(threads);
+    if let Some(nanoseconds) = serial_below {
+        rig.engine.set_serial_below(nanoseconds);
+    }
+    rig
+}
+
 #[test]
-fn the_same_bits_for_any_number_of_threads_and_slices() {
+fn the_same_bits_for_any_number_of_threads_and_slices_shared_or_alone() {
     let mut want: Option<Vec<Vec<u32>>> = None;
-    for threads in 1..=4 {
-        for budget in [1e9, 0.0] {
-            let mut rig = Rig::new(threads);
-            let c = load(&mut rig);
-            for rows in [ROWS, 1, 17, ROWS] {
-                let slices = rig.run(c.program, &[rows], &[], budget).unwrap();
-                assert!(if budget == 0.0 { slices >= 5 } else { slices == 1 }, "{slices} slices");
+    for threads in [1, 2, 3, 4, 16] {
+        for serial_below in SERIAL_BELOW {
+            for budget in [1e9, 0.0] {
+                let mut rig = rig(threads, serial_below);
+                let c = load(&mut rig);
+                for rows in [ROWS, 1, 17, ROWS] {
+                    let slices = rig.run(c.program, &[rows], &[], budget).unwrap();
+                    assert!(if budget == 0.0 { slices >= 5 } else { slices == 1 }, "{slices} slices");
+                }
+                let got = outputs(&rig, &c);
+                let case = format!("{threads} threads, serial below {serial_below:?}, budget {budget}");
+                assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{case}");
             }
-            let got = outputs(&rig, &c);
-            assert_eq!(want.get_or_insert_with(|| got.clone()), &got, "{threads} threads, budget {budget}");
         }
+    }
+}
+
+#[test]
+fn shared_and_lonely_stages_follow_each_other_in_order() {
+    // x := x + 1 over a few and over many elements in turn: a stage that began before the last one's end would be seen.
+    let (few, many, rounds) = (3000, 200_000, 30);
+    let mut b = Builder::default();
+    let (n_few, n_many) = (b.fixed(few), b.fixed(many));
+    let x = b.bound(many, F32);
+    for _ in 0..rounds {
+        b.stage().op(3, &[x, x], &[n_few], &[12, 1.0f32.to_bits()]);
+        b.stage().op(3, &[x, x], &[n_many], &[12, 1.0f32.to_bits()]);
+    }
+    for threads in [1, 2, 5, 16] {
+        let mut rig = Rig::new(threads);
+        let id = rig.floats(&vec![0.0; many as usize]);
+        let program = rig.engine.program_load(&b.words(), &[id]).unwrap();
+        for (run, budget) in [(1, 1e9), (2, 0.0), (3, 1e9)] {
+            rig.run(program, &[], &[], budget).unwrap();
+            let x = rig.read(id);
+            let (front, rest) = (2 * rounds * run, rounds * run);
+            assert!(x[..few as usize].iter().all(|&v| v == front as f32), "{threads} threads, run {run}");
+            assert!(x[few as usize..].iter().all(|&v| v == rest as f32), "{threads} threads, run {run}");
+        }
+    }
+}
+
+#[test]
+fn several_engines_with_more_threads_than_cores_come_to_an_end() {
+    let want = {
+        let mut rig = Rig::new(1);
+        let c = load(&mut rig);
+        rig.run(c.program, &[ROWS], &[], 1e9).unwrap();
+        outputs(&rig, &c)
+    };
+    std::thread::scope(|scope| {
+        for serial_below in [None, Some(0.0), Some(0.0)] {
+            let want = &want;
+            scope.spawn(move || {
+                let mut rig = rig(12, serial_below);
+                let c = load(&mut rig);
+                let dw2 = rig.read(c.regions[6]);
+                for _ in 0..20 {
+                    rig.write(c.regions[6], &dw2);
+                    rig.run(c.program, &[ROWS], &[], 1e9).unwrap();
+                    assert_eq!(&outputs(&rig, &c), want);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_barrier_can_be_measured_at_any_time_but_not_during_a_run() {
+    for threads in [1, 2, 4] {
+        let mut rig = Rig::new(threads);
+        let c = load(&mut rig);
+        assert!(rig.engine.barrier_us(20).unwrap() >= 0.0);
+        rig.engine.run_begin(c.program, &[ROWS], &[]).unwrap();
+        assert_eq!(rig.engine.barrier_us(20).unwrap_err().code, Code::Busy);
+        while !rig.engine.run_slice(0.0).unwrap() {}
+        assert!(rig.engine.barrier_us(0).unwrap() >= 0.0);
     }
 }
 
@@ -113,8 +190,8 @@ fn the_loss_is_the_losss_definition() {
 #[test]
 fn a_fault_ends_the_run_and_is_the_same_for_any_number_of_threads() {
     for threads in 1..=3 {
-        for budget in [1e9, 0.0] {
-            let mut rig = Rig::new(threads);
+        for (budget, serial_below) in [(1e9, None), (0.0, None), (1e9, Some(0.0)), (0.0, Some(0.0))] {
+            let mut rig = rig(threads, serial_below);
             let c = load(&mut rig);
             let good: Vec<f32> = rig.read(c.regions[LABELS]);
             let mut bad = good.clone();
@@ -140,7 +217,7 @@ fn a_fault_ends_the_run_and_is_the_same_for_any_number_of_threads() {
 
 #[test]
 fn a_run_can_be_abandoned_anywhere_and_the_next_is_right() {
-    let mut rig = Rig::new(2);
+    let mut rig = rig(2, Some(0.0));
     let c = load(&mut rig);
     let dw2 = noise((HIDDEN * VOCAB) as usize, 7);
     rig.write(c.regions[6], &dw2);
@@ -285,10 +362,13 @@ fn a_profile_counts_time_and_flops_per_instruction() {
         rig.run(c.program, &[ROWS], &[], 1e9).unwrap();
     }
     let profile = rig.engine.profile();
-    let rows: Vec<&[f64]> = profile.chunks_exact(3).collect();
+    let rows: Vec<&[f64]> = profile.chunks_exact(4).collect();
     assert_eq!(rows.iter().map(|row| row[0] as usize).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(rows[0][2], 2.0 * f64::from(ROWS * IN * HIDDEN));
     assert!(rows[0][1] > 0.0 && rows[2][1] > 0.0);
+    // Small stages are thread 0's: the other one is idle for as long. Only a stage's first instruction says so.
+    assert!(rows[0][3] >= 0.9 * rows[0][1], "{rows:?}");
+    assert_eq!((rows[1][3], rows[4][3]), (0.0, 0.0));
     rig.engine.profile_enable(false);
     assert!(rig.engine.profile().is_empty());
 }

@@ -125,7 +125,7 @@ impl TileOp for CrossEntropyBackward {
                 let g = *self.g.add(row);
                 let scale = if self.gz.is_null() { g } else { g + *self.gz.add(row) };
                 let (log_z, scale) = (F32x4::load_splat(self.log_z.add(row)), F32x4::splat(scale));
-                map1(x, dx, self.vocab, |x| f.eval(x - log_z) * scale);
+                map1(x, dx, self.vocab, |x| f.eval_below(x - log_z) * scale);
                 *dx.add(label) -= g;
             }
         }

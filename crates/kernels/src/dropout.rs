@@ -1,7 +1,7 @@
 //! Dropout (opcode 18): `out[i] = x[i]·(kept ? 1/(1 − p) : 0)`, decided by Philox (see `philox.rs`) from seed, step, micro-batch, module
 //! path and element index alone. The gradient is the same op applied to `dy`.
 
-use crate::lanes::{load, range, TILE};
+use crate::lanes::{load, pair, range, store_pair, TILE};
 use crate::philox::{Keep, Stream};
 use crate::tile::{blocks, Fault, TileOp};
 
@@ -49,15 +49,16 @@ impl TileOp for Dropout {
             }
             let keep = self.keep();
             let mut i = start;
-            while i + 16 <= end {
-                let factors = keep.factors16(i as u64 / 4);
+            while i + 32 <= end {
+                let factors = keep.factors32(i as u64 / 4);
                 let (x, out) = (self.x.add(i), self.out.add(i));
-                let v = [load(x, 4), load(x.add(4), 4), load(x.add(8), 4), load(x.add(12), 4)];
-                (v[0] * factors[0]).store(out);
-                (v[1] * factors[1]).store(out.add(4));
-                (v[2] * factors[2]).store(out.add(8));
-                (v[3] * factors[3]).store(out.add(12));
-                i += 16;
+                for g in 0..2 {
+                    let (x, out, [f0, f1, f2, f3]) = (x.add(16 * g), out.add(16 * g), factors[g]);
+                    let ((x0, x1), (x2, x3)) = (pair(x), pair(x.add(8)));
+                    store_pair(x0 * f0, x1 * f1, out);
+                    store_pair(x2 * f2, x3 * f3, out.add(8));
+                }
+                i += 32;
             }
             while i < end {
                 let m = (end - i).min(4);

@@ -1,6 +1,6 @@
 //! Sets every element to one value (opcode 8).
 
-use crate::lanes::{range, store, TILE};
+use crate::lanes::{range, store, store_pair, TILE};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -28,6 +28,11 @@ impl TileOp for Fill {
         let (start, end) = range(tile, TILE, self.n);
         let value = F32x4::splat(self.value);
         let mut i = start;
+        while i + 8 <= end {
+            // SAFETY: i + 8 <= n.
+            unsafe { store_pair(value, value, self.out.add(i)) };
+            i += 8;
+        }
         while i < end {
             let m = (end - i).min(4);
             // SAFETY: i + m <= n.

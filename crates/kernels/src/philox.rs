@@ -72,31 +72,31 @@ impl Stream {
         self.block(i / 4)[(i % 4) as usize]
     }
 
-    /// The words of elements `4·first .. 4·first + 16`, four per vector, in order.
+    /// The words of elements `4·first .. 4·first + 16·G`, four per vector, in order. Each round waits for the one before, so two groups
+    /// of four counters at a time take little longer than one.
     #[inline(always)]
-    pub fn blocks4(&self, first: u64) -> [I32x4; 4] {
-        // Lane j of c0..c3 holds word 0..3 of block first + j.
-        let lane = |j: u64| first.wrapping_add(j);
-        let low = [lane(0) as i32, lane(1) as i32, lane(2) as i32, lane(3) as i32];
-        let high = |j: u64| (lane(j) >> 32) as i32;
-        let mut c0 = I32x4::from_array(low);
-        let mut c1 = I32x4::from_array([high(0), high(1), high(2), high(3)]);
-        let (mut c2, mut c3) = (I32x4::zero(), I32x4::zero());
+    pub fn blocks<const G: usize>(&self, first: u64) -> [[I32x4; 4]; G] {
+        // Lane j of words 0..3 of group g belongs to block first + 4g + j.
+        let mut state: [[I32x4; 4]; G] = core::array::from_fn(|g| {
+            let lane = [0, 1, 2, 3].map(|j| first.wrapping_add(4 * g as u64 + j));
+            let words = [lane.map(|l| l as i32), lane.map(|l| (l >> 32) as i32), [0; 4], [0; 4]];
+            words.map(I32x4::from_array)
+        });
         for key in &self.keys {
             // Through an opaque pointer: LLVM would widen constant multipliers ahead of the loop, and the plain 64-bit product that
             // remains costs three times the widening one.
             let multipliers = core::hint::black_box(SPLAT_MULTIPLIERS.as_ptr());
             // SAFETY: the table holds two vectors.
             let (m0, m1) = unsafe { (I32x4::load(multipliers), I32x4::load(multipliers.add(4))) };
-            let (a_hi, a_lo) = c0.mul_wide_u(m0);
-            let (b_hi, b_lo) = c2.mul_wide_u(m1);
-            c0 = b_hi ^ c1 ^ I32x4::splat(key[0] as i32);
-            c2 = a_hi ^ c3 ^ I32x4::splat(key[1] as i32);
-            (c1, c3) = (b_lo, a_lo);
+            let (k0, k1) = (I32x4::splat(key[0] as i32), I32x4::splat(key[1] as i32));
+            for words in &mut state {
+                let [c0, c1, c2, c3] = *words;
+                let (a_hi, a_lo) = c0.mul_wide_u(m0);
+                let (b_hi, b_lo) = c2.mul_wide_u(m1);
+                *words = [b_hi ^ c1 ^ k0, b_lo, a_hi ^ c3 ^ k1, a_lo];
+            }
         }
-        let words = [c0.to_array(), c1.to_array(), c2.to_array(), c3.to_array()];
-        let of_block = |j: usize| I32x4::from_array([words[0][j], words[1][j], words[2][j], words[3][j]]);
-        [of_block(0), of_block(1), of_block(2), of_block(3)]
+        state.map(|words| F32x4::transpose4(words.map(F32x4::from_bits)).map(F32x4::to_bits))
     }
 }
 
@@ -143,13 +143,20 @@ impl Keep {
     /// The factors of elements `4·first .. 4·first + 16`.
     #[inline(always)]
     pub fn factors16(&self, first: u64) -> [F32x4; 4] {
-        self.stream.blocks4(first).map(|words| self.decide(words))
+        let [words] = self.stream.blocks::<1>(first);
+        words.map(|words| self.decide(words))
+    }
+
+    /// The factors of elements `4·first .. 4·first + 32`.
+    #[inline(always)]
+    pub fn factors32(&self, first: u64) -> [[F32x4; 4]; 2] {
+        self.stream.blocks::<2>(first).map(|group| group.map(|words| self.decide(words)))
     }
 
     #[inline(always)]
     fn decide(&self, words: I32x4) -> F32x4 {
         let dropped = words.shr_u(8).lt(I32x4::splat(self.threshold));
-        F32x4::select(dropped, F32x4::zero(), F32x4::splat(self.scale))
+        F32x4::from_bits(F32x4::splat(self.scale).to_bits() & !dropped)
     }
 }
 
@@ -177,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn four_blocks_at_once_equal_four_blocks_and_single_words() {
+    fn blocks_at_once_equal_single_blocks_and_single_words() {
         let stream = Stream::new([42, 7], 3, 1, [0xDEAD_BEEF, 0x0123_4567]);
         let mut cases = Cases::new();
         for first in [0u64, 1, 5, 1 << 20, 0xFFFF_FFFE, (7 << 32) + 3] {
-            let vectors = stream.blocks4(first);
-            for j in 0..4 {
+            let groups = stream.blocks::<2>(first);
+            for j in 0..8 {
                 let want = stream.block(first + j as u64);
-                let got = vectors[j].to_array().map(|x| x as u32);
+                let got = groups[j / 4][j % 4].to_array().map(|x| x as u32);
                 let single = [0, 1, 2, 3].map(|l| stream.word((first + j as u64) * 4 + l));
                 let ok = got == want && single == want;
                 let result = if ok { Ok(()) } else { Err(format!("{got:x?} {single:x?} want {want:x?}")) };

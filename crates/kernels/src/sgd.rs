@@ -71,29 +71,32 @@ impl Sgd {
             let d = if BUF && self.nesterov { buf.madd(momentum, d) } else { buf };
             (d.madd(step, p), buf)
         };
-        let mut i = start;
-        // SAFETY: every access is below `end`; buf is touched only if present.
-        unsafe {
-            while i < end {
-                // Two vectors per trip as everywhere, loads first; a ragged end takes what is left of them.
-                let l0 = (end - i).min(4);
-                let l1 = (end - i - l0).min(4);
-                let (p, g, buf) = (self.p.add(i), self.g.add(i), self.buf.wrapping_add(i));
-                let (p0, p1) = (load(p, l0), load(p.wrapping_add(4), l1));
-                let (g0, g1) = (load(g, l0), load(g.wrapping_add(4), l1));
-                let none = F32x4::zero();
-                let (b0, b1) = if BUF { (load(buf, l0), load(buf.wrapping_add(4), l1)) } else { (none, none) };
-                let ((p0, b0), (p1, b1)) = (one(p0, g0, b0), one(p1, g1, b1));
-                if moves {
-                    store(p0, p, l0);
-                    store(p1, p.wrapping_add(4), l1);
-                }
-                if BUF {
-                    store(b0, buf, l0);
-                    store(b1, buf.wrapping_add(4), l1);
-                }
-                i += l0 + l1;
+        // Elements i .. i + l0 + l1; loads before stores.
+        // SAFETY: the callers below stay below `end`; buf is touched only if present.
+        let pair = |i: usize, l0: usize, l1: usize| unsafe {
+            let (p, g, buf) = (self.p.add(i), self.g.add(i), self.buf.wrapping_add(i));
+            let (p0, p1) = (load(p, l0), load(p.wrapping_add(4), l1));
+            let (g0, g1) = (load(g, l0), load(g.wrapping_add(4), l1));
+            let none = F32x4::zero();
+            let (b0, b1) = if BUF { (load(buf, l0), load(buf.wrapping_add(4), l1)) } else { (none, none) };
+            let ((p0, b0), (p1, b1)) = (one(p0, g0, b0), one(p1, g1, b1));
+            if moves {
+                store(p0, p, l0);
+                store(p1, p.wrapping_add(4), l1);
             }
+            if BUF {
+                store(b0, buf, l0);
+                store(b1, buf.wrapping_add(4), l1);
+            }
+        };
+        let mut i = start;
+        while i + 8 <= end {
+            pair(i, 4, 4);
+            i += 8;
+        }
+        if i < end {
+            let l0 = (end - i).min(4);
+            pair(i, l0, end - i - l0);
         }
     }
 }

@@ -22,7 +22,7 @@ pub unsafe fn log_sum_exp(x: *const f32, n: usize) -> (f32, f64) {
             return (max, f64::NEG_INFINITY);
         }
         let (f, shift) = (Exp::new(), F32x4::splat(max));
-        let [sum] = sums(n, |i, m| [f.eval(load(x.add(i), m) - shift)]);
+        let [sum] = sums(n, |i, m| [f.eval_below(load(x.add(i), m) - shift)]);
         (max, scalar_math::ln(sum))
     }
 }
@@ -86,7 +86,7 @@ unsafe fn row_of_probabilities(x: *const f32, out: *mut f32, n: usize) {
             return map1(x, out, n, |_| F32x4::zero());
         }
         let (f, shift) = (Exp::new(), F32x4::splat(max));
-        let sum = map1_sum(x, out, n, |x| f.eval(x - shift));
+        let sum = map1_sum(x, out, n, |x| f.eval_below(x - shift));
         let factor = F32x4::splat((1.0 / sum) as f32);
         map1(out, out, n, |e| e * factor);
     }
@@ -143,7 +143,7 @@ impl TileOp for SoftmaxBackward {
                 if self.log {
                     let [sum] = sums(self.cols, |i, m| [load(dy.add(i), m)]);
                     let (f, sum) = (Exp::new(), F32x4::splat(sum as f32));
-                    map2(y, dy, dx, self.cols, |y, dy| dy - f.eval(y) * sum);
+                    map2(y, dy, dx, self.cols, |y, dy| dy - f.eval_below(y) * sum);
                 } else {
                     let [dot] = sums(self.cols, |i, m| [load(y.add(i), m) * load(dy.add(i), m)]);
                     let dot = F32x4::splat(dot as f32);

@@ -167,6 +167,13 @@ impl F32x4 {
         I32x4(each(self.0, |x| x as i32))
     }
 
+    /// The eight lanes of `self` and `b` added in f64: `((a0 + b0) + (a1 + b1)) + ((a2 + b2) + (a3 + b3))`.
+    #[inline(always)]
+    pub fn sum_f64(self, b: Self) -> f64 {
+        let (a, b) = (self.to_array().map(f64::from), b.to_array().map(f64::from));
+        ((a[0] + b[0]) + (a[1] + b[1])) + ((a[2] + b[2]) + (a[3] + b[3]))
+    }
+
     /// Transposes the 4 x 4 block whose rows are `rows`.
     #[inline(always)]
     pub fn transpose4(rows: [Self; 4]) -> [Self; 4] {

@@ -34,12 +34,17 @@ impl F32x4 {
     /// `ptr` must be readable for `n` floats (nothing beyond is touched), `n <= 4`.
     #[inline(always)]
     pub unsafe fn load_partial(ptr: *const f32, n: usize) -> Self {
-        let mut lanes = [0.0; LANES];
-        for i in 0..n.min(LANES) {
-            // SAFETY: i < n, promised readable by the caller.
-            lanes[i] = unsafe { *ptr.add(i) };
+        // Case by case: a loop over a length becomes a call of memory.copy, which costs more than all the rest.
+        // SAFETY: each case reads n floats, promised readable by the caller.
+        unsafe {
+            match n {
+                0 => Self::zero(),
+                1 => Self::from_array([*ptr, 0.0, 0.0, 0.0]),
+                2 => Self::from_array([*ptr, *ptr.add(1), 0.0, 0.0]),
+                3 => Self::from_array([*ptr, *ptr.add(1), *ptr.add(2), 0.0]),
+                _ => Self::load(ptr),
+            }
         }
-        Self::from_array(lanes)
     }
 
     /// Writes the first `n` (0..=4) lanes.
@@ -48,10 +53,16 @@ impl F32x4 {
     /// `ptr` must be writable for `n` floats (nothing beyond is touched), `n <= 4`.
     #[inline(always)]
     pub unsafe fn store_partial(self, ptr: *mut f32, n: usize) {
-        let lanes = self.to_array();
-        for i in 0..n.min(LANES) {
-            // SAFETY: i < n, promised writable by the caller.
-            unsafe { *ptr.add(i) = lanes[i] };
+        let [a, b, c, _] = self.to_array();
+        // SAFETY: each case writes n floats, promised writable by the caller.
+        unsafe {
+            match n {
+                0 => {}
+                1 => *ptr = a,
+                2 => (*ptr, *ptr.add(1)) = (a, b),
+                3 => (*ptr, *ptr.add(1), *ptr.add(2)) = (a, b, c),
+                _ => self.store(ptr),
+            }
         }
     }
 }

@@ -174,6 +174,16 @@ impl F32x4 {
         return I32x4(w::i32x4_trunc_sat_f32x4(self.0));
     }
 
+    /// The eight lanes of `self` and `b` added in f64: `((a0 + b0) + (a1 + b1)) + ((a2 + b2) + (a3 + b3))`.
+    #[inline(always)]
+    pub fn sum_f64(self, b: Self) -> f64 {
+        let high = |v: v128| w::f64x2_promote_low_f32x4(w::i32x4_shuffle::<2, 3, 2, 3>(v, v));
+        let low = |v: v128| w::f64x2_promote_low_f32x4(v);
+        let (front, back) = (w::f64x2_add(low(self.0), low(b.0)), w::f64x2_add(high(self.0), high(b.0)));
+        let pair = |v: v128| w::f64x2_extract_lane::<0>(v) + w::f64x2_extract_lane::<1>(v);
+        pair(front) + pair(back)
+    }
+
     /// Transposes the 4 x 4 block whose rows are `rows`.
     #[inline(always)]
     pub fn transpose4(rows: [Self; 4]) -> [Self; 4] {

@@ -248,7 +248,7 @@ pub fn madd_is_fused() -> bool {
     simd::madd_is_fused()
 }
 
-/// Microseconds that one meeting of all threads takes: thread 0 lets the others go and waits for them, `rounds` times.
+/// Microseconds that one meeting of all threads takes: thread 0 calls the others and waits until they have answered, `rounds` times.
 #[wasm_bindgen]
 pub fn barrier_us(rounds: u32) -> Result<f64> {
     engine()?.barrier_us(rounds).map_err(refused)
@@ -261,8 +261,33 @@ pub fn profile_enable(on: bool) -> Result<()> {
     Ok(())
 }
 
-/// `[instruction, ms, flops, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run).
+/// `[instruction, ms, flops, idle ms, …]` of the program run last since profiling was turned on (ms: all threads and runs; flops: one run;
+/// idle: of all threads in the stage that begins with the instruction).
 #[wasm_bindgen]
 pub fn profile() -> Result<Vec<f64>> {
     Ok(engine()?.profile())
+}
+
+/// How many register tiles the matrix product has; they are numbered from 0, the default.
+#[wasm_bindgen]
+pub fn register_tiles() -> Result<u32> {
+    Ok(engine()?.register_tiles())
+}
+
+/// A register tile's size: "4x8".
+#[wasm_bindgen]
+pub fn register_tile_name(tile: u32) -> Result<String> {
+    engine()?.register_tile_name(tile).map_err(refused)
+}
+
+/// The register tile that products use from now on; it changes speed, never a bit.
+#[wasm_bindgen]
+pub fn set_register_tile(tile: u32) -> Result<()> {
+    engine()?.set_register_tile(tile).map_err(refused)
+}
+
+/// Multiplies with one register tile for `budget_ms` on this thread; returns GFLOP/s.
+#[wasm_bindgen]
+pub fn tile_self_test(tile: u32, budget_ms: f64) -> Result<f64> {
+    engine()?.tile_self_test(tile, budget_ms).map_err(refused)
 }

@@ -9,6 +9,7 @@ import { createMemory } from './memory';
 import { ProgramStore } from './programs';
 import { CallQueue, type Turn } from './queue';
 import { RegionStore } from './regions';
+import { chooseTile } from './selfTest';
 
 /** What a started engine is made of. */
 interface Parts {
@@ -65,11 +66,13 @@ export function createEngineApi(yieldToEventLoop: () => Promise<void>): Engine {
 /** The parts of a started engine, its queue, and its end. */
 class Core {
   readonly #queue: CallQueue;
+  readonly #yieldToEventLoop: () => Promise<void>;
   #parts: Parts | undefined;
   #failure: Error | undefined;
 
   constructor(yieldToEventLoop: () => Promise<void>) {
     this.#queue = new CallQueue(yieldToEventLoop);
+    this.#yieldToEventLoop = yieldToEventLoop;
   }
 
   async start(setup: EngineSetup): Promise<EngineReport> {
@@ -80,6 +83,8 @@ class Core {
     const sharingRefused = await handOver(ports, module, memory);
     if (sharingRefused !== undefined) return { fused: false, memoryLimitBytes, sharingRefused };
     kernels.engineInit(ports.length + 1, memoryLimitBytes);
+    const tile = setup.tile ?? (await chooseTile(kernels, setup.selfTest, this.#yieldToEventLoop)); // before the threads begin: it measures alone
+    kernels.setRegisterTile(tile.tile);
     ports.forEach((port, i) => {
       send(port, { kind: 'begin', tid: i + 1 });
     });
@@ -87,7 +92,7 @@ class Core {
     const regions = new RegionStore(kernels, memoryLimitBytes);
     const programs = new ProgramStore(kernels, regions);
     this.#parts = { kernels, regions, programs, executor: new Executor(kernels, programs) };
-    return { fused: kernels.maddIsFused(), memoryLimitBytes };
+    return { fused: kernels.maddIsFused(), memoryLimitBytes, tile };
   }
 
   /** Queues a call; what the kernels throw in it is explained, and remembered when it was the end. */

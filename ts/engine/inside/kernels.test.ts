@@ -7,7 +7,7 @@ import { createMemory } from './memory';
 async function setUp(grownBytes = 0): Promise<Kernels> {
   const { memory, maximumBytes } = createMemory();
   if (grownBytes > 0) memory.grow(grownBytes / 65536);
-  const kernels = new Kernels(await platform.loadModule('simd128', {}), memory);
+  const kernels = new Kernels(await platform.loadModule('simd128', {}, false), memory);
   kernels.engineInit(1, maximumBytes);
   return kernels;
 }

@@ -32,7 +32,7 @@ export class Kernels {
     this.#glue.thread_main(tid);
   }
 
-  /** Makes every barrier wait end with an error. */
+  /** Makes every wait of a thread end with an error. */
   poison(code: number): void {
     this.#glue.poison(code);
   }
@@ -95,7 +95,7 @@ export class Kernels {
     this.#glue.run_begin(program, extents, scalars);
   }
 
-  /** Runs for about `budgetMs`, up to a barrier. */
+  /** Runs for about `budgetMs`, at least a tile. */
   runSlice(budgetMs: number): SliceResult {
     return this.#glue.run_slice(budgetMs) === 0 ? 'done' : 'more';
   }
@@ -103,6 +103,25 @@ export class Kernels {
   /** Gives a begun run up. */
   runAbandon(): void {
     this.#glue.run_abandon();
+  }
+
+  /** How many register tiles there are; 0 is the default. */
+  registerTiles(): number {
+    return this.#glue.register_tiles();
+  }
+
+  /** A register tile's size: "4x8". */
+  registerTileName(tile: number): string {
+    return this.#glue.register_tile_name(tile);
+  }
+
+  setRegisterTile(tile: number): void {
+    this.#glue.set_register_tile(tile);
+  }
+
+  /** Multiplies with a register tile for `budgetMs`. @returns 10^9 operations per second */
+  tileSelfTest(tile: number, budgetMs: number): number {
+    return this.#glue.tile_self_test(tile, budgetMs);
   }
 
   /** Whether multiply-add rounds once in this build on this processor. */
@@ -120,7 +139,7 @@ export class Kernels {
     this.#glue.profile_enable(on);
   }
 
-  /** [instruction, ms, flops, …] of the program run last since profiling was turned on. */
+  /** [instruction, ms, flops, idle ms, …] of the program run last since profiling was turned on. */
   profile(): Float64Array {
     return this.#glue.profile();
   }

@@ -1,6 +1,6 @@
 // What the host needs of an engine, whether it runs in workers (workers.ts) or in the calling thread (inThread.ts).
 import type { Platform } from '../platform';
-import type { EngineApi, EngineReport } from '../protocol';
+import type { EngineApi, EngineReport, TileChoice } from '../protocol';
 
 /** What to start. */
 export interface ConnectionRequest {
@@ -10,6 +10,7 @@ export interface ConnectionRequest {
   workerUrl?: string | URL;
   threadWorkerUrl?: string | URL;
   maxMemoryBytes?: number;
+  tile?: TileChoice;
   signal?: AbortSignal;
 }
 

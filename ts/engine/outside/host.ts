@@ -4,16 +4,17 @@ import { transfer } from 'comlink';
 import { platform } from '#platform';
 import { FerroError, throwIfAborted } from '../../errors';
 import type { Program, Variable } from '../../graph';
-import { chooseBuild } from '../build';
 import type { EngineApi, Numbers, WireVariable } from '../protocol';
 import { nameOutputs, ownBuffers, prepareCall, prepareSequence } from './calls';
 import { type Connection, type ConnectionRequest, SharingRefused } from './connection';
-import { describeEngine } from './info';
+import { describeEngine, kernelHash } from './info';
 import { openInThread } from './inThread';
-import { checkOptions, planThreads, warn } from './options';
+import { planThreads, readEngineOptions, warn } from './options';
 import { PendingCalls } from './pending';
 import { ProgramHandle, wireProgram } from './programs';
+import { planSimd } from './simd';
 import { receiveValues } from './stream';
+import { TileChoices } from './tiles';
 import type { EngineBytes, EngineInfo, EngineOptions, InstructionProfile, Outputs, RunCall, SequenceOptions, SequenceRun } from './types';
 import { checkedData, claimRegion, findRegion, type RegionRef, requireRegion, wireBindings, wireVariable } from './variables';
 import { openWorkers } from './workers';
@@ -40,20 +41,22 @@ export class EngineHost {
 
   /**
    * Starts an engine.
-   * @throws FerroError INVALID_OPTION, UNKNOWN_OPTION, UNSUPPORTED_RUNTIME, NOT_BUILT, OUT_OF_MEMORY, ABORTED; ENGINE_START_FAILED when a worker's
+   * @throws FerroError INVALID_OPTION, UNKNOWN_OPTION, UNSUPPORTED_RUNTIME, OUT_OF_MEMORY, ABORTED; ENGINE_START_FAILED when a worker's
    * script or the kernels cannot be loaded (at the latest after 30 seconds).
    */
-  static async start(options: EngineOptions = {}): Promise<EngineHost> {
-    checkOptions(options);
+  static async start(given: EngineOptions = {}): Promise<EngineHost> {
+    const options = readEngineOptions(given);
     throwIfAborted(options.signal, 'Engine.start');
-    const build = chooseBuild(options.simd ?? 'auto');
     const plan = planThreads(options, platform);
-    const module = await platform.loadModule(build, options).catch((error: unknown) => {
+    const simd = planSimd(options, platform);
+    const module = await platform.loadModule(simd.build, options, simd.vectorBits === 256).catch((error: unknown) => {
       throw new FerroError('ENGINE_START_FAILED', `Engine.start: the kernels must load, got ${(error as Error).message}`, { cause: error });
     });
     const { workerUrl, threadWorkerUrl, maxMemoryBytes, signal } = options;
     const open = options.worker === false ? openInThread : openWorkers;
-    const request: ConnectionRequest = { platform, module, threads: plan.threads, workerUrl, threadWorkerUrl, maxMemoryBytes, signal };
+    const tiles = TileChoices.of(module, kernelHash(options, simd.build), simd.vectorBits);
+    const machine = { platform, module, threads: plan.threads, tile: tiles.choice };
+    const request: ConnectionRequest = { ...machine, workerUrl, threadWorkerUrl, maxMemoryBytes, signal };
     const connection = await open(request).catch((error: unknown) => {
       if (!(error instanceof SharingRefused)) throw error;
       plan.reasons.push(error.message);
@@ -61,8 +64,10 @@ export class EngineHost {
       plan.warn = true;
       return open({ ...request, threads: 1 });
     });
-    const host = new EngineHost(describeEngine(options, build, plan, connection.report, platform), connection);
+    if (connection.report.tile?.settled) tiles.choice = connection.report.tile;
+    const host = new EngineHost(describeEngine(options, simd, plan, connection.report, platform), connection);
     try {
+      if (simd.warning !== undefined) warn(simd.warning, options.onWarning);
       if (plan.warn) warn({ code: 'SINGLE_THREAD', message: `running on one thread: ${plan.reasons.join('; ')}` }, options.onWarning);
     } catch (error) {
       await host.close(); // the caller's function threw, so the caller gets no engine to close
@@ -202,7 +207,10 @@ export class EngineHost {
   /** The instructions of the program run last since profiling was turned on, in order; empty when there was none. */
   async profile(): Promise<InstructionProfile[]> {
     const rows = await this.#call('profile', (api) => api.profile());
-    return Array.from({ length: rows.length / 3 }, (_, i) => ({ instruction: rows[3 * i], ms: rows[3 * i + 1], flops: rows[3 * i + 2] }));
+    return Array.from({ length: rows.length / 4 }, (_, i) => {
+      const [instruction, ms, flops, idleMs] = rows.subarray(4 * i, 4 * i + 4);
+      return { instruction, ms, flops, idleMs };
+    });
   }
 
   /**

@@ -4,10 +4,11 @@ import type { Build } from '../build';
 import type { Platform } from '../platform';
 import type { EngineReport } from '../protocol';
 import type { ThreadPlan } from './options';
+import type { SimdPlan } from './simd';
 import type { EngineInfo, EngineOptions } from './types';
 
 /** The hash of a build's file as the package's manifest has it. */
-function kernelHash(options: EngineOptions, build: Build): string {
+export function kernelHash(options: EngineOptions, build: Build): string {
   if (options.wasmUrl !== undefined || options.wasmModule !== undefined) return 'custom';
   return manifest.files[`kernels.${build}.wasm`].sha256;
 }
@@ -15,7 +16,7 @@ function kernelHash(options: EngineOptions, build: Build): string {
 /** The `info` of an engine that has started. */
 export function describeEngine(
   options: EngineOptions,
-  build: Build,
+  simd: SimdPlan,
   plan: ThreadPlan,
   report: EngineReport,
   platform: Platform,
@@ -23,12 +24,15 @@ export function describeEngine(
   return Object.freeze({
     threads: plan.threads,
     simd: options.simd ?? 'auto',
-    build,
+    build: simd.build,
+    vectorBits: simd.vectorBits,
+    registerTile: report.tile?.name ?? 'none',
+    registerTiles: Object.freeze([...(report.tile?.measured ?? [])]),
     fused: report.fused,
-    kernelHash: kernelHash(options, build),
+    kernelHash: kernelHash(options, simd.build),
     isolated: platform.sharingObstacle() === undefined,
     worker: options.worker !== false,
-    reasons: Object.freeze([...plan.reasons]),
+    reasons: Object.freeze([...plan.reasons, ...simd.reasons]),
     runtime: platform.runtime,
     memoryLimitBytes: report.memoryLimitBytes,
   });

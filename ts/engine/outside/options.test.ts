@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Platform } from '../platform';
-import { checkOptions, planThreads, warn } from './options';
+import { planThreads, readEngineOptions, warn } from './options';
 import type { EngineOptions } from './types';
 
 const platform = (cores: number, obstacle?: string) =>
@@ -8,24 +8,28 @@ const platform = (cores: number, obstacle?: string) =>
 
 describe('engine options', () => {
   it.each<[Record<string, unknown>, string, string]>([
-    [{ threads: 0 }, 'INVALID_OPTION', 'threads must be an integer from 1 to 64, got 0'],
+    [{ threads: 0 }, 'INVALID_OPTION', '"threads" must be an integer from 1 to 64, got 0'],
     [{ threads: 1.5 }, 'INVALID_OPTION', 'got 1.5'],
     [{ threads: Number.NaN }, 'INVALID_OPTION', 'got NaN'],
-    [{ threads: '2' }, 'INVALID_OPTION', 'got 2'],
+    [{ threads: '2' }, 'INVALID_OPTION', 'got "2"'],
     [{ threads: 65 }, 'INVALID_OPTION', 'got 65'],
-    [{ simd: 'avx' }, 'INVALID_OPTION', 'simd must be one of auto, portable, relaxed, auto256, got avx'],
-    [{ worker: 0 }, 'INVALID_OPTION', 'worker must be true or false, got 0'],
+    [{ simd: 'avx' }, 'INVALID_OPTION', '"simd" must be one of "auto", "portable", "relaxed", "auto256", got "avx"'],
+    [{ worker: 0 }, 'INVALID_OPTION', '"worker" must be true or false, got 0'],
     [{ maxMemoryBytes: -1 }, 'INVALID_OPTION', 'got -1'],
     [{ maxMemoryBytes: Number.POSITIVE_INFINITY }, 'INVALID_OPTION', 'got Infinity'],
-    [{ onWarning: 'yes' }, 'INVALID_OPTION', 'onWarning must be a function'],
-    [{ thread: 2 }, 'UNKNOWN_OPTION', 'got "thread"'],
+    [{ onWarning: 'yes' }, 'INVALID_OPTION', '"onWarning" must be a function, got "yes"'],
+    [{ thread: 2 }, 'UNKNOWN_OPTION', 'got "thread" (the nearest is "threads")'],
   ])('%j is refused', (options, code, text) => {
-    expect(() => checkOptions(options as EngineOptions)).toThrow(expect.objectContaining({ code, message: expect.stringContaining(text) }));
+    expect(() => readEngineOptions(options as EngineOptions)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+    );
   });
 
   it('takes every valid option', () => {
-    expect(() => checkOptions({ threads: 64, simd: 'portable', worker: false, maxMemoryBytes: 1e6, onWarning: () => {} })).not.toThrow();
-    expect(() => checkOptions({ threads: undefined })).not.toThrow();
+    const options: EngineOptions = { threads: 64, simd: 'portable', worker: false, maxMemoryBytes: 1e7, onWarning: () => {} };
+    expect(readEngineOptions(options)).toEqual(options);
+    expect(readEngineOptions({ threads: undefined })).toEqual({});
+    expect(readEngineOptions({ max_memory_bytes: 1e7 } as EngineOptions)).toEqual({ maxMemoryBytes: 1e7 });
   });
 });
 

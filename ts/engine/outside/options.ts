@@ -1,45 +1,14 @@
-// Checks the options of an engine and decides how many threads it gets, with the reasons when fewer than wanted.
-import { FerroError } from '../../errors';
-import { SIMD_CHOICES } from '../build';
+// Reads the options of an engine and decides how many threads it gets, with the reasons when fewer than wanted.
+import { ENGINE_OPTIONS, readOptions } from '../../options';
 import type { Platform } from '../platform';
 import type { EngineOptions, EngineWarning } from './types';
-
-/** More threads than this bring nothing to these kernels, and each costs a stack. */
-const MAX_THREADS = 64;
 
 /** Beyond eight threads barriers cost more than small models gain. */
 const DEFAULT_MAX_THREADS = 8;
 
-const OPTION_NAMES: readonly (keyof EngineOptions)[] = [
-  'threads',
-  'simd',
-  'worker',
-  'wasmUrl',
-  'wasmModule',
-  'workerUrl',
-  'threadWorkerUrl',
-  'maxMemoryBytes',
-  'onWarning',
-  'signal',
-];
-
-/** @throws FerroError UNKNOWN_OPTION, INVALID_OPTION */
-export function checkOptions(options: EngineOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!(OPTION_NAMES as readonly string[]).includes(name))
-      throw new FerroError('UNKNOWN_OPTION', `Engine.start: options are ${OPTION_NAMES.join(', ')}, got "${name}"`);
-  }
-  const { threads, simd, worker, maxMemoryBytes, onWarning } = options;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
-    throw new FerroError('INVALID_OPTION', `Engine.start: threads must be an integer from 1 to ${MAX_THREADS}, got ${String(threads)}`);
-  if (simd !== undefined && !SIMD_CHOICES.includes(simd))
-    throw new FerroError('INVALID_OPTION', `Engine.start: simd must be one of ${SIMD_CHOICES.join(', ')}, got ${String(simd)}`);
-  if (worker !== undefined && typeof worker !== 'boolean')
-    throw new FerroError('INVALID_OPTION', `Engine.start: worker must be true or false, got ${String(worker)}`);
-  if (maxMemoryBytes !== undefined && !(Number.isFinite(maxMemoryBytes) && maxMemoryBytes > 0))
-    throw new FerroError('INVALID_OPTION', `Engine.start: maxMemoryBytes must be a positive number, got ${String(maxMemoryBytes)}`);
-  if (onWarning !== undefined && typeof onWarning !== 'function')
-    throw new FerroError('INVALID_OPTION', `Engine.start: onWarning must be a function, got ${typeof onWarning}`);
+/** The options under their own names. @throws FerroError UNKNOWN_OPTION, INVALID_OPTION */
+export function readEngineOptions(options: EngineOptions): EngineOptions {
+  return readOptions('Engine.start', options, ENGINE_OPTIONS, { defaults: false }) as EngineOptions;
 }
 
 /** How many threads to start, and why fewer than asked for. */

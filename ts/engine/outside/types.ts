@@ -1,11 +1,11 @@
 // What callers of an engine give and get. Types only; options.ts checks them.
 import type { Build, SimdChoice } from '../build';
-import type { Numbers } from '../protocol';
+import type { Numbers, TileSpeed } from '../protocol';
 import type { ProgramHandle } from './programs';
 
 /** A warning: told once per code. */
 export interface EngineWarning {
-  code: 'SINGLE_THREAD';
+  code: 'SINGLE_THREAD' | 'UNVERIFIED_V8';
   message: string;
 }
 
@@ -13,7 +13,11 @@ export interface EngineWarning {
 export interface EngineOptions {
   /** Threads that compute, 1 to 64. Default: min(cores, 8); 1 where memory cannot be shared or with `worker: false`. */
   threads?: number;
-  /** Instruction set. 'auto' (default): relaxed SIMD where it exists; 'portable': the same bits on every engine and processor. */
+  /**
+   * Instruction set. 'auto' (default): relaxed SIMD where it exists; 'portable': the same bits on every engine and processor; 'relaxed': relaxed SIMD or
+   * an error. 'auto256': as 'auto', and Node 24 or newer on x64 fuses pairs of its 128-bit operations: twice the speed, the same bits. 'relaxed' and
+   * 'auto256' turn on flags of V8 for the whole process where they need one (docs/options.md).
+   */
   simd?: SimdChoice;
   /** `false` runs everything in the calling thread, on one thread (tests, server-side rendering). Default true. */
   worker?: boolean;
@@ -41,6 +45,12 @@ export interface EngineInfo {
   readonly simd: SimdChoice;
   /** The build that was loaded. */
   readonly build: Build;
+  /** 256 when V8 was asked to fuse pairs of 128-bit operations (it does so where the processor has AVX2). No bit of any result depends on it. */
+  readonly vectorBits: 128 | 256;
+  /** The register tile of the matrix products, "4x8": the fastest one measured at the start. No bit of any result depends on it. */
+  readonly registerTile: string;
+  /** What was measured for each register tile, the default first; empty where the clock is too coarse or the memory too small. */
+  readonly registerTiles: readonly TileSpeed[];
   /** Whether multiply-add rounds once on this processor in this build. */
   readonly fused: boolean;
   /** SHA-256 of the kernels' file (hex), or 'custom' with `wasmUrl` or `wasmModule`. */
@@ -49,7 +59,7 @@ export interface EngineInfo {
   readonly isolated: boolean;
   /** Whether the engine runs in a worker of its own. */
   readonly worker: boolean;
-  /** Why there are fewer threads than there could be; empty when nothing was reduced. */
+  /** Why something is less than was asked for or could be: threads, 256-bit vectors. Empty when nothing was reduced. */
   readonly reasons: readonly string[];
   /** 'Node 24.1.0', or the browser's user agent. */
   readonly runtime: string;
@@ -80,6 +90,11 @@ export interface InstructionProfile {
   ms: number;
   /** Floating-point operations of one run. */
   flops: number;
+  /**
+   * Milliseconds in which threads had nothing to do, all together, over all runs: in the stage that begins with this instruction (0 at the others). They
+   * waited for each other, or the stage was too small to be shared.
+   */
+  idleMs: number;
 }
 
 /** Copies of a run's outputs by name: Float32Array or Int32Array of the used part, row-major. */

@@ -12,6 +12,9 @@ import { DeathWatch } from './death';
 /** A worker that has not said 'ready' by then will not: its script did not load or is not ours. */
 const START_TIMEOUT_MS = 30_000;
 
+/** How long choosing a register tile may take: longer only on a busy machine, whose compiler threads come late. */
+const SELF_TEST = { usualMs: 150, mostMs: 300 };
+
 /** A worker and the promise of its first word. */
 interface Starting {
   handle: WorkerHandle;
@@ -86,7 +89,7 @@ class Crew implements Connection {
   }
 
   async #begin(): Promise<EngineReport> {
-    const { module, threads, workerUrl, threadWorkerUrl, maxMemoryBytes } = this.#request;
+    const { module, threads, workerUrl, threadWorkerUrl, maxMemoryBytes, tile } = this.#request;
     const engine = this.#spawn('worker', 'engine worker', workerUrl);
     this.api = wrap<EngineApi>(engine.handle.endpoint) as unknown as EngineApi;
     const crew = Array.from({ length: threads - 1 }, (_, i) => this.#spawn('thread', `thread ${i + 1}`, threadWorkerUrl));
@@ -98,7 +101,7 @@ class Crew implements Connection {
       return port1;
     });
     const control = this.#control?.buffer as SharedArrayBuffer | undefined;
-    return this.api.start(withTransfer({ module, ports, control, maxMemoryBytes }, ports));
+    return this.api.start(withTransfer({ module, ports, control, maxMemoryBytes, tile, selfTest: SELF_TEST }, ports));
   }
 
   #spawn(kind: 'worker' | 'thread', name: string, url: string | URL | undefined): Starting {

@@ -4,6 +4,7 @@
 use crate::error::{bad, EngineError};
 use crate::format::{Instruction, OperandRange, Parsed, NONE};
 use kernels::philox::{Keep, Stream};
+use std::cell::Cell;
 
 /// What a decoder sees. Positions are those of the signature (`signature.rs`).
 pub struct Args<'a> {
@@ -15,6 +16,8 @@ pub struct Args<'a> {
     bases: [&'a [*mut u8]; 2],
     scalars: &'a [f64],
     rehearsal: bool,
+    /// Elements of all operands that were asked for.
+    touched: Cell<u64>,
 }
 
 impl<'a> Args<'a> {
@@ -27,7 +30,16 @@ impl<'a> Args<'a> {
         scalars: &'a [f64],
         rehearsal: bool,
     ) -> Self {
-        Self { parsed, instruction: &parsed.instructions[index], index, slots, bases, scalars, rehearsal }
+        Self {
+            parsed,
+            instruction: &parsed.instructions[index],
+            index,
+            slots,
+            bases,
+            scalars,
+            rehearsal,
+            touched: Cell::new(0),
+        }
     }
 
     /// Number of the operation.
@@ -76,7 +88,13 @@ impl<'a> Args<'a> {
             let name = self.instruction.signature.operands[position].name;
             return Err(self.error(format!("operand {name} must hold {used} bytes, got {}", operand.bytes)));
         }
+        self.touched.set(self.touched.get().saturating_add(elements));
         Ok(self.address(operand).cast())
+    }
+
+    /// Elements of all operands that were asked for so far.
+    pub fn touched(&self) -> u64 {
+        self.touched.get()
     }
 
     /// The seven dropout params from `position` on. Without dropout (p = 0) the scalars may be absent, and are 0.

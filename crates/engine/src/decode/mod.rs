@@ -4,6 +4,7 @@
 
 mod args;
 mod attention;
+mod cost;
 mod elementwise;
 mod head;
 mod layout;
@@ -13,6 +14,7 @@ mod rows;
 mod update;
 
 pub use args::Args;
+pub use cost::cost_ns;
 
 use crate::error::EngineError;
 use crate::fill::Normal;

@@ -1,7 +1,7 @@
 //! The gradient of the normalised rows: see `mod.rs`. With `g = dy·weight` and `h = (x − mean)·rstd`:
 //! `dx = addend + rstd·(g − avg(g) − h·avg(g·h))`, averages over the row.
 
-use crate::lanes::{load, map2, map3, range, rows_per_tile, sums};
+use crate::lanes::{folds, load, pair, range, rows_per_tile, store, store_pair};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -34,14 +34,21 @@ impl TileOp for LayerNormBackward {
     }
 
     fn scratch_len(&self) -> usize {
-        self.cols
+        0
     }
 
-    unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
+    unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
         let (first, last) = range(tile, rows_per_tile(self.cols), self.rows);
         for row in first..last {
-            // SAFETY: row < rows; scratch holds cols floats.
-            unsafe { self.row(row, scratch) };
+            // SAFETY: row < rows; the flags say which operands are there.
+            unsafe {
+                match (self.weight.is_null(), self.addend.is_null()) {
+                    (true, true) => self.row::<false, false>(row),
+                    (true, false) => self.row::<false, true>(row),
+                    (false, true) => self.row::<true, false>(row),
+                    (false, false) => self.row::<true, true>(row),
+                }
+            }
         }
         Ok(())
     }
@@ -49,36 +56,61 @@ impl TileOp for LayerNormBackward {
 
 impl LayerNormBackward {
     /// # Safety
-    /// As [`TileOp::run_tile`]; `row < rows`.
+    /// As [`TileOp::run_tile`]; `row < rows`, `WEIGHT` and `ADDEND` say whether these operands are there.
     #[inline(never)]
-    unsafe fn row(&self, row: usize, scratch: *mut f32) {
+    unsafe fn row<const WEIGHT: bool, const ADDEND: bool>(&self, row: usize) {
         let n = self.cols;
         // SAFETY: i + m <= cols, row < rows; null operands are not read.
         unsafe {
-            let (x, dx) = (self.x.add(row * n), self.dx.add(row * n));
-            let mut g = self.dy.add(row * n);
-            if !self.weight.is_null() {
-                map2(g, self.weight, scratch, n, |dy, w| dy * w);
-                g = scratch;
-            }
+            let (x, dy, dx) = (self.x.add(row * n), self.dy.add(row * n), self.dx.add(row * n));
+            let (weight, addend) = (self.weight, self.addend.wrapping_add(row * n));
             let (mean, rstd) = (*self.mean.add(row), *self.rstd.add(row));
             let (center, scale) = (F32x4::splat(mean), F32x4::splat(rstd));
-            let [sum_g, sum_gh, sum_h] = sums(n, |i, m| {
-                let (g, h) = (load(g.add(i), m), (load(x.add(i), m) - center) * scale);
-                [g, g * h, h]
+            let weighted = |i: usize, m: usize| {
+                let dy = load(dy.add(i), m);
+                if WEIGHT {
+                    dy * load(weight.add(i), m)
+                } else {
+                    dy
+                }
+            };
+            // With d = x − mean, h is d·rstd.
+            let [sum_g, sum_gd, sum_d] = folds(n, |i, m, [a, b, c]| {
+                let (g, d) = (weighted(i, m), load(x.add(i), m) - center);
+                [a + g, g.madd(d, b), c + d]
             });
             // h as computed has the average `avg_h`, which is what rounding took from the mean: h − avg_h is the true one.
-            let count = n as f64;
-            let (avg_g, avg_h) = (sum_g / count, sum_h / count);
-            let avg_gh = sum_gh / count - avg_h * avg_g;
-            // g − avg_g − (h − avg_h)·avg_gh = g − constant − (x − mean)·slope
-            let constant = F32x4::splat((avg_g - avg_h * avg_gh) as f32);
-            let slope = F32x4::splat((f64::from(rstd) * avg_gh) as f32);
-            let inner = |x: F32x4, g: F32x4| (g - constant) - (x - center) * slope;
-            if self.addend.is_null() {
-                map2(x, g, dx, n, |x, g| inner(x, g) * scale);
-            } else {
-                map3(x, g, self.addend.add(row * n), dx, n, |x, g, addend| inner(x, g).madd(scale, addend));
+            let (per_count, rstd) = (1.0 / n as f64, f64::from(rstd));
+            let (avg_g, avg_h) = (sum_g * per_count, sum_d * rstd * per_count);
+            let avg_gh = sum_gd * rstd * per_count - avg_h * avg_g;
+            // rstd·(g − avg_g − (h − avg_h)·avg_gh) = rstd·g + d·slope + constant
+            let constant = F32x4::splat((-rstd * (avg_g - avg_h * avg_gh)) as f32);
+            let slope = F32x4::splat((-rstd * rstd * avg_gh) as f32);
+            let result = |x: F32x4, g: F32x4| g.madd(scale, (x - center).madd(slope, constant));
+            let mut i = 0;
+            while i + 8 <= n {
+                let (x0, x1) = pair(x.add(i));
+                let (mut g0, mut g1) = pair(dy.add(i));
+                if WEIGHT {
+                    let (w0, w1) = pair(weight.add(i));
+                    (g0, g1) = (g0 * w0, g1 * w1);
+                }
+                let (mut d0, mut d1) = (result(x0, g0), result(x1, g1));
+                if ADDEND {
+                    let (a0, a1) = pair(addend.add(i));
+                    (d0, d1) = (a0 + d0, a1 + d1);
+                }
+                store_pair(d0, d1, dx.add(i));
+                i += 8;
+            }
+            while i < n {
+                let m = (n - i).min(4);
+                let mut d = result(load(x.add(i), m), weighted(i, m));
+                if ADDEND {
+                    d = load(addend.add(i), m) + d;
+                }
+                store(d, dx.add(i), m);
+                i += m;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The forward pass: see `mod.rs`.
 
-use crate::lanes::{load, map1, map2, map3, range, rows_per_tile, sums};
+use crate::lanes::{folds, load, map1, map2, map3, range, rows_per_tile, sums};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
@@ -38,41 +38,70 @@ impl TileOp for LayerNorm {
 
     unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
         let (first, last) = range(tile, rows_per_tile(self.cols), self.rows);
-        for row in first..last {
+        for row in (first..last).step_by(2) {
             // SAFETY: row < rows.
-            unsafe { self.row(row) };
+            unsafe { self.rows_at([row, (row + 1).min(last - 1)]) };
         }
         Ok(())
     }
 }
 
+/// What a row is normalised with: `out = (x − mean)·scale + offset`.
+#[derive(Clone, Copy)]
+struct Statistics {
+    mean: f32,
+    rstd: f32,
+    offset: f32,
+}
+
 impl LayerNorm {
+    /// Two rows (or twice the same): what follows from a row's sums is one long chain, and two of them take hardly longer than one.
+    ///
     /// # Safety
-    /// As [`TileOp::run_tile`]; `row < rows`.
+    /// As [`TileOp::run_tile`]; both rows exist.
     #[inline(never)]
-    unsafe fn row(&self, row: usize) {
+    unsafe fn rows_at(&self, rows: [usize; 2]) {
         let n = self.cols;
         // SAFETY: i + m <= cols, row < rows.
         unsafe {
-            let (x, out) = (self.x.add(row * n), self.out.add(row * n));
-            let count = n as f64;
-            let [total] = sums(n, |i, m| [load(x.add(i), m)]);
-            let mean = (total / count) as f32;
-            let center = F32x4::splat(mean);
-            let [first, second] = sums(n, |i, m| {
-                let d = load(x.add(i), m) - center;
-                [d, d * d]
+            let [x0, x1] = rows.map(|row| self.x.add(row * n));
+            let per_count = 1.0 / n as f64;
+            let totals = sums(n, |i, m| [load(x0.add(i), m), load(x1.add(i), m)]);
+            let means = totals.map(|total| (total * per_count) as f32);
+            let [c0, c1] = means.map(F32x4::splat);
+            let [first0, second0, first1, second1] = folds(n, |i, m, [a, b, c, d]| {
+                let (d0, d1) = (load(x0.add(i), m) - c0, load(x1.add(i), m) - c1);
+                [a + d0, d0.madd(d0, b), c + d1, d1.madd(d1, d)]
             });
-            if !(mean.is_finite() && second.is_finite()) {
-                return self.row_wide(row);
+            let statistics = [(means[0], first0, second0), (means[1], first1, second1)].map(|(mean, first, second)| {
+                // first/count is what rounding took from the mean; the variance about the true mean subtracts its square.
+                let shift = first * per_count;
+                let variance = (second * per_count - shift * shift).max(0.0);
+                let rstd = 1.0 / (variance + f64::from(self.eps)).sqrt();
+                let finite = mean.is_finite() && second.is_finite();
+                finite.then_some(Statistics { mean, rstd: rstd as f32, offset: (-shift * rstd) as f32 })
+            });
+            self.normalise(rows[0], statistics[0]);
+            if rows[1] != rows[0] {
+                self.normalise(rows[1], statistics[1]);
             }
-            // first/count is what rounding took from the mean; the variance about the true mean subtracts its square.
-            let shift = first / count;
-            let variance = (second / count - shift * shift).max(0.0);
-            let rstd = 1.0 / (variance + f64::from(self.eps)).sqrt();
+        }
+    }
+
+    /// # Safety
+    /// As [`TileOp::run_tile`]; `row < rows`.
+    #[inline(always)]
+    unsafe fn normalise(&self, row: usize, statistics: Option<Statistics>) {
+        let n = self.cols;
+        // SAFETY: row < rows; null operands are not read.
+        unsafe {
+            let Some(Statistics { mean, rstd, offset }) = statistics else {
+                return self.row_wide(row);
+            };
             *self.mean.add(row) = mean;
-            *self.rstd.add(row) = rstd as f32;
-            let (scale, offset) = (F32x4::splat(rstd as f32), F32x4::splat((-shift * rstd) as f32));
+            *self.rstd.add(row) = rstd;
+            let (x, out) = (self.x.add(row * n), self.out.add(row * n));
+            let (center, scale, offset) = (F32x4::splat(mean), F32x4::splat(rstd), F32x4::splat(offset));
             let normal = |x: F32x4| (x - center).madd(scale, offset);
             match (self.weight.is_null(), self.bias.is_null()) {
                 (true, true) => map1(x, out, n, normal),
