@@ -157,6 +157,42 @@ pub unsafe fn run_reversed<T: TileOp + ?Sized>(op: &T) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The largest error of a [`sweep`] and where it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Worst {
+    /// The largest error; infinity where one was NaN.
+    pub error: f64,
+    /// The operand.
+    pub at: f32,
+}
+
+/// Applies `f` to every `stride`-th of the 2³² floats, infinities and NaNs among them, four at a time, and returns the largest
+/// `error(x, f(x))`. On two threads.
+pub fn sweep(stride: usize, f: impl Fn([f32; 4]) -> [f32; 4] + Sync, error: impl Fn(f32, f32) -> f64 + Sync) -> Worst {
+    let half = |start: u64| {
+        let mut worst = Worst { error: 0.0, at: 0.0 };
+        for bits in (start..start + (1 << 31)).step_by(4 * stride) {
+            let x = core::array::from_fn(|lane| f32::from_bits((bits + (lane * stride) as u64) as u32));
+            for (x, y) in x.into_iter().zip(f(x)) {
+                let e = error(x, y);
+                if e.is_nan() || e > worst.error {
+                    worst = Worst { error: if e.is_nan() { f64::INFINITY } else { e }, at: x };
+                }
+            }
+        }
+        worst
+    };
+    let [a, b] = std::thread::scope(|scope| {
+        let second = scope.spawn(|| half(1 << 31));
+        [half(0), second.join().expect("the sweep does not panic")]
+    });
+    if a.error < b.error {
+        b
+    } else {
+        a
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
