@@ -40,4 +40,6 @@ pub use tile::{run_all, Fault, FaultCode, TileOp};
 pub mod testkit;
 
 #[cfg(test)]
+mod short_lengths;
+#[cfg(test)]
 mod tile_order;

@@ -5,26 +5,26 @@ use crate::testkit::{run_reversed, same_bits, Cases, Rng};
 use crate::*;
 
 /// A result between two guards that no kernel may touch.
-struct Guarded(Vec<f32>);
+pub(crate) struct Guarded(Vec<f32>);
 
 const GUARD: usize = 16;
 const UNTOUCHED: f32 = 1234.5;
 
 impl Guarded {
-    fn new(content: &[f32]) -> Self {
+    pub(crate) fn new(content: &[f32]) -> Self {
         let guard = [UNTOUCHED; GUARD];
         Self([&guard, content, &guard].concat())
     }
 
-    fn len(n: usize) -> Self {
+    pub(crate) fn len(n: usize) -> Self {
         Self::new(&vec![-7.0; n])
     }
 
-    fn at(&mut self) -> *mut f32 {
+    pub(crate) fn at(&mut self) -> *mut f32 {
         self.0[GUARD..].as_mut_ptr()
     }
 
-    fn content(&self) -> Result<Vec<f32>, String> {
+    pub(crate) fn content(&self) -> Result<Vec<f32>, String> {
         let n = self.0.len() - 2 * GUARD;
         let (front, back) = (&self.0[..GUARD], &self.0[GUARD + n..]);
         if front.iter().chain(back).any(|v| *v != UNTOUCHED) {
