@@ -144,6 +144,6 @@ export const MATMUL_FORM = { NN: 0, NT: 1, TN: 2 } as const;
 /** The numbers of `matmul`'s activations by the unary kind that they replace. */
 export const MATMUL_ACTIVATION: Readonly<Partial<Record<UnaryKind, number>>> = { gelu_tanh: 1, gelu_erf: 2, relu: 3 };
 /** Words that share one row of maxima and one of sums in `head_logits`' stats. */
-export const STATS_WORDS = 512;
+export const STATS_WORDS = 480;
 /** Elements per f64 partial of `squared_norm`. */
 export const NORM_BLOCK = 4096;

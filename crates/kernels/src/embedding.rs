@@ -64,8 +64,10 @@ impl TileOp for Embedding {
 
 /// `dtable[v] = init[v] + Σ dy[r]` over the rows with `ids[r] = v`, in ascending order of `r`.
 ///
-/// A tile owns a rectangle of the table, so no two write one element: whole rows of it where the table is tall (every tile scans all
-/// ids, which costs little beside filling its part), columns where it is short.
+/// A tile owns a rectangle of the table, so no two write one element. In place (`init` is `dtable`: a table tied to the head) only the
+/// rows that an id names are touched, and tiles are ranges of columns: the work is `rows x cols` additions however tall the table
+/// is and however often one token appears. Otherwise the whole table is written, by at most 128 ranges of rows where it is tall
+/// (every tile scans all ids, which costs little beside writing its part), by columns where it is short.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingBackward {
     /// `[rows]`
@@ -84,15 +86,22 @@ pub struct EmbeddingBackward {
     pub vocab: usize,
 }
 
+/// Most ranges of rows that a table is cut into: every one scans all ids.
+const MOST_RANGES: usize = 128;
+
 impl EmbeddingBackward {
     /// Height and width of a tile's rectangle.
     fn rectangle(&self) -> (usize, usize) {
-        if self.vocab >= self.rows {
-            ((2 * TILE / self.cols.max(1)).max(1), self.cols)
+        if self.vocab >= self.rows && !self.in_place() {
+            ((2 * TILE / self.cols.max(1)).max(blocks(self.vocab, MOST_RANGES)).max(1), self.cols)
         } else {
             // A multiple of a cache line; rows·width is the work of adding.
-            (self.vocab, (TILE / self.rows / 16).max(1) * 16)
+            (self.vocab, (TILE / self.rows.max(1) / 16).max(1) * 16)
         }
+    }
+
+    fn in_place(&self) -> bool {
+        !self.init.is_null() && core::ptr::eq(self.init, self.dtable)
     }
 }
 
@@ -117,11 +126,12 @@ impl TileOp for EmbeddingBackward {
         let n = right - left;
         // SAFETY: top <= v < bottom <= vocab, left + n <= cols, row < rows.
         unsafe {
-            for v in top..bottom {
+            let to_fill = if self.in_place() { top..top } else { top..bottom };
+            for v in to_fill {
                 let at = v * self.cols + left;
                 if self.init.is_null() {
                     core::ptr::write_bytes(self.dtable.add(at), 0, n);
-                } else if !core::ptr::eq(self.init, self.dtable) {
+                } else {
                     core::ptr::copy_nonoverlapping(self.init.add(at), self.dtable.add(at), n);
                 }
             }
@@ -179,7 +189,7 @@ mod tests {
 
     fn shapes() -> Vec<(usize, usize, usize)> {
         let mut shapes: Vec<_> = (0..=67).flat_map(|c| [(7, c, 5), (3, c, 11)]).collect();
-        shapes.extend([(0, 4, 4), (300, 33, 7), (5000, 40, 3), (6, 16, 9000), (100, 1, 100)]);
+        shapes.extend([(0, 4, 4), (300, 33, 7), (5000, 40, 3), (6, 16, 9000), (100, 1, 100), (40, 50, 70_000)]);
         shapes
     }
 
@@ -238,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn in_place_only_named_rows_are_touched() {
+        // Reading or writing another row would be a race with nobody, but 150 MB of traffic for GPT-2's table.
+        let (ids, dy) = ([3, 1, 3], [1.0f32; 3 * 20]);
+        let mut table = vec![f32::from_bits(0x7fa0_0001); 5 * 20]; // a signalling NaN would come back quiet
+        table[20..40].fill(1.0);
+        table[60..80].fill(2.0);
+        let dtable = table.as_mut_ptr();
+        let op =
+            EmbeddingBackward { ids: ids.as_ptr(), dy: dy.as_ptr(), init: dtable, dtable, rows: 3, cols: 20, vocab: 5 };
+        // SAFETY: buffers of these sizes; init may be dtable.
+        unsafe { run_reversed(&op) }.unwrap();
+        assert!(table[20..40].iter().all(|&v| v == 2.0) && table[60..80].iter().all(|&v| v == 4.0));
+        assert!([0..20, 40..60, 80..100].into_iter().all(|r| table[r].iter().all(|v| v.to_bits() == 0x7fa0_0001)));
+    }
+
+    #[test]
     fn bad_ids_are_named() {
         let table = [0.0; 10];
         for bad in [-1, 5, i32::MIN, i32::MAX] {
@@ -246,6 +272,19 @@ mod tests {
             assert_eq!(embedding_forward(&table, &ids, &mut [0.0; 8], 2, 5), fault);
             assert_eq!(embedding_backward(&ids, &[0.0; 8], None, &mut [0.0; 10], 2, 5), fault);
             assert_eq!(embedding_backward(&ids, &[0.0; 20], None, &mut [0.0; 25], 5, 5), fault);
+            let (dy, mut table) = ([0.0; 8], [0.0; 10]);
+            let dtable = table.as_mut_ptr();
+            let op = EmbeddingBackward {
+                ids: ids.as_ptr(),
+                dy: dy.as_ptr(),
+                init: dtable,
+                dtable,
+                rows: 4,
+                cols: 2,
+                vocab: 5,
+            };
+            // SAFETY: buffers of these sizes; init may be dtable.
+            assert_eq!(unsafe { run_reversed(&op) }, fault);
         }
     }
 }

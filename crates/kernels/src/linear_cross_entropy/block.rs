@@ -9,8 +9,8 @@ use crate::tile::{Fault, FaultCode};
 use crate::vecmath::Exp;
 use simd::LANES;
 
-/// Words of one block: with 64 columns its logits take 128 x 64 x 4 = 32 KiB.
-pub(super) const WORDS: usize = 128;
+/// Words of one block: with 64 columns its logits take 120 x 64 x 4 = 30 KiB. Every register tile's height divides it.
+pub(super) const WORDS: usize = 120;
 
 /// Columns are worked on two vectors at a time; lists by column are as long as a multiple of this.
 pub(super) const PAIR: usize = 2 * LANES;

@@ -3,12 +3,17 @@
 use super::HeadBlock;
 use crate::linear_cross_entropy::block::{Columns, Upstream, PAIR};
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
-use crate::matmul::pack::{pack_rows, pack_rows_by, packed_len};
+use crate::matmul::pack::{pack_left, pack_rows, pack_rows_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
+use crate::matmul::plan::ROWS;
 use crate::tile::{blocks, Fault, TileOp};
 
 /// Columns of dW, and steps of k of either product, that are packed at a time: at most 256 x 256 x 4 = 256 KiB.
 const BLOCK: usize = 256;
+
+/// Most words of one item of dW: their logits (240 x 272 x 4 = 255 KiB for 256 rows) stay in the second-level cache beside the
+/// packed block. Every register tile's height divides it.
+const MOST_WORDS: usize = 240;
 
 /// Turns the block's logits into their gradient `g·(softmax − onehot)` and adds `dlogits·x` to dW:
 /// `dw = init + Σ over the block's rows`.
@@ -33,10 +38,10 @@ pub struct HeadBackwardW {
 }
 
 impl HeadBackwardW {
-    /// Words of one work item: 16 items where there are words enough, 16 to 256 words each. Every item packs x once, which 256
+    /// Words of one work item: 16 items where there are words enough, 16 to 240 words each. Every item packs x once, which 240
     /// words pay for a hundred times over.
     fn words(&self) -> usize {
-        blocks(self.dims.vocab, 16).next_multiple_of(4).clamp(16, BLOCK)
+        blocks(self.dims.vocab, 16).next_multiple_of(4).clamp(16, MOST_WORDS)
     }
 
     /// `dw = init` for words without a counted row.
@@ -158,6 +163,7 @@ impl HeadBackwardX {
     /// Sums over all words into `sums`, rows of `cols`.
     unsafe fn sum(&self, from: usize, count: usize, col: usize, cols: usize, sums: *mut f32, packed: *mut f32) {
         let register = register_tile();
+        let left = packed.wrapping_add(packed_len(self.dims.vocab.min(BLOCK), cols, MAX_NR));
         let HeadBlock { vocab, cols: width, stride, .. } = self.dims;
         let mut start = Start::zero();
         for word in (0..vocab).step_by(BLOCK) {
@@ -165,8 +171,9 @@ impl HeadBackwardX {
             // SAFETY: columns of the item, words below vocab.
             unsafe {
                 pack_rows(self.w.add(word * width + col), width, words, cols, register.nr(), packed);
+                pack_left(self.dlogits.add(word * stride + from), stride, words, count, register.mr(), left);
                 let product = Product {
-                    left: Left { ptr: self.dlogits.add(word * stride + from), row: 1, step: stride },
+                    left: Left { ptr: left, row: 1, step: register.mr() },
                     rows: count,
                     packed,
                     cols,
@@ -177,7 +184,7 @@ impl HeadBackwardX {
                     wanted: Wanted::All,
                     steps: Steps::All,
                 };
-                product.run(register);
+                product.run_packed(register);
             }
             start = Start { from: sums, row: cols, add: core::ptr::null() };
         }
@@ -192,7 +199,8 @@ impl TileOp for HeadBackwardX {
 
     fn scratch_len(&self) -> usize {
         let (columns, cols) = self.item();
-        columns + columns * cols + packed_len(self.dims.vocab.min(BLOCK), cols, MAX_NR)
+        let depth = self.dims.vocab.min(BLOCK);
+        columns + columns * cols + packed_len(depth, cols, MAX_NR) + packed_len(depth, columns, ROWS)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

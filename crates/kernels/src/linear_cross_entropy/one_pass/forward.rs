@@ -16,7 +16,7 @@ const MOST_COLUMNS: usize = 320;
 /// Work items wanted.
 const ITEMS: usize = 24;
 
-/// `logits[v, c] = W[v]·x[row of column c]`, and the stats of every 512 words.
+/// `logits[v, c] = W[v]·x[row of column c]`, and the stats of every 480 words.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLogits {
     /// `[rows, cols]`
@@ -27,7 +27,7 @@ pub struct HeadLogits {
     pub labels: *const i32,
     /// `[vocab, stride]`; columns beyond the counted ones are left alone
     pub logits: *mut f32,
-    /// `[ceil(vocab / 512), 2, stride]`: largest logit, then Σ e^(logit − largest)
+    /// `[ceil(vocab / 480), 2, stride]`: largest logit, then Σ e^(logit − largest)
     pub stats: *mut f32,
     /// Sizes.
     pub dims: HeadBlock,
@@ -93,7 +93,7 @@ pub struct HeadLoss {
     pub labels: *const i32,
     /// `[vocab, stride]`
     pub logits: *const f32,
-    /// `[ceil(vocab / 512), 2, stride]`
+    /// `[ceil(vocab / 480), 2, stride]`
     pub stats: *const f32,
     /// `[rows]`, the block's rows are written
     pub loss: *mut f32,

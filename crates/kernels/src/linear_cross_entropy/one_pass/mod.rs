@@ -3,7 +3,7 @@
 //!
 //! A block is `most` counted rows of x, numbers `first ..` among them; a program runs the blocks one after the other on the
 //! same memory. Per block, with a barrier between:
-//! 1. [`HeadLogits`]: logits (transposed: a row per word, a column per counted row), and of every 512 words the largest logit and
+//! 1. [`HeadLogits`]: logits (transposed: a row per word, a column per counted row), and of every 480 words the largest logit and
 //!    the sum of exponentials, while they are in the cache;
 //! 2. [`HeadLoss`]: loss and log_z from those;
 //! 3. [`HeadBackwardW`]: logits into their gradient, in place, and at once dW, whose chain continues from block to block;
@@ -24,10 +24,10 @@ use super::HeadDims;
 use crate::tile::{run_all, Fault};
 
 /// Words whose largest logit and sum of exponentials are one pair of rows of `stats`.
-pub const STATS_WORDS: usize = 512;
+pub const STATS_WORDS: usize = 480;
 
 /// Sizes of one block: x `[rows, cols]`, W `[vocab, cols]`, logits `[vocab, stride]`, of which the first `most` columns are used
-/// at most, and stats `[ceil(vocab / 512), 2, stride]`.
+/// at most, and stats `[ceil(vocab / 480), 2, stride]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadBlock {
     /// Rows of x, counted or not.
