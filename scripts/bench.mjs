@@ -2,12 +2,14 @@
 //   npm run bench -- [flags of `ferroformer bench`] [--record NAME]                     kernels and steps, as the command line measures them
 //   npm run bench -- --torch PYTHON [--sizes S,M,L] [--threads 1,2] [--variants default,auto256,relaxed,portable] [--nodes NODE,NODE=variant+variant]
 //                    [--modes compile,bf16] [--rounds N] [--steps N] [--fresh] [--record NAME] [--resume]       next to PyTorch, in rounds
+//   npm run bench -- --peers [--nodes NODE,NODE] [--record NAME]                         next to other WebAssembly libraries (bench/peers)
 // A record is bench/record/DATE-NAME.json; scripts/bench/table.mjs makes README's table from one. With --resume what the record of this commit has is kept.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareSize, LOSS_TOLERANCE } from './bench/compare.mjs';
-import { commit, machine } from './bench/machine.mjs';
+import { busyShare, commit, machine } from './bench/machine.mjs';
+import { comparePeers } from './bench/peers.mjs';
 import { readRecord, recordPath, recordText, writeRecord } from './bench/record.mjs';
 import { MODES, parseNodes, VARIANTS } from './bench/sides.mjs';
 import { SIZES } from './bench/sizes.mjs';
@@ -111,6 +113,19 @@ async function torchCommand(argv) {
   return wrong.length === 0 ? 0 : 1;
 }
 
+async function peersCommand(argv) {
+  const { values } = parseArgs({
+    args: argv,
+    options: { peers: { type: 'boolean' }, nodes: { type: 'string', default: process.execPath }, record: { type: 'string' } },
+  });
+  const { record, save, path } = await openRecord('peers', values.record, false);
+  record.busy = await busyShare();
+  record.runs = await comparePeers(parseNodes(values.nodes, []), tell);
+  await save();
+  console.log(path === undefined ? recordText(record) : `wrote ${path}`);
+  return 0;
+}
+
 /** `ferroformer bench`, kept as a record where one is named. */
 async function machineCommand(argv) {
   const at = argv.indexOf('--record');
@@ -131,7 +146,8 @@ async function main(argv) {
     if (code !== 0) return code;
   }
   const has = (flag) => argv.some((argument) => argument === flag || argument.startsWith(`${flag}=`));
-  return has('--torch') ? torchCommand(argv) : machineCommand(argv);
+  if (has('--torch')) return torchCommand(argv);
+  return has('--peers') ? peersCommand(argv) : machineCommand(argv);
 }
 
 try {

@@ -158,7 +158,8 @@ describe('bench', () => {
     const product = kernels.find(({ name }: { name: string }) => name.startsWith('TN 128×384×768'));
     expect(product.share_of_peak).toBeCloseTo(product.flops / peak / THREADS, 9);
     expect([steps[0].size, decode[0].preset]).toEqual(['S', 'gpt-micro']);
-    const { step_ms: ms, instructions, kernels: byKernel } = profiles.S;
+    const [{ size, step_ms: ms, instructions, kernels: byKernel }] = profiles;
+    expect(size).toBe('S');
     expect(ms).toBeGreaterThan(0);
     for (const rows of [instructions, byKernel]) {
       expect(rows.reduce((sum: number, { share }: { share: number }) => sum + share, 0)).toBeCloseTo(1, 6);

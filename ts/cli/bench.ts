@@ -7,7 +7,6 @@ import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { benchAttention, benchBarrier, benchElementwise, benchGemm, type KernelOptions, type KernelResult } from './bench/kernels';
 import { measurePeak, type PeakResult, peakOf } from './bench/peak';
 import { type Profile, profileStep } from './bench/profile';
-import { randomBatches } from './bench/sizes';
 import { benchDecode, benchStep, type DecodeTiming, type StepTiming } from './bench/steps';
 import { benchTables } from './bench/tables';
 import { QUICK } from './bench/timing';
@@ -34,12 +33,12 @@ const QUICK_TOKENS = 4;
 async function bench(output: Output, values: Values): Promise<void> {
   const wants = (part: Values['parts'][number]) => values.parts.includes(part);
   await withEngine(values, output, async (engine) => {
-    const { threads, build, fused, runtime, simd } = engine.info;
+    const { threads, build, fused, runtime, simd, vectorBits, registerTile } = engine.info;
     output.note(describeEngine(engine));
     let peaks: PeakResult[] = [];
     if (wants('peak') || wants('gemm') || wants('attention') || values.profile) {
       output.note('register peak …');
-      peaks = await measurePeak(values, values.quick ? QUICK : undefined);
+      peaks = await measurePeak({ ...values, simd }, values.quick ? QUICK : undefined);
     }
     const peak = peaks.length === 0 ? undefined : peakOf(peaks);
     const kernels = await measureKernels(engine, values, {
@@ -50,14 +49,14 @@ async function bench(output: Output, values: Values): Promise<void> {
       onKernel: (name) => output.note(`${name} …`),
     });
     const steps: StepTiming[] = [];
-    const profiles: Record<string, Profile> = {};
+    const profiles: Profile[] = [];
     for (const size of wants('steps') || values.profile ? values.sizes : []) {
       output.note(`training step, size ${size} …`);
       const { timing, during } = await benchStep(engine, size, values.benchSteps, async (model) =>
-        values.profile ? profileStep(engine.host, model, randomBatches(size)[0], peak) : undefined,
+        values.profile ? profileStep(engine.host, model, size, peak) : undefined,
       );
       steps.push(timing);
-      if (during !== undefined) profiles[size] = during;
+      if (during !== undefined) profiles.push(during);
     }
     const decode: DecodeTiming[] = [];
     for (const preset of wants('decode') ? values.decode : []) {
@@ -67,7 +66,7 @@ async function bench(output: Output, values: Values): Promise<void> {
     const largest = steps.at(-1);
     if (largest !== undefined) await writeCalibration({ flopsPerSecond: largest.flopsPerSecond, threads, build, runtime });
     const result = { peak: peaks, kernels, steps, decode, profiles };
-    output.result({ threads, build, fused, runtime, simd, peakFlops: peak, ...result }, benchTables(result));
+    output.result({ threads, build, fused, runtime, simd, vectorBits, registerTile, peakFlops: peak, ...result }, benchTables(result));
   });
 }
 

@@ -48,7 +48,7 @@ describe('the profile', () => {
 
   it('is told as two tables', () => {
     const [instructions, kernels] = [summarise(rows, ({ name }) => name, 6e9), summarise(rows, ({ kernel }) => kernel, 6e9)];
-    const text = profileTables('S', { stepMs: 6, threads: 2, outside: 0.25, instructions, kernels });
+    const text = profileTables({ size: 'S', stepMs: 6, threads: 2, outside: 0.25, instructions, kernels });
     expect(text).toContain('step S: 6.00 ms on 2 threads, 25.0 %');
     expect(text).toMatch(/matmul NN 2×3×4 +2 +8\.000 +80\.0 % +3\.0 GFLOP\/s +50\.0 % +750 MB\/s/);
   });
@@ -103,7 +103,7 @@ it('tables show what was measured and leave out empty columns', () => {
     ],
     steps: [],
     decode: [{ preset: 'gpt-micro', tokens: 200, msPerToken: 0.25, minMsPerToken: 0.2 }],
-    profiles: {},
+    profiles: [],
   });
   expect(text).toMatch(/matrix product m×n×k +min µs +median µs +rate +of peak\nNN +5\.00 +12\.5 +25\.0 GFLOP\/s +50\.0 %/);
   expect(text).toMatch(/barrier +0\.50 +0\.75\n/);

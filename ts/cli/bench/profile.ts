@@ -17,6 +17,7 @@ import {
 import { gptLoss } from '../../models';
 import { type Batch, batchInputs, gradientProgram } from '../../nn';
 import { clipGradients } from '../../optim';
+import { randomBatches, type SizeName } from './sizes';
 
 /** All instructions of one kind and shape in a step. */
 export interface ProfileRow {
@@ -38,6 +39,7 @@ export interface ProfileRow {
 
 /** A step's profile. */
 export interface Profile {
+  size: SizeName;
   /** One step without timing of instructions, milliseconds. */
   stepMs: number;
   threads: number;
@@ -115,11 +117,11 @@ function programsOf(model: GPT, batch: Batch): { runs: Runnable[]; variables: Va
 }
 
 /**
- * Times the instructions of a model's training step on one batch.
+ * Times the instructions of the training step of a size, on its model and one batch.
  * @param peak operations per second of one thread
  */
-export async function profileStep(host: EngineHost, model: GPT, batch: Batch, peak?: number): Promise<Profile> {
-  const { runs, variables } = programsOf(model, batch);
+export async function profileStep(host: EngineHost, model: GPT, size: SizeName, peak?: number): Promise<Profile> {
+  const { runs, variables } = programsOf(model, randomBatches(size)[0]);
   await host.allocate(variables, { seed: 1 });
   const measured: Measured[] = [];
   let stepMs = 0;
@@ -145,6 +147,7 @@ export async function profileStep(host: EngineHost, model: GPT, batch: Batch, pe
   const { threads } = host.info;
   const inside = measured.reduce((sum, { ms }) => sum + ms, 0);
   return {
+    size,
     stepMs,
     threads,
     outside: Math.max(0, 1 - inside / (stepMs * threads)),

@@ -12,7 +12,7 @@ export interface BenchResult {
   kernels: readonly KernelResult[];
   steps: readonly StepTiming[];
   decode: readonly DecodeTiming[];
-  profiles: Readonly<Record<string, Profile>>;
+  profiles: readonly Profile[];
 }
 
 const percent = (share: number | undefined): string => (share === undefined ? '' : `${(share * 100).toFixed(1)} %`);
@@ -67,12 +67,12 @@ export function benchTables({ peak, kernels, steps, decode, profiles }: BenchRes
     const rows = decode.map((d) => [d.preset, d.msPerToken.toFixed(3), d.minMsPerToken.toFixed(3), String(d.tokens)]);
     tables.push(formatTable([['decoding', 'median ms/token', 'min ms/token', 'tokens'], ...rows]));
   }
-  for (const [size, profile] of Object.entries(profiles)) tables.push(profileTables(size, profile));
+  tables.push(...profiles.map(profileTables));
   return tables.join('\n\n');
 }
 
 /** A profile as two tables: by kernel, and by kernel and shape. */
-export function profileTables(size: string, { stepMs, threads, outside, instructions, kernels }: Profile): string {
+export function profileTables({ size, stepMs, threads, outside, instructions, kernels }: Profile): string {
   const table = (title: string, rows: readonly ProfileRow[]) =>
     formatTable([
       [title, 'calls', 'thread ms', 'share', 'per thread', 'of peak', 'memory'],
