@@ -8,10 +8,10 @@ import { onePassHeads } from './head';
 import type { Instruction } from './ir';
 import { Lowering } from './lower';
 import { checkOption } from './op';
+import { spreadPeak } from './peak';
 import { type Placement, planMemory } from './plan';
 import type { Program } from './program';
 import { appendResults, keptBuffers } from './results';
-import { schedule } from './schedule';
 import { Tensor } from './tensor';
 
 /** What a program is to do. */
@@ -55,7 +55,7 @@ export function compileDetailed(request: CompileRequest, switches: CompileSwitch
   const kept = keptBuffers(lowering, outputs, effects);
   const fused = fusing ? fuse(onePassHeads(lowering, lowering.instructions, headLogitsBytes), kept) : lowering.instructions;
   const { instructions, ports } = appendResults(lowering, fused, outputs, effects);
-  const stages = schedule(instructions);
+  const stages = spreadPeak(instructions, { inPlace });
   const placements = planMemory(instructions, stages, { inPlace });
   const program = encode({
     name,

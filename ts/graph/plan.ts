@@ -16,7 +16,8 @@ export interface Placement {
   readonly end: number;
 }
 
-interface Life {
+/** How long buffers that share memory hold something, in stages, both included. */
+export interface Life {
   readonly buffers: Buffer[];
   bytes: number;
   lead: number;
@@ -34,9 +35,14 @@ export function planMemory(
   stages: readonly number[],
   options: { readonly inPlace: boolean },
 ): Placement[] {
+  return placeLives(planLives(instructions, stages, options));
+}
+
+/** What has to be placed. */
+export function planLives(instructions: readonly Instruction[], stages: readonly number[], options: { readonly inPlace: boolean }): Life[] {
   const lives = livesOf(instructions, stages);
   if (options.inPlace) mergeInPlace(instructions, stages, lives);
-  return placeLives([...new Set(lives.values())]);
+  return [...new Set(lives.values())];
 }
 
 function livesOf(instructions: readonly Instruction[], stages: readonly number[]): Map<Buffer, Life> {
@@ -92,16 +98,19 @@ const stagesOf = ({ start, end }: Life): number => end - start + 1;
 
 /**
  * Orders in which buffers may be placed; each is tried until one needs no more than any plan must. Largest first does where all activations wait for
- * backward. Where they are recomputed, long and short lives mix: there the fullest stage comes first and then, outwards from it, the longest lives (which
- * then lie side by side at the bottom), or the largest buffers.
+ * backward. Where they are recomputed, long and short lives mix, and which order leaves the fewest holes depends on the sizes: the fullest stage first and
+ * then, outwards from it, the longest lives (which then lie side by side at the bottom), or the largest; or by bytes times stages.
  */
 function ordersFor({ stage }: Peak): readonly Order[] {
   const distance = ({ start, end }: Life): number => Math.max(0, start - stage, stage - end);
+  const area = (life: Life): number => life.bytes * stagesOf(life);
   const elsewhere = (life: Life): number => Number(distance(life) > 0);
   return [
     (a, b) => b.bytes - a.bytes,
     (a, b) => distance(a) - distance(b) || stagesOf(b) - stagesOf(a) || b.bytes - a.bytes,
     (a, b) => elsewhere(a) - elsewhere(b) || b.bytes - a.bytes || stagesOf(b) - stagesOf(a),
+    (a, b) => area(b) - area(a),
+    (a, b) => elsewhere(a) - elsewhere(b) || area(b) - area(a),
   ];
 }
 
@@ -118,13 +127,14 @@ function placeLives(lives: readonly Life[]): Placement[] {
   return best === undefined ? [] : best.placements;
 }
 
-interface Peak {
+/** The stage in which most lives. */
+export interface Peak {
   readonly stage: number;
   readonly bytes: number;
 }
 
 /** The fullest stage: no plan can do with fewer bytes than live there. */
-function peakOf(lives: readonly Life[]): Peak {
+export function peakOf(lives: readonly Life[]): Peak {
   const changes = new Array<number>(lives.reduce((last, { end }) => Math.max(last, end), 0) + 2).fill(0);
   for (const { start, end, bytes } of lives) {
     changes[start] += bytes;

@@ -40,8 +40,7 @@ export function earliestStages(next: readonly ReadonlySet<number>[]): number[] |
  * A stage for each instruction: the earliest. Only what reads nothing from the arena (fills, for example) and what recomputes a checkpoint wait until
  * they are needed: what they make would otherwise lie in memory from early on, and a checkpoint would have saved nothing.
  */
-export function schedule(instructions: readonly Instruction[]): number[] {
-  const next = successors(instructions);
+export function schedule(instructions: readonly Instruction[], next: readonly ReadonlySet<number>[] = successors(instructions)): number[] {
   const stages = earliestStages(next);
   if (stages === undefined) {
     throw new FerroError(
