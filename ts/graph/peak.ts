@@ -6,7 +6,7 @@ import { type Life, type Peak, peakOf, planLives } from './plan';
 import { schedule, successors } from './schedule';
 
 /** Smaller buffers are not worth a barrier. */
-const WORTH_BYTES = 2 ** 20;
+const WORTH_BYTES = 4 * 2 ** 20;
 /** What is tried at most. Each round lowers the peak, or is the last. */
 const MAX_ROUNDS = 256;
 
