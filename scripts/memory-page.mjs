@@ -159,8 +159,8 @@ ${layersTable()}
 
 ${gpt2Table()}
 
-Two of these were trained for a step: AdamW with gradientCheckpointing at 16 blocks held 3.81 GiB as planned (the process 3.90 GiB), SGD without momentum at 32 blocks 3.89 GiB (4.01 GiB);
-both B 4, T 64, V 50257 on Node 20, two threads. \`gpt2\` itself at B 4, T 64 with AdamW held 1.99 GiB (the process 2.09 GiB).
+Trained for real (Node 20, two threads, B 4, T 64, V 50257; \`scripts/measure-memory.mjs\`): AdamW with gradientCheckpointing at 16 blocks held 3.85 GiB, as planned (the process 3.95 GiB), SGD without momentum at
+31 blocks 3.83 GiB, as planned (3.95 GiB), and \`gpt2\` with AdamW 2.04 GiB, as planned (2.14 GiB).
 
 "Both" is gradientCheckpointing with gradientAccumulationSteps 8; B counts the windows of one micro-batch. "Both tables" are the token and position embeddings; the head shares the token table, so it is frozen too.
 `;
