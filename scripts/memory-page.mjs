@@ -131,7 +131,7 @@ this page comes from there: \`npm run docs:memory\` writes the page, and \`scrip
 * Parameters, their gradients and the optimizer's numbers, 4 bytes each: 16 bytes per trained parameter with AdamW, 12 with SGD and momentum, 8 with SGD without. A frozen parameter (\`parameter.trainable =
   false\`) costs 4.
 * Activations: what forward leaves for backward, and what either works with. One arena holds them; evaluation and generation use the same.
-* No buffer may reach 1 GiB. The logits exist for some rows at a time only, and attention holds T × T numbers of a head only where T is short.
+* No buffer may reach 1 GiB. The logits exist for some rows at a time only, and attention never holds T × T numbers of a head.
 
 How the arena is planned: every result is made in the memory of an operand that dies with it where the kernel allows that (docs/architecture.md, section 2), the values of a chain of residual gradients are one
 buffer, gradients of weights go straight into their variables and are computed before the next gradient needs room, dropout's masks are drawn again. The arena is as large as what lives in the fullest stage (with gradientCheckpointing usually some 5 to 12 % larger; the planner's
