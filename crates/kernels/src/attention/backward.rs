@@ -8,8 +8,9 @@
 
 use super::rectangle::{scratch_len, Gradients, Operands};
 use super::{AttentionDims, Head};
-use crate::lanes::{load, sums};
+use crate::lanes::load;
 use crate::tile::{Fault, TileOp};
+use simd::{F32x4, LANES};
 
 /// Keys of a rectangle.
 const KEYS: usize = 64;
@@ -68,7 +69,7 @@ impl TileOp for AttentionBackward {
             }
             for first in (0..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
-                let delta = |i: usize| d.delta(self.dout, self.out, head, first + i);
+                let delta = |to: *mut f32| d.deltas(self.dout, self.out, head, (first, count), to);
                 let queries = operands.pack(head, (first, count), delta, true, most, scratch);
                 let keys = d.end(first + count - 1);
                 if keys == 0 {
@@ -138,10 +139,9 @@ impl TileOp for AttentionBackwardQ {
         // SAFETY (whole body): operands and scratch as the caller vouches.
         unsafe {
             let delta = self.delta.add(d.lse_at(head, first));
-            for i in 0..count {
-                *delta.add(i) = d.delta(self.dout, self.out, head, first + i);
-            }
-            let queries = operands.pack(head, (first, count), |i| *delta.add(i), false, most, scratch);
+            d.deltas(self.dout, self.out, head, (first, count), delta);
+            let copy = |to: *mut f32| core::ptr::copy_nonoverlapping(delta, to, count);
+            let queries = operands.pack(head, (first, count), copy, false, most, scratch);
             let keys = d.end(first + count - 1);
             if keys == 0 {
                 d.clear_queries(head, (first, count), self.dq);
@@ -209,7 +209,8 @@ impl TileOp for AttentionBackwardKv {
             for first in (begin..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
                 let delta = self.delta.add(d.lse_at(head, first));
-                let queries = operands.pack(head, (first, count), |i| *delta.add(i), true, most, scratch);
+                let copy = |to: *mut f32| core::ptr::copy_nonoverlapping(delta, to, count);
+                let queries = operands.pack(head, (first, count), copy, true, most, scratch);
                 let dkv_begin = first == begin;
                 let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
                 operands.rectangle(&queries, (key, keys), &to);
@@ -220,16 +221,34 @@ impl TileOp for AttentionBackwardKv {
 }
 
 impl AttentionDims {
-    /// `Σ dout·out` of query i, in f64 over f32 lanes (see [`sums`]).
+    /// `to[i] = Σ dout·out` of query first + i. Each is four sums of every fourth product, added in pairs.
     ///
     /// # Safety
-    /// Both readable as [`AttentionDims`] says.
-    unsafe fn delta(&self, dout: *const f32, out: *const f32, head: Head, i: usize) -> f32 {
-        let at = self.out_at(head, i);
-        let (x, y) = (dout.wrapping_add(at), out.wrapping_add(at));
-        // SAFETY: entries below head_dim.
-        let [sum] = sums(self.head_dim, |d, m| [unsafe { load(x.add(d), m) * load(y.add(d), m) }]);
-        sum as f32
+    /// Both readable as [`AttentionDims`] says, `to` writable for `count` floats.
+    unsafe fn deltas(
+        &self,
+        dout: *const f32,
+        out: *const f32,
+        head: Head,
+        (first, count): (usize, usize),
+        to: *mut f32,
+    ) {
+        for i in (0..count).step_by(LANES) {
+            // A row beyond the last repeats it.
+            let at = [0, 1, 2, 3].map(|lane| self.out_at(head, first + (i + lane).min(count - 1)));
+            let mut sums = [F32x4::zero(); LANES];
+            for d in (0..self.head_dim).step_by(LANES) {
+                let m = LANES.min(self.head_dim - d);
+                for lane in 0..LANES {
+                    // SAFETY: entries below head_dim.
+                    let (x, y) = unsafe { (load(dout.add(at[lane] + d), m), load(out.add(at[lane] + d), m)) };
+                    sums[lane] = x.madd(y, sums[lane]);
+                }
+            }
+            let [a, b, c, d] = F32x4::transpose4(sums);
+            // SAFETY: i + lanes <= count.
+            unsafe { ((a + b) + (c + d)).store_partial(to.add(i), LANES.min(count - i)) };
+        }
     }
 
     unsafe fn clear_queries(&self, head: Head, (first, count): (usize, usize), dq: *mut f32) {

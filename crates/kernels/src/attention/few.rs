@@ -64,7 +64,7 @@ pub(super) unsafe fn forward(op: &Attention, head: Head, scratch: *mut f32) {
 pub(super) unsafe fn scale_row(x: *const f32, out: *mut f32, n: usize, factor: f32) {
     let factor = F32x4::splat(factor);
     // SAFETY: passed on.
-    unsafe { map1(x, out, n, |x| x * factor) }
+    unsafe { map1(x, super::strip::apart(out), n, |x| x * factor) }
 }
 
 /// `scores[j] ← exp(scores[j] − largest)` for the visible keys below `end`, 0 for all others up to the padded length. Returns
@@ -97,7 +97,7 @@ unsafe fn softmax(scores: *mut f32, end: usize, mask: *const i32) -> (f32, f32) 
         let minus = F32x4::splat(largest);
         for j in (0..padded).step_by(2 * LANES) {
             let (x0, x1) = crate::lanes::pair(scores.add(j));
-            let (e0, e1) = (exp.eval(x0 - minus), exp.eval(x1 - minus));
+            let (e0, e1) = (exp.eval_below(x0 - minus), exp.eval_below(x1 - minus));
             crate::lanes::store_pair(e0, e1, scores.add(j));
         }
         (largest, sum(scores, padded))

@@ -191,7 +191,7 @@ unsafe fn pack_scaled_columns(x: *const f32, row: usize, width: usize, count: us
     // SAFETY: as promised by the caller.
     unsafe {
         pack_columns(x, row, width, count, nr, packed);
-        map1(packed, packed, count.next_multiple_of(nr) * width, |x| x * scale);
+        map1(packed, strip::apart(packed), count.next_multiple_of(nr) * width, |x| x * scale);
     }
 }
 

@@ -6,7 +6,7 @@
 //! gets each element as one chain, whatever the rectangles.
 
 use super::drop::{transposed, transposed_len};
-use super::strip::{Strip, EIGHT};
+use super::strip::{apart, Strip, EIGHT};
 use super::{pack_scaled_columns, AttentionDims, Head};
 use crate::lanes::{pair, store_pair};
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
@@ -106,8 +106,8 @@ impl Scratch {
 }
 
 impl Operands {
-    /// Packs the queries `first .. first + count`. `delta(i)` gives `Σ dout·out` of query first + i. `along_time`: whether dK and dV
-    /// will be asked for.
+    /// Packs the queries `first .. first + count`. `delta` writes `Σ dout·out` of each to where it is told. `along_time`: whether dK and
+    /// dV will be asked for.
     ///
     /// # Safety
     /// Operands as `run_tile` wants them, scratch for [`scratch_len`] of `rows` and `columns`, `count <= columns`.
@@ -115,7 +115,7 @@ impl Operands {
         &self,
         head: Head,
         (first, count): (usize, usize),
-        delta: impl Fn(usize) -> f32,
+        delta: impl Fn(*mut f32),
         along_time: bool,
         (rows, columns): (usize, usize),
         scratch: *mut f32,
@@ -132,10 +132,10 @@ impl Operands {
                 pack_rows(q, d.q_row, count, width, nr, scratch.q_rows);
                 pack_rows(dout, d.out_row(), count, width, nr, scratch.dout_rows);
             }
-            let lse = self.lse.add(d.lse_at(head, first));
-            for i in 0..count.next_multiple_of(MAX_NR) {
-                *scratch.lse.add(i) = if i < count { *lse.add(i) } else { 0.0 };
-                *scratch.delta.add(i) = if i < count { delta(i) } else { 0.0 };
+            core::ptr::copy_nonoverlapping(self.lse.add(d.lse_at(head, first)), scratch.lse, count);
+            delta(scratch.delta);
+            for i in count..count.next_multiple_of(EIGHT) {
+                (*scratch.lse.add(i), *scratch.delta.add(i)) = (0.0, 0.0);
             }
         }
         Queries { head, first, count, scratch }
@@ -281,15 +281,16 @@ fn start(begins: bool, out: *const f32, row: usize) -> Start {
 unsafe fn score_gradients(s: *mut f32, dp: *mut f32, lse: *const f32, delta: *const f32, n: usize, scale: f32) {
     let exp = Exp::new();
     let scale = F32x4::splat(scale);
+    let (s_to, dp_to) = (apart(s), apart(dp));
     for i in (0..n).step_by(EIGHT) {
         // SAFETY: i + 8 <= n.
         unsafe {
             let ((s0, s1), (l0, l1)) = (pair(s.add(i)), pair(lse.add(i)));
             let ((g0, g1), (d0, d1)) = (pair(dp.add(i)), pair(delta.add(i)));
-            let (p0, p1) = (exp.eval(s0 - l0), exp.eval(s1 - l1));
+            let (p0, p1) = (exp.eval_below(s0 - l0), exp.eval_below(s1 - l1));
             let (h0, h1) = (p0 * (g0 - d0) * scale, p1 * (g1 - d1) * scale);
-            store_pair(p0, p1, s.add(i));
-            store_pair(h0, h1, dp.add(i));
+            store_pair(p0, p1, s_to.add(i));
+            store_pair(h0, h1, dp_to.add(i));
         }
     }
 }
@@ -310,16 +311,17 @@ unsafe fn score_gradients_dropped(
 ) {
     let exp = Exp::new();
     let scale = F32x4::splat(scale);
+    let (s_to, dp_to) = (apart(s), apart(dp));
     for i in (0..n).step_by(EIGHT) {
         // SAFETY: i + 8 <= n.
         unsafe {
             let ((s0, s1), (l0, l1)) = (pair(s.add(i)), pair(lse.add(i)));
             let ((g0, g1), (d0, d1)) = (pair(dp.add(i)), pair(delta.add(i)));
             let (f0, f1) = pair(factors.add(i));
-            let (p0, p1) = (exp.eval(s0 - l0), exp.eval(s1 - l1));
+            let (p0, p1) = (exp.eval_below(s0 - l0), exp.eval_below(s1 - l1));
             let (h0, h1) = (p0 * (f0 * g0 - d0) * scale, p1 * (f1 * g1 - d1) * scale);
-            store_pair(p0 * f0, p1 * f1, s.add(i));
-            store_pair(h0, h1, dp.add(i));
+            store_pair(p0 * f0, p1 * f1, s_to.add(i));
+            store_pair(h0, h1, dp_to.add(i));
         }
     }
 }

@@ -26,6 +26,13 @@ impl Strip {
     }
 }
 
+/// The same address as far as the machine knows, and another as far as LLVM does: where results replace what they are made from it
+/// would move loads behind stores that it knows to be elsewhere, and engines fuse vectors only if a trip's loads all come first.
+#[inline(always)]
+pub(super) fn apart(pointer: *mut f32) -> *mut f32 {
+    core::hint::black_box(pointer)
+}
+
 /// Sets a row to minus infinity for the queries `..width` (a multiple of 4).
 ///
 /// # Safety
@@ -97,17 +104,17 @@ pub(super) unsafe fn exponentials(scores: *mut f32, row: usize, keys: usize, lar
 #[inline(never)]
 unsafe fn exponentials_of_part(scores: *mut f32, row: usize, keys: usize, largest: *const f32, sums: *mut f32) {
     let exp = Exp::new();
-    let mut at = scores;
+    let (mut at, mut to) = (scores, apart(scores));
     // SAFETY (whole body): as promised by the caller.
     unsafe {
         let (m0, m1) = pair(largest);
         let (mut s0, mut s1) = (F32x4::zero(), F32x4::zero());
         for _ in 0..keys {
             let (x0, x1) = pair(at);
-            let (e0, e1) = (exp.eval(x0 - m0), exp.eval(x1 - m1));
+            let (e0, e1) = (exp.eval_below(x0 - m0), exp.eval_below(x1 - m1));
             (s0, s1) = (s0 + e0, s1 + e1);
-            store_pair(e0, e1, at);
-            at = at.wrapping_add(row);
+            store_pair(e0, e1, to);
+            (at, to) = (at.wrapping_add(row), to.wrapping_add(row));
         }
         store_pair(s0, s1, sums);
     }
