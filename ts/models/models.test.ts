@@ -193,6 +193,17 @@ describe('estimate', () => {
     expect(accumulated.memory.activations).toBeLessThan(2 * one.memory.activations);
     expect(estimate(config, { batchSize: 2, optimizerSlots: 0 }).memory.optimizer).toBe(0);
   });
+  it('grows with the context and not with its square: no scores of all queries with all keys', () => {
+    const [one, two, four] = [1024, 2048, 4096].map((blockSize) => {
+      const config = resolveConfig({ nLayer: 6, nHead: 6, nEmbd: 384, blockSize, vocabSize: 65 });
+      return estimate(config, { batchSize: 1 }).memory.activations;
+    });
+    const growth = (four - two) / (two - one);
+    expect(growth).toBeGreaterThan(1.98);
+    expect(growth).toBeLessThan(2.02);
+    // The scores of one layer's heads alone would be more than half of what there is.
+    expect(four).toBeLessThan(2 * 6 * 4096 * 4096 * 4);
+  });
   it('knows recomputed activations: less memory, the arithmetic of the blocks once more', () => {
     const config = resolveConfig({ preset: 'gpt-micro', vocabSize: 65, blockSize: 64, nLayer: 8 });
     const kept = estimate(config, { batchSize: 12 });

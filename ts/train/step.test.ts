@@ -495,6 +495,30 @@ describe('GPT', () => {
     }
   });
 
+  it('trains at a long context within the plan: several blocks of queries and keys, both cuts of attention', async () => {
+    for (const nHead of [6, 2]) {
+      const config = resolveConfig({ nLayer: 2, nHead, nEmbd: 48, blockSize: 700, vocabSize: 23 });
+      const { memory } = estimate(config, { batchSize: 1 });
+      const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
+      try {
+        const model = await bind(fresh, new GPT(config));
+        const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW({ learningRate: 3e-3 }) });
+        const tokens = Array.from({ length: 701 }, (_, i) => ((i % 31) * (i % 31)) % 23);
+        const batch = { inputIds: i32(tokens.slice(0, 700), [1, 700]), labels: i32(tokens.slice(1), [1, 700]) };
+        const losses: number[] = [];
+        for (let i = 0; i < 5; i++) losses.push((await step.run([batch])).loss);
+        expect(losses.every((loss, i) => i === 0 || loss < losses[i - 1])).toBe(true);
+        const bytes = await fresh.bytes();
+        expect(bytes.arena).toBe(memory.activations);
+        expect(bytes.regions).toBe(memory.parameters + memory.gradients + memory.optimizer + 8);
+        // What is neither is the programs and one thread's scratch: less than the scores of one layer would take.
+        expect(bytes.live - bytes.arena - bytes.regions).toBeLessThan(nHead * 700 * 700 * 4);
+      } finally {
+        await fresh.close();
+      }
+    }
+  });
+
   it('gives the same bits with recomputed activations: loss, gradients, norm and weights, with dropout and accumulation', async () => {
     const config = resolveConfig({ nLayer: 3, nHead: 2, nEmbd: 16, blockSize: 12, vocabSize: 13, dropout: 0.1 });
     const tokens = (start: number) =>
