@@ -69,8 +69,8 @@ impl TileOp for AttentionBackward {
             }
             for first in (0..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
-                let delta = |to: *mut f32| d.deltas(self.dout, self.out, head, (first, count), to);
-                let queries = operands.pack(head, (first, count), delta, true, most, scratch);
+                let queries = operands.pack(head, (first, count), true, most, scratch);
+                d.deltas(self.dout, self.out, head, (first, count), queries.delta());
                 let keys = d.end(first + count - 1);
                 if keys == 0 {
                     d.clear_queries(head, (first, count), self.dq);
@@ -140,8 +140,8 @@ impl TileOp for AttentionBackwardQ {
         unsafe {
             let delta = self.delta.add(d.lse_at(head, first));
             d.deltas(self.dout, self.out, head, (first, count), delta);
-            let copy = |to: *mut f32| core::ptr::copy_nonoverlapping(delta, to, count);
-            let queries = operands.pack(head, (first, count), copy, false, most, scratch);
+            let queries = operands.pack(head, (first, count), false, most, scratch);
+            core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
             let keys = d.end(first + count - 1);
             if keys == 0 {
                 d.clear_queries(head, (first, count), self.dq);
@@ -209,8 +209,8 @@ impl TileOp for AttentionBackwardKv {
             for first in (begin..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
                 let delta = self.delta.add(d.lse_at(head, first));
-                let copy = |to: *mut f32| core::ptr::copy_nonoverlapping(delta, to, count);
-                let queries = operands.pack(head, (first, count), copy, true, most, scratch);
+                let queries = operands.pack(head, (first, count), true, most, scratch);
+                core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
                 let dkv_begin = first == begin;
                 let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
                 operands.rectangle(&queries, (key, keys), &to);
@@ -225,6 +225,7 @@ impl AttentionDims {
     ///
     /// # Safety
     /// Both readable as [`AttentionDims`] says, `to` writable for `count` floats.
+    #[inline(never)]
     unsafe fn deltas(
         &self,
         dout: *const f32,

@@ -14,6 +14,7 @@ pub(super) const fn factors_len(n: usize) -> usize {
 ///
 /// # Safety
 /// `buffer` writable for [`factors_len`] of `n`.
+#[inline(never)]
 pub(super) unsafe fn factors(keep: &Keep, first: u64, n: usize, buffer: *mut f32) -> *mut f32 {
     let (block, lead) = (first / 4, (first % 4) as usize);
     for at in (0..lead + n).step_by(16) {
@@ -35,6 +36,7 @@ pub(super) const fn transposed_len(keys: usize) -> usize {
 ///
 /// # Safety
 /// `out` writable for `keys` rows of `queries` rounded up to four floats, `buffer` for [`transposed_len`] of `keys`.
+#[inline(never)]
 pub(super) unsafe fn transposed(
     d: &AttentionDims,
     keep: &Keep,

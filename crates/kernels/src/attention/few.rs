@@ -61,6 +61,7 @@ pub(super) unsafe fn forward(op: &Attention, head: Head, scratch: *mut f32) {
 ///
 /// # Safety
 /// Both valid for `n` floats.
+#[inline(never)]
 pub(super) unsafe fn scale_row(x: *const f32, out: *mut f32, n: usize, factor: f32) {
     let factor = F32x4::splat(factor);
     // SAFETY: passed on.

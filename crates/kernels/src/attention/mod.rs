@@ -185,6 +185,7 @@ impl AttentionDims {
 ///
 /// # Safety
 /// `x` readable for `count` rows `row` apart, `packed` writable for `packed_len(width, count, MAX_NR)`.
+#[inline(never)]
 unsafe fn pack_scaled_columns(x: *const f32, row: usize, width: usize, count: usize, scale: f32, packed: *mut f32) {
     let nr = register_tile().nr();
     let scale = F32x4::splat(scale);

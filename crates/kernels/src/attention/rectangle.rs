@@ -48,6 +48,13 @@ pub(super) struct Queries {
     scratch: Scratch,
 }
 
+impl Queries {
+    /// Where `Σ dout·out` of each query belongs.
+    pub fn delta(&self) -> *mut f32 {
+        self.scratch.delta
+    }
+}
+
 /// Where things lie in scratch. `rows`, `columns`: the most keys and queries of a rectangle.
 #[derive(Clone, Copy)]
 struct Scratch {
@@ -106,16 +113,16 @@ impl Scratch {
 }
 
 impl Operands {
-    /// Packs the queries `first .. first + count`. `delta` writes `Σ dout·out` of each to where it is told. `along_time`: whether dK and
-    /// dV will be asked for.
+    /// Packs the queries `first .. first + count`. `along_time`: whether dK and dV will be asked for. The caller then writes
+    /// [`Queries::delta`].
     ///
     /// # Safety
     /// Operands as `run_tile` wants them, scratch for [`scratch_len`] of `rows` and `columns`, `count <= columns`.
+    #[inline(never)]
     pub unsafe fn pack(
         &self,
         head: Head,
         (first, count): (usize, usize),
-        delta: impl Fn(*mut f32),
         along_time: bool,
         (rows, columns): (usize, usize),
         scratch: *mut f32,
@@ -133,7 +140,6 @@ impl Operands {
                 pack_rows(dout, d.out_row(), count, width, nr, scratch.dout_rows);
             }
             core::ptr::copy_nonoverlapping(self.lse.add(d.lse_at(head, first)), scratch.lse, count);
-            delta(scratch.delta);
             for i in count..count.next_multiple_of(EIGHT) {
                 (*scratch.lse.add(i), *scratch.delta.add(i)) = (0.0, 0.0);
             }
@@ -145,6 +151,7 @@ impl Operands {
     ///
     /// # Safety
     /// As [`Operands::pack`]; the gradients writable where asked for.
+    #[inline(never)]
     pub unsafe fn rectangle(&self, queries: &Queries, (key, keys): (usize, usize), to: &Gradients) {
         let d = &self.dims;
         let Queries { head, first, count, scratch } = *queries;
