@@ -16,13 +16,14 @@ export function kernelName(name) {
 }
 
 /**
- * The loops of a function that count as hot: those that do vector arithmetic and call nothing. Loops with calls are ragged ends, run once or never per row.
+ * The loops of a function that count as hot: those that do vector arithmetic, call nothing and move no single lanes. What calls or
+ * moves lanes is a ragged end, run once or never per row.
  * @param {import('./listing.mjs').Listing} listing
  */
 export function hotLoops(listing, { minArithmetic }) {
   return innermostLoops(listing.instructions)
     .map(countLoop)
-    .filter(({ arithmetic, calls }) => arithmetic >= minArithmetic && calls === 0);
+    .filter(({ arithmetic, calls, lanes }) => arithmetic >= minArithmetic && calls === 0 && lanes === 0);
 }
 
 /** Whether a loop is nothing but multiply-adds: the inside of a product, where a spill costs most. */

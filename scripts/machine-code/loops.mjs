@@ -127,6 +127,7 @@ const STACK = /\[r[bs]p[^\]]*\]/;
 const VECTOR = /\b[xy]mm\d/;
 const isFma = (op) => /^vfn?m(add|sub)\d+[sp]s$/.test(op);
 const isMove = (op) => /^v?(mov|broadcast|lddqu)/.test(op);
+const isLane = (op) => /^v?(movss|movsd|pinsr|pextr|insertps|extractps)/.test(op);
 const isPack = (op) => /^v(insert|extract)[fi]128$/.test(op);
 
 /** The stack slot an instruction touches, as V8 writes it, or undefined. */
@@ -135,12 +136,25 @@ const slotOf = (text) => STACK.exec(text)?.[0];
 /**
  * What one loop consists of. `xmm` and `ymm` count the vector instructions by their widest register, `arithmetic` those that are neither moves nor broadcasts,
  * `wide` those of them with 256 bits. `packs` counts those that put two 128-bit halves together or take them apart, the price of fusing what does not lie side by side.
+ * `lanes` counts those that move single lanes.
  * `spills` counts the vector instructions that write a value to the stack or read one back that the loop has written: a value that did not fit the registers.
  * `reloads` counts those that read from the stack what the loop never writes: constants, which cost about as much as any other operand in memory.
  * @param {Instruction[]} loop
  */
 export function countLoop(loop) {
-  const counts = { instructions: loop.length, xmm: 0, ymm: 0, fma: 0, arithmetic: 0, wide: 0, packs: 0, spills: 0, reloads: 0, calls: 0 };
+  const counts = {
+    instructions: loop.length,
+    xmm: 0,
+    ymm: 0,
+    fma: 0,
+    arithmetic: 0,
+    wide: 0,
+    packs: 0,
+    lanes: 0,
+    spills: 0,
+    reloads: 0,
+    calls: 0,
+  };
   const onStack = [];
   for (const { op, text } of loop) {
     if (op.startsWith('call')) counts.calls++;
@@ -148,6 +162,7 @@ export function countLoop(loop) {
     if (text.includes('ymm')) counts.ymm++;
     else counts.xmm++;
     if (isFma(op)) counts.fma++;
+    if (isLane(op)) counts.lanes++;
     if (isPack(op)) counts.packs++;
     else if (!isMove(op)) {
       counts.arithmetic++;

@@ -57,6 +57,11 @@ describe('countLoop', () => {
     );
     expect(counts).toMatchObject({ instructions: 6, xmm: 5, ymm: 0, fma: 1, arithmetic: 2, spills: 2, reloads: 2, calls: 0 });
   });
+  it('counts what moves single lanes', () => {
+    expect(
+      countLoop(code(['vmovss xmm1,[rsi]', 'vpinsrd xmm1,xmm1,[rdi],0x2', 'vmovshdup xmm2,xmm1', 'vmovdqu xmm3,[rsi]'])),
+    ).toMatchObject({ lanes: 2, xmm: 4 });
+  });
   it('tells widths, fusing and its price', () => {
     const counts = countLoop(
       code([

@@ -199,7 +199,7 @@ unsafe fn dot_groups<const M: usize, const G: usize>(
         let mut k = 0;
         while k + LANES <= depth {
             for g in 0..G {
-                let rows = [0, 1, 2, 3].map(|lane| F32x4::load(b.add(row_of(g, lane) + k)));
+                let rows = [0, 1, 2, 3].map(|lane| F32x4::load_volatile(b.add(row_of(g, lane) + k))); // volatile: as above
                 let columns = F32x4::transpose4(rows);
                 for t in 0..LANES {
                     for i in 0..M {
