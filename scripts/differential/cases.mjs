@@ -113,6 +113,11 @@ function attention(batch, random) {
   ];
   const [out, lse, dout] = [batch.result(entries * tq * width), batch.result(entries * heads * tq), batch.any(entries * tq * width)];
   batch.emit('attention', [q, k, v, mask, out, lse], dims, params);
+  if (random.below(2) === 0) {
+    const gradients = [batch.result(span(tq)), batch.result(span(keys)), batch.result(span(keys))];
+    batch.emit('attention_backward', [q, k, v, mask, out, lse, dout, ...gradients], dims, params);
+    return;
+  }
   const delta = batch.result(entries * heads * tq);
   batch.emit('attention_backward_q', [q, k, v, mask, out, lse, dout, batch.result(span(tq)), delta], dims, params);
   batch.emit('attention_backward_kv', [q, k, v, mask, lse, dout, delta, batch.result(span(keys)), batch.result(span(keys))], dims, params);
