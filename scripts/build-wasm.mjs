@@ -35,6 +35,10 @@ function rustFlags(features, toolchain) {
     // Loop strength reduction turns neighbouring addresses into separate pointers; V8 then neither fuses pairs of vectors to
     // 256 bit nor keeps the larger register tiles in registers (docs/log.md has the numbers).
     '-Cllvm-args=-disable-lsr',
+    // The kernels write their vectors themselves. Those that LLVM makes of integer code elsewhere V8 13.6 fuses wrongly to 256 bit:
+    // strides of an instruction came out as other numbers (docs/log.md).
+    '-Cno-vectorize-loops',
+    '-Cno-vectorize-slp',
     ...LINK_ARGS.map((arg) => `-Clink-arg=${arg}`),
     ...(toolchain.linker ? [`-Clinker=${toolchain.linker}`] : []),
     ...toolchain.remap.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
