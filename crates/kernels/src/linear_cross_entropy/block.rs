@@ -225,7 +225,7 @@ impl Upstream {
                     let (x0, x1) = pair(row.add(c));
                     let (z0, z1) = pair(self.log_z.add(c));
                     let (w0, w1) = pair(self.weight.add(c));
-                    store_pair(exp.eval(x0 - z0) * w0, exp.eval(x1 - z1) * w1, row.add(c));
+                    store_pair(exp.eval_below(x0 - z0) * w0, exp.eval_below(x1 - z1) * w1, row.add(c));
                 }
             }
             for c in 0..columns.count {

@@ -187,7 +187,7 @@ unsafe fn add_pair(logits: *const f32, stride: usize, words: usize, largest: *mu
         let mut total = [[F32x4::zero(); 2]; 2];
         for v in 0..words {
             let (x0, x1) = pair(logits.add(v * stride));
-            let (y0, y1) = (exp.eval(x0 - shift0), exp.eval(x1 - shift1));
+            let (y0, y1) = (exp.eval_below(x0 - shift0), exp.eval_below(x1 - shift1));
             total[v % 2] = [total[v % 2][0] + y0, total[v % 2][1] + y1];
         }
         store_pair(total[0][0] + total[1][0], total[0][1] + total[1][1], sums);

@@ -126,7 +126,7 @@ impl HeadLoss {
         let exp = Exp::new();
         let mut sums = [0.0f64; LANES];
         for block in 0..n {
-            let part = (at(block, 1) * exp.eval(at(block, 0) - shift)).to_array();
+            let part = (at(block, 1) * exp.eval_below(at(block, 0) - shift)).to_array();
             for lane in 0..LANES {
                 sums[lane] += f64::from(part[lane]);
             }
