@@ -134,7 +134,7 @@ this page comes from there: \`npm run docs:memory\` writes the page, and \`scrip
 * No buffer may reach 1 GiB. The logits exist for some rows at a time only, and attention never holds T × T numbers of a head.
 
 How the arena is planned: every result is made in the memory of an operand that dies with it where the kernel allows that (docs/architecture.md, section 2), the values of a chain of residual gradients are one
-buffer, gradients of weights go straight into their variables and are computed before the next gradient needs room, dropout's masks are drawn again. The arena is as large as what lives in the fullest stage (with gradientCheckpointing usually some 5 to 12 % larger; the planner's
+buffer, gradients of weights go straight into their variables and are computed before the next gradient needs room, dropout's masks are drawn again. The arena is as large as what lives in the fullest stage (with gradientCheckpointing at most 15 % larger; the planner's
 tests demand both). At that point, the beginning of the backward pass, it holds per block and token: the block's input and the sum after attention (C numbers each), both norms' results (C each), queries, keys and values (3C), attention's result (C), GELU's argument and
 result (4C each): 16 C numbers.
 
