@@ -14,12 +14,12 @@ const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 /** Files that are compiled for tests only: crates/x/tests/, a module `tests` in a folder or file of its own. */
 const TESTS_ONLY = /\/tests(\/|\.rs$)/;
 
-/** Everything the kernels are made from: the crates and the workspace files, as paths with '/', sorted by code unit. */
+/** Everything the kernels are made from: the crates, the workspace files and the flags they are compiled with, as paths with '/', sorted by code unit. */
 function sourceFiles() {
   const inCrates = readdirSync(join(ROOT, 'crates'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && (entry.name.endsWith('.rs') || entry.name === 'Cargo.toml'))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  const all = [...inCrates, join(ROOT, 'Cargo.toml'), join(ROOT, 'Cargo.lock')];
+  const all = [...inCrates, join(ROOT, 'Cargo.toml'), join(ROOT, 'Cargo.lock'), join(ROOT, 'scripts', 'build-wasm.mjs')];
   const paths = all.map((path) => relative(ROOT, path).split(sep).join('/')).filter((path) => !TESTS_ONLY.test(path));
   return paths.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
