@@ -6,7 +6,7 @@ use super::few::scale_row;
 use super::strip::{exclude, exclude_before, exponentials, largest, log_sums, Strip, EIGHT};
 use super::{few, pack_scaled_columns, AttentionDims, Head, KEYS};
 use crate::lanes::map2;
-use crate::matmul::micro::{register_tile, Start, MAX_NR};
+use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_rows, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::matmul::plan::FEW_ROWS;
@@ -106,6 +106,8 @@ impl TileOp for Attention {
 
 /// What a run of blocks shares.
 struct Run {
+    /// One tile for the whole work item: what is packed for one is not what another reads.
+    tile: RegisterTile,
     head: Head,
     mask: *const i32,
     /// Keys that any of its queries sees.
@@ -138,17 +140,18 @@ impl Attention {
         // SAFETY (whole body): scratch is as long as scratch_len says, operands as the caller vouches.
         unsafe {
             let first_kept = if mask.is_null() { 0 } else { (0..keys).position(|j| *mask.add(j) != 0).unwrap_or(keys) };
-            self.pack_values(head, keys, mask, values);
-            let run = Run { head, mask, keys, first_kept, values, queries, largest, sums, drawn, strip };
+            let tile = register_tile();
+            self.pack_values(head, keys, mask, tile, values);
+            let run = Run { tile, head, mask, keys, first_kept, values, queries, largest, sums, drawn, strip };
             for block in first..last {
                 self.block(&run, block * rows, rows.min(d.tq - block * rows));
             }
         }
     }
 
-    unsafe fn pack_values(&self, head: Head, keys: usize, mask: *const i32, values: *mut f32) {
+    unsafe fn pack_values(&self, head: Head, keys: usize, mask: *const i32, tile: RegisterTile, values: *mut f32) {
         let d = &self.dims;
-        let nr = register_tile().nr();
+        let nr = tile.nr();
         for key in (0..keys).step_by(KEYS) {
             let count = KEYS.min(keys - key);
             // SAFETY: keys below tk, scratch for all parts.
@@ -171,7 +174,7 @@ impl Attention {
         // SAFETY (whole body): as in run.
         unsafe {
             let q = self.q.add(d.q_at(run.head, first));
-            pack_scaled_columns(q, d.q_row, d.head_dim, rows, d.scale, run.queries);
+            pack_scaled_columns(q, d.q_row, d.head_dim, rows, d.scale, run.tile.nr(), run.queries);
             for key in (0..keys).step_by(KEYS) {
                 self.scores(run, strip, (first, rows), (key, KEYS.min(keys - key)));
             }
@@ -204,7 +207,7 @@ impl Attention {
                 left: Left { ptr: self.k.add(d.k_at(run.head, key)), row: d.k_row, step: 1 },
                 rows: keys,
                 packed: run.queries,
-                cols: rows.next_multiple_of(register_tile().nr()),
+                cols: rows.next_multiple_of(run.tile.nr()),
                 depth: d.head_dim,
                 start: Start::zero(),
                 out: strip.at(key),
@@ -212,7 +215,7 @@ impl Attention {
                 wanted: if d.causal { Wanted::Above(late) } else { Wanted::All },
                 steps: Steps::All,
             };
-            product.run(register_tile());
+            product.run(run.tile);
             if d.causal {
                 for r in (late + 1).max(0)..keys as isize {
                     exclude_before(strip.at(key + r as usize), (r - late) as usize);
@@ -264,7 +267,7 @@ impl Attention {
                     wanted: Wanted::All,
                     steps: if d.causal { Steps::Ending(end) } else { Steps::All },
                 };
-                product.run(register_tile());
+                product.run(run.tile);
                 key += count;
                 if key >= keys {
                     break;

@@ -28,7 +28,6 @@ pub use forward::Attention;
 pub use slices::{attention_backward, attention_forward};
 
 use crate::lanes::map1;
-use crate::matmul::micro::register_tile;
 use crate::matmul::pack::pack_columns;
 use crate::philox::Keep;
 use simd::F32x4;
@@ -181,13 +180,21 @@ impl AttentionDims {
     }
 }
 
-/// Packs `scale·x`, transposed: `count` rows of `width` become the columns of a product, zeros up to a whole panel.
+/// Packs `scale·x`, transposed: `count` rows of `width` become the columns of a product, zeros up to a whole panel
+/// of `nr`.
 ///
 /// # Safety
 /// `x` readable for `count` rows `row` apart, `packed` writable for `packed_len(width, count, MAX_NR)`.
 #[inline(never)]
-unsafe fn pack_scaled_columns(x: *const f32, row: usize, width: usize, count: usize, scale: f32, packed: *mut f32) {
-    let nr = register_tile().nr();
+unsafe fn pack_scaled_columns(
+    x: *const f32,
+    row: usize,
+    width: usize,
+    count: usize,
+    scale: f32,
+    nr: usize,
+    packed: *mut f32,
+) {
     let scale = F32x4::splat(scale);
     // SAFETY: as promised by the caller.
     unsafe {

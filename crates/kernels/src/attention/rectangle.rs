@@ -9,7 +9,7 @@ use super::drop::{transposed, transposed_len};
 use super::strip::{apart, Strip, EIGHT};
 use super::{pack_scaled_columns, AttentionDims, Head};
 use crate::lanes::{pair, store_pair};
-use crate::matmul::micro::{register_tile, Start, MAX_NR};
+use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_columns, pack_rows, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::vecmath::Exp;
@@ -45,6 +45,8 @@ pub(super) struct Queries {
     pub head: Head,
     pub first: usize,
     pub count: usize,
+    /// The register tile they are packed for, and all their products use.
+    tile: RegisterTile,
     scratch: Scratch,
 }
 
@@ -130,10 +132,11 @@ impl Operands {
         let d = &self.dims;
         let (scratch, _) = Scratch::new(d, rows, columns, scratch);
         let (q, dout) = (self.q.wrapping_add(d.q_at(head, first)), self.dout.wrapping_add(d.out_at(head, first)));
-        let (nr, width) = (register_tile().nr(), d.head_dim);
+        let tile = register_tile();
+        let (nr, width) = (tile.nr(), d.head_dim);
         // SAFETY (whole body): promised by the caller.
         unsafe {
-            pack_scaled_columns(q, d.q_row, width, count, d.scale, scratch.q_columns);
+            pack_scaled_columns(q, d.q_row, width, count, d.scale, nr, scratch.q_columns);
             pack_columns(dout, d.out_row(), width, count, nr, scratch.dout_columns);
             if along_time {
                 pack_rows(q, d.q_row, count, width, nr, scratch.q_rows);
@@ -144,7 +147,7 @@ impl Operands {
                 (*scratch.lse.add(i), *scratch.delta.add(i)) = (0.0, 0.0);
             }
         }
-        Queries { head, first, count, scratch }
+        Queries { head, first, count, tile, scratch }
     }
 
     /// The rectangle of keys `key .. key + keys` and the packed queries.
@@ -154,8 +157,7 @@ impl Operands {
     #[inline(never)]
     pub unsafe fn rectangle(&self, queries: &Queries, (key, keys): (usize, usize), to: &Gradients) {
         let d = &self.dims;
-        let Queries { head, first, count, scratch } = *queries;
-        let tile = register_tile();
+        let Queries { head, first, count, tile, scratch } = *queries;
         let row = row_len(count);
         let (s, dp) = (Strip { ptr: scratch.s, row }, Strip { ptr: scratch.dp, row });
         // Key `key + r` is seen from query column r − late on.
@@ -193,7 +195,7 @@ impl Operands {
     /// Turns scores into probabilities as dropout left them, and dP into the gradient of the scores.
     unsafe fn gradients_of_scores(&self, queries: &Queries, (key, keys): (usize, usize), s: Strip, dp: Strip) {
         let d = &self.dims;
-        let Queries { head, first, count, scratch } = *queries;
+        let Queries { head, first, count, scratch, .. } = *queries;
         let mask = d.mask_of(self.key_mask, head);
         let width = count.next_multiple_of(EIGHT);
         for r in 0..keys {
@@ -218,7 +220,7 @@ impl Operands {
 
     unsafe fn add_dkv(&self, queries: &Queries, (key, keys): (usize, usize), s: Strip, dp: Strip, to: &Gradients) {
         let d = &self.dims;
-        let Queries { head, first, count, scratch } = *queries;
+        let Queries { head, first, count, tile, scratch } = *queries;
         let late = first as isize + d.shift() - key as isize;
         let dv = (to.dv.wrapping_add(d.v_at(head, key)), d.v_row);
         let dk = (to.dk.wrapping_add(d.k_at(head, key)), d.k_row);
@@ -236,14 +238,14 @@ impl Operands {
                 steps: if d.causal { Steps::Starting(-late) } else { Steps::All },
             };
             // SAFETY: promised by the caller.
-            unsafe { product.run(register_tile()) };
+            unsafe { product.run(tile) };
         }
     }
 
     unsafe fn add_dq(&self, queries: &Queries, (key, keys): (usize, usize), dp: Strip, to: &Gradients) {
         let d = &self.dims;
-        let Queries { head, first, count, scratch } = *queries;
-        let nr = register_tile().nr();
+        let Queries { head, first, count, tile, scratch } = *queries;
+        let nr = tile.nr();
         // Queries before `skip` see none of these keys: nothing is added, but zeros are needed to begin with.
         let skip = if to.dq_begins { 0 } else { d.first(key).saturating_sub(first).min(count) };
         let end = (first + skip) as isize + d.shift() + 1 - key as isize;
@@ -267,7 +269,7 @@ impl Operands {
                 wanted: Wanted::All,
                 steps: if d.causal { Steps::Ending(end) } else { Steps::All },
             };
-            product.run(register_tile());
+            product.run(tile);
         }
     }
 }

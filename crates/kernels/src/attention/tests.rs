@@ -398,3 +398,27 @@ fn scratch_grows_with_the_lengths() {
         }
     }
 }
+
+#[test]
+fn a_work_item_keeps_to_one_register_tile() {
+    // Another thread (here: the tests of other kernels too) may choose a tile while an item runs.
+    let dims = AttentionDims::contiguous(2, 300, 300, 1, 20, true);
+    let mut case = Case::new(dims, false, &mut Rng::new(53));
+    let want = case.run().clone();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let tiles = RegisterTile::ALL.into_iter().cycle();
+            for tile in tiles.take_while(|_| !done.load(std::sync::atomic::Ordering::Relaxed)) {
+                set_register_tile(tile);
+                std::thread::sleep(std::time::Duration::from_micros(20));
+            }
+            set_register_tile(RegisterTile::T4x8);
+        });
+        for round in 0..20 {
+            let same = want.same(case.run()).and_then(|()| want.same(&case.whole_heads()));
+            done.store(round == 19 || same.is_err(), std::sync::atomic::Ordering::Relaxed);
+            same.expect("the same bits whatever tile is chosen meanwhile");
+        }
+    });
+}
