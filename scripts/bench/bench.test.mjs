@@ -110,6 +110,11 @@ describe('sides', () => {
     expect(sides[2].command.args.slice(-4)).toEqual(['--threads', '2', '--simd', 'auto']);
   });
 
+  it('of the peers come from no named registry', async () => {
+    const lock = await readFile(new URL('../../bench/peers/package-lock.json', import.meta.url), 'utf8');
+    expect(lock).not.toMatch(/resolved|https?:/);
+  });
+
   it('refuse unknown variants and what is no Node', () => {
     expect(() => parseNodes(`${process.execPath}=fast`, [])).toThrow('variants must be among');
     expect(() => parseNodes('no-such-node', ['default'])).toThrow('--nodes');

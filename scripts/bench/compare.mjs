@@ -115,7 +115,7 @@ export async function compareSize({ size, threads, torch, modes, nodes, rounds, 
       contestants.push(contestant);
       await contestant.open();
       tell(
-        `${size}, ${threads} threads: ${contestant.name} ${contestant.reason === undefined ? 'is warm' : `left out: ${contestant.reason}`}`,
+        `${size}, threads ${threads}: ${contestant.name} ${contestant.reason === undefined ? 'is warm' : `left out: ${contestant.reason}`}`,
       );
     }
     const taking = contestants.filter(({ reason }) => reason === undefined);

@@ -2,11 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-/** Ways to run ours: the `simd` option, and V8 flags where the variant needs one by hand. */
+/** Ways to run ours: values of the `simd` option; the engine sets what V8 needs for them. */
 export const VARIANTS = {
   default: { simd: 'auto' },
   auto256: { simd: 'auto256' },
-  relaxed: { simd: 'relaxed', flags: (major) => (major < 21 ? ['--experimental-wasm-relaxed-simd'] : []) },
+  relaxed: { simd: 'relaxed' },
   portable: { simd: 'portable' },
 };
 
@@ -23,7 +23,7 @@ const torchEnv = (threads) => ({
 
 /**
  * `PATH,PATH=variant+variant`: binaries, each with the variants named after it, else with all of `variants`.
- * @returns {{ program: string, version: string, major: number, variants: string[] }[]}
+ * @returns {{ program: string, version: string, variants: string[] }[]}
  */
 export function parseNodes(text, variants) {
   return text.split(',').map((entry) => {
@@ -33,15 +33,15 @@ export function parseNodes(text, variants) {
       if (!(name in VARIANTS)) throw new Error(`variants must be among ${Object.keys(VARIANTS).join(', ')}, got ${JSON.stringify(name)}`);
     }
     const { status, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
-    const version = /^v(\d+)\.\d+\.\d+/.exec(stdout ?? '');
+    const version = /^v\d+\.\d+\.\d+/.exec(stdout ?? '');
     if (status !== 0 || version === null) throw new Error(`--nodes must name Node binaries, got ${JSON.stringify(program)}`);
-    return { program, version: version[0], major: Number(version[1]), variants: chosen };
+    return { program, version: version[0], variants: chosen };
   });
 }
 
 /**
  * The sides of one comparison, PyTorch eager first.
- * @returns {{ name: string, kind: 'torch' | 'ours', mode?: string, variant?: string, node?: string, flags?: string[], command: object }[]}
+ * @returns {{ name: string, kind: 'torch' | 'ours', mode?: string, variant?: string, node?: string, command: object }[]}
  */
 export function makeSides({ torch, modes, nodes, folder, threads }) {
   const theirs = ['eager', ...modes.filter((mode) => mode !== 'eager')].map((mode) => ({
@@ -54,12 +54,11 @@ export function makeSides({ torch, modes, nodes, folder, threads }) {
       env: torchEnv(threads),
     },
   }));
-  const ours = nodes.flatMap(({ program, version, major, variants }) =>
+  const ours = nodes.flatMap(({ program, version, variants }) =>
     variants.map((variant) => {
-      const { simd, flags: flagsOf = () => [] } = VARIANTS[variant];
-      const flags = flagsOf(major);
-      const args = [...flags, join('scripts', 'bench', 'ours.mjs'), folder, '--threads', String(threads), '--simd', simd];
-      return { name: `node ${version.slice(1)} ${variant}`, kind: 'ours', variant, node: version, flags, command: { program, args } };
+      const { simd } = VARIANTS[variant];
+      const args = [join('scripts', 'bench', 'ours.mjs'), folder, '--threads', String(threads), '--simd', simd];
+      return { name: `node ${version.slice(1)} ${variant}`, kind: 'ours', variant, node: version, command: { program, args } };
     }),
   );
   return [...theirs, ...ours];
