@@ -36,7 +36,7 @@ export const REQUIRED = [
 export const RULES = [
   {
     functions:
-      /^(binary|gelu|unary|softmax::log_row|softmax::SoftmaxBackward|cross_entropy::CrossEntropyBackward|layer_norm::params|position::AddPosition::|attention::mix_rows)/,
+      /^(binary|gelu|unary|softmax::log_row|softmax::SoftmaxBackward|cross_entropy::CrossEntropyBackward|layer_norm::params|position::AddPosition::|attention::rectangle::score_gradients)/,
     spillShare: 1 / 8,
     fused: true,
   },
@@ -49,6 +49,11 @@ export const RULES = [
  * @type {{ functions: RegExp, engines?: string[], spills?: number, packs?: number, why: string }[]}
  */
 export const KNOWN = [
+  {
+    functions: /^attention::rectangle::score_gradients_dropped$/,
+    spills: 14,
+    why: 'LLVM loads ten vectors before it uses one; with volatile loads the halves no longer fuse without packing',
+  },
   {
     functions: /^matmul::gemv::sweep<1, 8>$/,
     engines: ['24', '24 fused', '26', '26 fused'],
