@@ -1,11 +1,10 @@
 //! Sums: of columns, of rows, of everything, and the number of counted labels (opcodes 2, 6, 7, 27).
 
-use crate::lanes::{load, range, rows_per_tile, store, sums, TILE};
+use crate::lanes::{columns_per_tile, load, pair, range, rows_per_tile, store, store_pair, sums};
 use crate::tile::{blocks, Fault, TileOp};
-use simd::F32x4;
 
-/// Columns whose sums stay in registers while a strip of rows is walked: eight vectors, two cache lines of each row.
-const STRIP: usize = 32;
+/// Rows that are added to a column's sum while that is in a register.
+const GROUP: usize = 8;
 
 /// `out[c] = Σ_r x[r, c]`: one f32 chain over ascending rows per column, from 0 (bias gradients).
 #[derive(Clone, Copy, Debug)]
@@ -21,27 +20,31 @@ pub struct ColumnSum {
 }
 
 impl ColumnSum {
-    fn width(&self) -> usize {
-        (TILE / self.rows.max(1) / STRIP).max(1) * STRIP
-    }
-
-    /// Sums `V` vectors of columns from column `c`, `m` lanes of the last one.
+    /// Adds `R` rows from `row` on to the sums of columns `start .. end`.
     ///
     /// # Safety
-    /// Columns `c .. c + 4·(V − 1) + m` exist.
+    /// The rows and columns exist.
     #[inline(always)]
-    unsafe fn strip<const V: usize>(&self, c: usize, m: usize) {
-        let mut sum = [F32x4::zero(); V];
-        // SAFETY: row < rows, and the columns exist.
+    unsafe fn add_rows<const R: usize>(&self, row: usize, start: usize, end: usize) {
+        let mut c = start;
+        // SAFETY: row + r < rows, c + m <= end <= cols.
         unsafe {
-            for row in 0..self.rows {
-                let x = self.x.add(row * self.cols + c);
-                for v in 0..V {
-                    sum[v] = sum[v] + load(x.add(4 * v), if v + 1 == V { m } else { 4 });
+            let rows: [*const f32; R] = core::array::from_fn(|r| self.x.add((row + r) * self.cols));
+            while c + 16 <= end {
+                let ((mut s0, mut s1), (mut s2, mut s3)) = (pair(self.out.add(c)), pair(self.out.add(c + 8)));
+                for x in rows {
+                    let ((x0, x1), (x2, x3)) = (pair(x.add(c)), pair(x.add(c).add(8)));
+                    (s0, s1, s2, s3) = (s0 + x0, s1 + x1, s2 + x2, s3 + x3);
                 }
+                store_pair(s0, s1, self.out.add(c));
+                store_pair(s2, s3, self.out.add(c + 8));
+                c += 16;
             }
-            for v in 0..V {
-                store(sum[v], self.out.add(c + 4 * v), if v + 1 == V { m } else { 4 });
+            while c < end {
+                let m = (end - c).min(4);
+                let sum = rows.iter().fold(load(self.out.add(c), m), |s, x| s + load(x.add(c), m));
+                store(sum, self.out.add(c), m);
+                c += m;
             }
         }
     }
@@ -49,7 +52,7 @@ impl ColumnSum {
 
 impl TileOp for ColumnSum {
     fn tiles(&self) -> usize {
-        blocks(self.cols, self.width())
+        blocks(self.cols, columns_per_tile(self.cols))
     }
 
     fn scratch_len(&self) -> usize {
@@ -57,19 +60,17 @@ impl TileOp for ColumnSum {
     }
 
     unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
-        let (mut c, end) = range(tile, self.width(), self.cols);
-        // SAFETY: every strip ends at or before `end <= cols`.
+        let (start, end) = range(tile, columns_per_tile(self.cols), self.cols);
+        // SAFETY: start <= end <= cols, row + GROUP <= rows.
         unsafe {
-            while c + STRIP <= end {
-                self.strip::<{ STRIP / 4 }>(c, 4);
-                c += STRIP;
+            core::ptr::write_bytes(self.out.add(start), 0, end - start);
+            let mut row = 0;
+            while row + GROUP <= self.rows {
+                self.add_rows::<GROUP>(row, start, end);
+                row += GROUP;
             }
-            while c + 4 <= end {
-                self.strip::<1>(c, 4);
-                c += 4;
-            }
-            if c < end {
-                self.strip::<1>(c, end - c);
+            for row in row..self.rows {
+                self.add_rows::<1>(row, start, end);
             }
         }
         Ok(())
@@ -219,6 +220,7 @@ pub fn count_labels(labels: &[i32], ignore: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::TILE;
     use crate::testkit::{close, same_bits, Cases, Rng};
 
     fn shapes() -> Vec<(usize, usize)> {

@@ -1,11 +1,11 @@
 //! The gradients of weight and bias: `dweight[c] = Σ_r dy·(x − mean)·rstd`, `dbias[c] = Σ_r dy`, each one f32 chain over ascending rows.
 
-use crate::lanes::{load, range, store, TILE};
+use crate::lanes::{columns_per_tile, load, pair, range, store, store_pair};
 use crate::tile::{blocks, Fault, TileOp};
 use simd::F32x4;
 
-/// Columns whose two sums stay in registers while the rows go by: four vectors each, one cache line per row and operand.
-const STRIP: usize = 16;
+/// Rows that are added to a column's two sums while these are in registers.
+const GROUP: usize = 4;
 
 /// Gradients with respect to weight and bias.
 #[derive(Clone, Copy, Debug)]
@@ -29,36 +29,69 @@ pub struct LayerNormBackwardParams {
 }
 
 impl LayerNormBackwardParams {
-    fn width(&self) -> usize {
-        (TILE / self.rows.max(1) / STRIP).max(1) * STRIP
-    }
-
-    /// Sums `V` vectors of columns from column `c`, `m` lanes of the last one.
+    /// Adds `R` rows from `row` on to the sums of columns `start .. end`.
     ///
     /// # Safety
-    /// Columns `c .. c + 4·(V − 1) + m` exist.
+    /// The rows and columns exist; `BIAS` says whether `dbias` is there.
     #[inline(always)]
-    unsafe fn strip<const V: usize>(&self, c: usize, m: usize) {
-        let (mut dw, mut db) = ([F32x4::zero(); V], [F32x4::zero(); V]);
-        // SAFETY: row < rows, and the columns exist; dbias is written only if present.
+    unsafe fn add_rows<const R: usize, const BIAS: bool>(&self, row: usize, start: usize, end: usize) {
+        let mut c = start;
+        // SAFETY: row + r < rows, c + m <= end <= cols; dbias is touched only if present.
         unsafe {
-            for row in 0..self.rows {
-                let (x, dy) = (self.x.add(row * self.cols + c), self.dy.add(row * self.cols + c));
+            let row_of: [_; R] = core::array::from_fn(|r| {
+                let (row, at) = (row + r, (row + r) * self.cols);
                 let (mean, rstd) = (F32x4::load_splat(self.mean.add(row)), F32x4::load_splat(self.rstd.add(row)));
-                for v in 0..V {
-                    let lanes = if v + 1 == V { m } else { 4 };
-                    let g = load(dy.add(4 * v), lanes);
-                    dw[v] = g.madd((load(x.add(4 * v), lanes) - mean) * rstd, dw[v]);
-                    db[v] = db[v] + g;
+                (self.x.add(at), self.dy.add(at), mean, rstd)
+            });
+            while c + 8 <= end {
+                let (mut w0, mut w1) = pair(self.dweight.add(c));
+                let (mut b0, mut b1) = if BIAS { pair(self.dbias.add(c)) } else { (F32x4::zero(), F32x4::zero()) };
+                for (x, dy, mean, rstd) in row_of {
+                    let ((x0, x1), (g0, g1)) = (pair(x.add(c)), pair(dy.add(c)));
+                    (w0, w1) = (g0.madd((x0 - mean) * rstd, w0), g1.madd((x1 - mean) * rstd, w1));
+                    (b0, b1) = (b0 + g0, b1 + g1);
                 }
-            }
-            for v in 0..V {
-                store(dw[v], self.dweight.add(c + 4 * v), if v + 1 == V { m } else { 4 });
-            }
-            if !self.dbias.is_null() {
-                for v in 0..V {
-                    store(db[v], self.dbias.add(c + 4 * v), if v + 1 == V { m } else { 4 });
+                store_pair(w0, w1, self.dweight.add(c));
+                if BIAS {
+                    store_pair(b0, b1, self.dbias.add(c));
                 }
+                c += 8;
+            }
+            while c < end {
+                let m = (end - c).min(4);
+                let mut w = load(self.dweight.add(c), m);
+                let mut b = if BIAS { load(self.dbias.add(c), m) } else { F32x4::zero() };
+                for (x, dy, mean, rstd) in row_of {
+                    let g = load(dy.add(c), m);
+                    w = g.madd((load(x.add(c), m) - mean) * rstd, w);
+                    b = b + g;
+                }
+                store(w, self.dweight.add(c), m);
+                if BIAS {
+                    store(b, self.dbias.add(c), m);
+                }
+                c += m;
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`TileOp::run_tile`]; `start <= end <= cols`, `BIAS` says whether `dbias` is there.
+    #[inline(never)]
+    unsafe fn columns<const BIAS: bool>(&self, start: usize, end: usize) {
+        // SAFETY: start <= end <= cols, row + GROUP <= rows.
+        unsafe {
+            core::ptr::write_bytes(self.dweight.add(start), 0, end - start);
+            if BIAS {
+                core::ptr::write_bytes(self.dbias.add(start), 0, end - start);
+            }
+            let mut row = 0;
+            while row + GROUP <= self.rows {
+                self.add_rows::<GROUP, BIAS>(row, start, end);
+                row += GROUP;
+            }
+            for row in row..self.rows {
+                self.add_rows::<1, BIAS>(row, start, end);
             }
         }
     }
@@ -66,7 +99,7 @@ impl LayerNormBackwardParams {
 
 impl TileOp for LayerNormBackwardParams {
     fn tiles(&self) -> usize {
-        blocks(self.cols, self.width())
+        blocks(self.cols, columns_per_tile(self.cols))
     }
 
     fn scratch_len(&self) -> usize {
@@ -74,19 +107,13 @@ impl TileOp for LayerNormBackwardParams {
     }
 
     unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
-        let (mut c, end) = range(tile, self.width(), self.cols);
-        // SAFETY: every strip ends at or before `end <= cols`.
+        let (start, end) = range(tile, columns_per_tile(self.cols), self.cols);
+        // SAFETY: start <= end <= cols.
         unsafe {
-            while c + STRIP <= end {
-                self.strip::<{ STRIP / 4 }>(c, 4);
-                c += STRIP;
-            }
-            while c + 4 <= end {
-                self.strip::<1>(c, 4);
-                c += 4;
-            }
-            if c < end {
-                self.strip::<1>(c, end - c);
+            if self.dbias.is_null() {
+                self.columns::<false>(start, end);
+            } else {
+                self.columns::<true>(start, end);
             }
         }
         Ok(())
@@ -161,7 +188,7 @@ mod tests {
 
     #[test]
     fn tiles_may_run_in_any_order() {
-        let (rows, cols) = (2000, 100);
+        let (rows, cols) = (2000, 200);
         let (x, dy, mean, rstd) = case(rows, cols, &mut Rng::new(2));
         let (mut dw, mut db, mut dw2, mut db2) = (vec![0.0; cols], vec![0.0; cols], vec![1.0; cols], vec![1.0; cols]);
         layer_norm_backward_params(&x, &mean, &rstd, &dy, &mut dw, Some(&mut db));
