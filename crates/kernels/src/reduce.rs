@@ -4,7 +4,7 @@ use crate::lanes::{columns_per_tile, load, pair, range, rows_per_tile, store, st
 use crate::tile::{blocks, Fault, TileOp};
 
 /// Rows that are added to a column's sum while that is in a register.
-const GROUP: usize = 8;
+const GROUP: usize = 4;
 
 /// `out[c] = Σ_r x[r, c]`: one f32 chain over ascending rows per column, from 0 (bias gradients).
 #[derive(Clone, Copy, Debug)]

@@ -32,11 +32,11 @@ impl LayerNormBackwardParams {
     /// Adds `R` rows from `row` on to the sums of columns `start .. end`.
     ///
     /// # Safety
-    /// The rows and columns exist; `BIAS` says whether `dbias` is there.
+    /// The rows and columns exist; `dbias` is valid for these columns.
     #[inline(always)]
-    unsafe fn add_rows<const R: usize, const BIAS: bool>(&self, row: usize, start: usize, end: usize) {
+    unsafe fn add_rows<const R: usize>(&self, dbias: *mut f32, row: usize, start: usize, end: usize) {
         let mut c = start;
-        // SAFETY: row + r < rows, c + m <= end <= cols; dbias is touched only if present.
+        // SAFETY: row + r < rows, c + m <= end <= cols.
         unsafe {
             let row_of: [_; R] = core::array::from_fn(|r| {
                 let (row, at) = (row + r, (row + r) * self.cols);
@@ -45,53 +45,28 @@ impl LayerNormBackwardParams {
             });
             while c + 8 <= end {
                 let (mut w0, mut w1) = pair(self.dweight.add(c));
-                let (mut b0, mut b1) = if BIAS { pair(self.dbias.add(c)) } else { (F32x4::zero(), F32x4::zero()) };
+                let (mut b0, mut b1) = pair(dbias.wrapping_add(c));
                 for (x, dy, mean, rstd) in row_of {
                     let ((x0, x1), (g0, g1)) = (pair(x.add(c)), pair(dy.add(c)));
                     (w0, w1) = (g0.madd((x0 - mean) * rstd, w0), g1.madd((x1 - mean) * rstd, w1));
                     (b0, b1) = (b0 + g0, b1 + g1);
                 }
                 store_pair(w0, w1, self.dweight.add(c));
-                if BIAS {
-                    store_pair(b0, b1, self.dbias.add(c));
-                }
+                store_pair(b0, b1, dbias.wrapping_add(c));
                 c += 8;
             }
             while c < end {
                 let m = (end - c).min(4);
                 let mut w = load(self.dweight.add(c), m);
-                let mut b = if BIAS { load(self.dbias.add(c), m) } else { F32x4::zero() };
+                let mut b = load(dbias.wrapping_add(c), m);
                 for (x, dy, mean, rstd) in row_of {
                     let g = load(dy.add(c), m);
                     w = g.madd((load(x.add(c), m) - mean) * rstd, w);
                     b = b + g;
                 }
                 store(w, self.dweight.add(c), m);
-                if BIAS {
-                    store(b, self.dbias.add(c), m);
-                }
+                store(b, dbias.wrapping_add(c), m);
                 c += m;
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`TileOp::run_tile`]; `start <= end <= cols`, `BIAS` says whether `dbias` is there.
-    #[inline(never)]
-    unsafe fn columns<const BIAS: bool>(&self, start: usize, end: usize) {
-        // SAFETY: start <= end <= cols, row + GROUP <= rows.
-        unsafe {
-            core::ptr::write_bytes(self.dweight.add(start), 0, end - start);
-            if BIAS {
-                core::ptr::write_bytes(self.dbias.add(start), 0, end - start);
-            }
-            let mut row = 0;
-            while row + GROUP <= self.rows {
-                self.add_rows::<GROUP, BIAS>(row, start, end);
-                row += GROUP;
-            }
-            for row in row..self.rows {
-                self.add_rows::<1, BIAS>(row, start, end);
             }
         }
     }
@@ -103,17 +78,29 @@ impl TileOp for LayerNormBackwardParams {
     }
 
     fn scratch_len(&self) -> usize {
-        0
+        if self.dbias.is_null() {
+            columns_per_tile(self.cols)
+        } else {
+            0
+        }
     }
 
-    unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
+    unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let (start, end) = range(tile, columns_per_tile(self.cols), self.cols);
-        // SAFETY: start <= end <= cols.
+        // Without a bias its sums go into scratch: one loop is enough.
+        let dbias = if self.dbias.is_null() { scratch.wrapping_sub(start) } else { self.dbias };
+        // SAFETY: start <= end <= cols, row + GROUP <= rows, and scratch holds the columns of a tile.
         unsafe {
-            if self.dbias.is_null() {
-                self.columns::<false>(start, end);
-            } else {
-                self.columns::<true>(start, end);
+            for sums in [self.dweight, dbias] {
+                core::ptr::write_bytes(sums.wrapping_add(start), 0, end - start);
+            }
+            let mut row = 0;
+            while row + GROUP <= self.rows {
+                self.add_rows::<GROUP>(dbias, row, start, end);
+                row += GROUP;
+            }
+            for row in row..self.rows {
+                self.add_rows::<1>(dbias, row, start, end);
             }
         }
         Ok(())
