@@ -59,7 +59,7 @@ impl Engine {
             fault: None,
             profile: Profile::default(),
             profiling: false,
-            patience: Patience::new(),
+            patience: Patience::new(now),
             serial_below_ns: SERIAL_BELOW_NS,
             last_program: 0,
             limit: ADDRESSABLE,

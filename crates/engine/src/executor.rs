@@ -116,7 +116,7 @@ impl Shared {
 
     /// The body of thread `tid` > 0: works until [`shutdown`](Self::shutdown), or until the engine is poisoned.
     pub fn thread_main(&self, tid: u32) -> Result<(), Poisoned> {
-        let (mut seen, mut patience) = (0, Patience::new());
+        let (mut seen, mut patience) = (0, Patience::new(self.now));
         loop {
             match self.gate.wait_offer(&mut seen, &mut patience) {
                 Ok(()) => {}

@@ -5,7 +5,7 @@
 //! the processor, simply comes too late. That is what keeps an engine with more threads than cores from collapsing, and what
 //! makes a stage that is over before a sleeper wakes cost no more than the call that woke it.
 //!
-//! A waiter spins for a bounded number of loads, then sleeps and re-checks its word in a loop: waking proves nothing. The
+//! A waiter spins for a bounded time, then sleeps and re-checks its word in a loop: waking proves nothing. The
 //! leader's sleeps are timed and re-check the poison word, so that a thread that died while nobody could be told still lets it
 //! go; a follower's word is changed by poison itself.
 
@@ -39,38 +39,61 @@ struct Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poisoned(pub u32);
 
-/// How long one thread spins before it sleeps. Sleeping and waking cost some 10 microseconds, so it spins for about as long,
-/// and for less where that has not paid: then the cores have other work, perhaps the very thread that is waited for.
+/// How long one thread spins before it sleeps: some 50 microseconds, since a core that has nothing else to do loses nothing by it,
+/// while sleeping and waking cost 5 to 50. A thread that finds itself put aside while it spun has learnt that its core is wanted,
+/// perhaps by the very thread it waits for, and hardly spins in its next waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    loads: u32,
-    waits: u32,
+    now: fn() -> f64,
+    /// Waits that are still to be short.
+    cautious: u32,
 }
 
 impl Patience {
-    const MOST: u32 = 16_384;
-    const LEAST: u32 = 256;
-    /// Every so many waits it spins for the full time, to notice when the machine has become quiet.
-    const PROBE: u32 = 16;
+    /// Loads without a look at the clock, which would cost as much as a hundred of them.
+    const FEW: u32 = 256;
+    /// Loads between two looks, about a microsecond.
+    const BLOCK: u32 = 1024;
+    const SPIN_MS: f64 = 0.05;
+    /// A block that takes longer than this was interrupted by someone else's turn on the core.
+    const GAP_MS: f64 = 0.3;
+    /// Short waits after such an interruption.
+    const CAUTIOUS: u32 = 32;
 
-    /// Full patience.
-    pub const fn new() -> Self {
-        Self { loads: Self::MOST, waits: 0 }
+    /// Full patience. `now` gives milliseconds from any fixed start.
+    pub const fn new(now: fn() -> f64) -> Self {
+        Self { now, cautious: 0 }
     }
 
     /// Spins until `met` or out of patience; whether it was met.
     #[inline]
     fn spin(&mut self, met: impl Fn() -> bool) -> bool {
-        self.waits = self.waits.wrapping_add(1);
-        let loads = if self.waits % Self::PROBE == 0 { Self::MOST } else { self.loads };
-        for spun in 0..loads {
-            if met() {
-                self.loads = self.loads.max(2 * spun).min(Self::MOST);
+        let some = |loads: u32| {
+            (0..loads).any(|_| {
+                std::hint::spin_loop();
+                met()
+            })
+        };
+        if met() || some(Self::FEW) {
+            return true;
+        }
+        if self.cautious > 0 {
+            self.cautious -= 1;
+            return false;
+        }
+        let begun = (self.now)();
+        let mut last = begun;
+        while last - begun < Self::SPIN_MS {
+            if some(Self::BLOCK) {
                 return true;
             }
-            std::hint::spin_loop();
+            let time = (self.now)();
+            if time - last > Self::GAP_MS {
+                self.cautious = Self::CAUTIOUS;
+                return false;
+            }
+            last = time;
         }
-        self.loads = (self.loads / 2).max(Self::LEAST);
         false
     }
 }
@@ -207,9 +230,15 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::{Duration, Instant};
 
+    /// Milliseconds.
+    fn clock() -> f64 {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+    }
+
     /// A follower that claims until it is poisoned; `work` is told which tile of how many it has.
     fn follow(gate: &Gate, work: impl Fn(u32)) -> Poisoned {
-        let (mut seen, mut patience) = (0, Patience::new());
+        let (mut seen, mut patience) = (0, Patience::new(clock));
         loop {
             if let Err(poisoned) = gate.wait_offer(&mut seen, &mut patience) {
                 return poisoned;
@@ -232,7 +261,7 @@ mod tests {
             for _ in 1..threads {
                 scope.spawn(|| follow(&gate, work));
             }
-            let mut patience = Patience::new();
+            let mut patience = Patience::new(clock);
             for round in 0..rounds {
                 gate.offer(tiles);
                 while leader_works {
@@ -285,7 +314,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_thread_without_a_tile() {
         // No follower at all, although more threads were meant to come: the leader does everything.
-        let (gate, mut patience) = (Gate::default(), Patience::new());
+        let (gate, mut patience) = (Gate::default(), Patience::new(clock));
         for _ in 0..10 {
             gate.offer(3);
             while gate.claim().is_some() {
@@ -302,7 +331,7 @@ mod tests {
         std::thread::scope(|scope| {
             gate.summon(); // nobody will finish this
             let waiting: Vec<_> = (0..2).map(|_| scope.spawn(|| follow(&gate, |_| {}))).collect();
-            let leader = scope.spawn(|| gate.wait_done(&mut Patience::new()));
+            let leader = scope.spawn(|| gate.wait_done(&mut Patience::new(clock)));
             std::thread::sleep(Duration::from_millis(30));
             gate.poison(7);
             gate.poison(8);
@@ -315,19 +344,38 @@ mod tests {
         assert_eq!(gate.check(), Err(Poisoned(7)));
     }
 
-    #[test]
-    fn patience_shrinks_where_spinning_does_not_pay_and_comes_back() {
-        let mut patience = Patience::new();
-        for _ in 0..Patience::PROBE {
-            assert!(!patience.spin(|| false));
-        }
-        assert_eq!(patience.loads, Patience::LEAST);
-        let mut met_after_2000 = || {
-            let calls = AtomicUsize::new(0);
-            patience.spin(|| calls.fetch_add(1, SeqCst) >= 2000)
+    thread_local! {
+        /// The time, for the test of patience.
+        static TIME: std::cell::Cell<f64> = const { std::cell::Cell::new(0.0) };
+    }
+
+    /// Loads of a wait that is never over, when a block of loads takes `step` milliseconds.
+    fn loads_of_a_wait(patience: &mut Patience, step: f64) -> usize {
+        let loads = std::cell::Cell::new(0usize);
+        let met = || {
+            loads.set(loads.get() + 1);
+            if loads.get() % Patience::BLOCK as usize == 0 {
+                TIME.set(TIME.get() + step);
+            }
+            false
         };
-        // Only a probe lasts that long at first; from then on every wait does.
-        assert_eq!((0..Patience::PROBE).filter(|_| met_after_2000()).count(), 1);
-        assert!((0..100).all(|_| met_after_2000()));
+        assert!(!patience.spin(met));
+        loads.get()
+    }
+
+    #[test]
+    fn patience_ends_after_its_time_and_is_short_on_a_busy_core() {
+        let mut patience = Patience::new(|| TIME.get());
+        let few = Patience::FEW as usize + 1;
+        let full = loads_of_a_wait(&mut patience, 0.002);
+        assert!((25_000..28_000).contains(&full), "{full} loads");
+        assert_eq!(loads_of_a_wait(&mut patience, 0.002), full, "a long wait alone changes nothing");
+        // Put aside for a millisecond: this wait ends, and the next ones are short.
+        assert!(loads_of_a_wait(&mut patience, 1.0) < 3000);
+        for _ in 0..Patience::CAUTIOUS {
+            assert_eq!(loads_of_a_wait(&mut patience, 0.002), few);
+        }
+        assert_eq!(loads_of_a_wait(&mut patience, 0.002), full);
+        assert!(patience.spin(|| true));
     }
 }
