@@ -68,7 +68,7 @@ describe('an engine dies as a whole', () => {
           else setTimeout(() => process.exit(9), 500);
         };
       });
-      parentPort.postMessage({ kind: 'ready', protocol: 1 });`;
+      parentPort.postMessage({ kind: 'ready', protocol: 2 });`;
     const host = await start({ threads: 2, threadWorkerUrl: `data:text/javascript,${encodeURIComponent(script)}` });
     const variable = counter();
     await host.allocate([variable], { seed: 1 });

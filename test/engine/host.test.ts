@@ -19,7 +19,7 @@ describe('an engine in a worker', () => {
       parentPort.once('message', ({ port }) => {
         port.onmessage = () => port.postMessage({ kind: 'refused', error: { name: 'Error', message: 'not here' } });
       });
-      parentPort.postMessage({ kind: 'ready', protocol: 1 });`;
+      parentPort.postMessage({ kind: 'ready', protocol: 2 });`;
     const warnings: unknown[] = [];
     const options = { threads: 3, threadWorkerUrl: `data:text/javascript,${encodeURIComponent(script)}` };
     const host = await start({ ...options, onWarning: (warning) => warnings.push(warning) });

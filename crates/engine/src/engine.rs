@@ -4,8 +4,8 @@
 use crate::arena::Arena;
 use crate::error::{bad, Code, EngineError};
 use crate::executor::{FaultReport, Shared};
-use crate::gate::Patience;
 use crate::memory::{out_of_memory, rounded, Block, ALIGN, MAX_BLOCK};
+use crate::patience::Patience;
 use crate::profile::Profile;
 use crate::program::Program;
 use crate::regions::{RegionId, Regions};

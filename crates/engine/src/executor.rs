@@ -2,7 +2,8 @@
 //! is offered (`run.rs`); the others only see a [`Job`]. Which thread runs a tile never shows in the result.
 
 use crate::decode::Op;
-use crate::gate::{Gate, Patience, Poisoned};
+use crate::gate::{Gate, Poisoned};
+use crate::patience::Patience;
 use kernels::Fault;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -15,6 +15,7 @@ mod fill;
 mod format;
 mod gate;
 mod memory;
+mod patience;
 mod profile;
 mod program;
 mod regions;

@@ -117,6 +117,7 @@ impl Engine {
         let run = self.active.as_mut().expect("run_slice has looked");
         let program = &self.programs[&run.program];
         let stage = program.stage(run.stage);
+        let tile_ns = stage.cost_ns / f64::from(stage.tiles.max(1));
         if stage.trap != NO_TRAP {
             self.shared.ask_to_die(stage.trap);
         } else {
@@ -131,7 +132,6 @@ impl Engine {
                 profile_stride: program.instructions(),
             };
             let remaining = run.left.unwrap_or(stage.tiles);
-            let tile_ns = stage.cost_ns / f64::from(stage.tiles);
             let enough = || watch.spent(tile_ns);
             let alone = remaining == 1 || stage.cost_ns < self.serial_below_ns || self.shared.threads() == 1;
             let left = if alone {
@@ -147,6 +147,8 @@ impl Engine {
         if self.shared.gate().wait_done(&mut self.patience).is_err() {
             return Err(self.alive().expect_err("a poisoned gate stays so"));
         }
+        // The others may have left nothing for thread 0, and waiting takes time too.
+        watch.spent(tile_ns);
         if run.left.is_none() {
             run.stage += 1;
             if let Some(report) = self.shared.take_fault() {
