@@ -166,7 +166,7 @@ describe('a start that fails', () => {
         workerUrl:
           'data:text/javascript,import {parentPort} from "node:worker_threads"; parentPort.postMessage({kind:"ready",protocol:999}); parentPort.on("message",()=>{})',
       },
-      /protocol 1, got 999/,
+      /protocol 2, got 999/,
     ],
   ])('%s: a typed error at once, and no worker is left', async (_name, options, text) => {
     const began = performance.now();
