@@ -31,11 +31,12 @@ describe('the differential run', () => {
     expect(examples.length).toBeGreaterThan(0);
   });
 
-  it('takes NaN for NaN and nothing else for equal', () => {
-    const a = Uint32Array.of(0x7fc00000, 0xffc00001, 0x80000000, 0x7f800000);
-    const b = Uint32Array.of(0x7fc00000, 0x7fc00000, 0, 0x7fc00000);
-    expect(unifyNaN(a, b)).toBe(1);
-    expect([...a]).toEqual([0x7fc00000, 0x7fc00000, 0x80000000, 0x7f800000]);
-    expect([...b]).toEqual([0x7fc00000, 0x7fc00000, 0, 0x7fc00000]);
+  it('takes NaN for NaN and nothing else for equal, in f32 and in f64', () => {
+    const words = (...doubles) => [...new Uint32Array(Float64Array.from(doubles).buffer)];
+    const a = Uint32Array.of(0x7fc00000, 0xffc00001, 0x80000000, 0x7f800000, ...words(Number.NaN, 1), 0xffc00000);
+    const b = Uint32Array.of(0x7fc00000, 0x7fc00000, 0, 0x7fc00000, 5, 0xfff80000, ...words(1), 0x7fc00000);
+    expect(unifyNaN(a, b, [[4, 8]])).toBe(3);
+    expect([...a]).toEqual([0x7fc00000, 0x7fc00000, 0x80000000, 0x7f800000, 0, 0x7ff80000, ...words(1), 0x7fc00000]);
+    expect([...b]).toEqual([0x7fc00000, 0x7fc00000, 0, 0x7fc00000, 0, 0x7ff80000, ...words(1), 0x7fc00000]);
   });
 });

@@ -153,7 +153,7 @@ function head(batch, random) {
     [IGNORE, first],
   ];
   const [x, w, labels, logZ] = [batch.any(rows * cols), batch.any(vocab * cols), batch.labels(rows), batch.result(rows)];
-  const [logits, stats] = [batch.result(vocab * stride), batch.result(Math.ceil(vocab / 512) * 2 * stride)];
+  const [logits, stats] = [batch.result(vocab * stride), batch.result(Math.ceil(vocab / 256) * 2 * stride)]; // stats: room enough for blocks of 256 words and more
   batch.emit('head_logits', [x, w, labels, logits, stats], dims, params);
   batch.emit('head_loss', [labels, logits, stats, batch.result(rows), logZ], dims, params);
   const dw = random.below(4) === 0 ? null : batch.result(vocab * cols);

@@ -102,7 +102,7 @@ export function compare({ opcodes, first, second, beforeFirst = () => {}, before
     const a = first.run(job);
     beforeSecond();
     const b = second === undefined ? { results: a.results.slice(), fault: a.fault } : second.run(job);
-    record.nanPayloadsDiffer += unifyNaN(a.results, b.results);
+    record.nanPayloadsDiffer += unifyNaN(a.results, b.results, job.batch.doubles);
     if (a.fault !== b.fault) record.examples.push({ program: number, faults: [a.fault, b.fault] });
     if (a.fault !== '') record.faults++;
     const same = Buffer.compare(Buffer.from(a.results.buffer), Buffer.from(b.results.buffer)) === 0;

@@ -2,7 +2,8 @@
 import { createKernels } from '../../ts/wasm/kernels.js';
 import { POOL_ELEMENTS, POOLS } from './programs.mjs';
 
-const RESULT_NAN = 0x7fc00000;
+const NAN_32 = 0x7fc00000;
+const NAN_64 = 0x7ff80000;
 
 export class Machine {
   #memory = new WebAssembly.Memory({ initial: 80, maximum: 65536, shared: true });
@@ -41,14 +42,30 @@ export class Machine {
   }
 }
 
-/** The same words with every NaN made one NaN: which one comes out is left open by WebAssembly. @returns how many differed before */
-export function unifyNaN(a, b) {
+/**
+ * The same words with every NaN made one NaN: which one comes out WebAssembly leaves open.
+ * @param doubles [first, end) of the words that are f64, low word first; all others are f32 (or integers, none of which looks like a NaN here)
+ * @returns how many differed before
+ */
+export function unifyNaN(a, b, doubles = []) {
   let differing = 0;
-  for (let i = 0; i < a.length; i++) {
-    const [isNaNA, isNaNB] = [(a[i] & 0x7fffffff) > 0x7f800000, (b[i] & 0x7fffffff) > 0x7f800000];
-    if (isNaNA && isNaNB && a[i] !== b[i]) differing++;
-    if (isNaNA) a[i] = RESULT_NAN;
-    if (isNaNB) b[i] = RESULT_NAN;
+  let at = 0;
+  for (const [from, end] of [...doubles, [a.length, a.length]]) {
+    for (; at < from; at++) {
+      const [first, second] = [a[at], b[at]];
+      if ((first & 0x7fffffff) > 0x7f800000) a[at] = NAN_32;
+      if ((second & 0x7fffffff) > 0x7f800000) b[at] = NAN_32;
+      if (first !== second && a[at] === b[at]) differing++;
+    }
+    for (; at < end; at += 2) {
+      const before = a[at] !== b[at] || a[at + 1] !== b[at + 1];
+      for (const words of [a, b]) {
+        if (!Number.isNaN(new Float64Array(words.slice(at, at + 2).buffer)[0])) continue;
+        words[at] = 0;
+        words[at + 1] = NAN_64;
+      }
+      if (before && a[at] === b[at] && a[at + 1] === b[at + 1]) differing++;
+    }
   }
   return differing;
 }

@@ -30,6 +30,8 @@ export class Batch {
   names = [];
   /** Per instruction [first, end) of what it writes, as elements of the result pool. */
   written = [];
+  /** [first, end) of the results that are f64. */
+  doubles = [];
   used = 0;
 
   constructor(opcodes, random) {
@@ -82,6 +84,7 @@ export class Batch {
     const gap = this.#random.below(4) === 0 ? 1 + this.#random.below(9) : 0;
     const offset = Math.ceil((this.used + gap) / wide) * wide;
     this.used = offset + n * wide;
+    if (wide === 2) this.doubles.push([offset, this.used]);
     return this.#operand('result', offset, n, dtype);
   }
 
