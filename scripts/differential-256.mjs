@@ -35,12 +35,16 @@ async function load(path, folder) {
   return import(pathToFileURL(outfile).href);
 }
 
-function runChild(mode, flags, cases, opcodesFile) {
+function runChild(mode, flags, cases, opcodesFile, seed = Number(values.seed)) {
   const started = performance.now();
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [...flags, CHILD, mode, String(cases), values.seed, opcodesFile], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
+  const { status, signal, stdout, stderr } = spawnSync(
+    process.execPath,
+    [...flags, CHILD, mode, String(cases), String(seed), opcodesFile],
+    {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    },
+  );
   if (status !== 0) throw new Error(`${mode}: the process ended with ${signal ?? status}\n${stderr.slice(0, 2000)}`);
   const record = JSON.parse(stdout.trim().split('\n').at(-1));
   const speeds =
@@ -92,11 +96,14 @@ async function main(folder) {
   const wide = major > 13 || (major === 13 && minor >= 6);
   if (wide && process.arch !== 'x64') throw new Error(`256-bit vectors need an x64 processor, this is ${process.arch}`);
   if (!wide && values.against === undefined) throw new Error(`V8 ${v8} cannot fuse: --against must name a record of one that can`);
+  // Other seeds in each mode: together they are that many different cases.
   const half = Math.ceil(Number(values.cases) / 2);
   const single = () => [
     runChild('single', [...OPTIMISED, ...(major === 11 ? ['--experimental-wasm-relaxed-simd'] : [])], half, opcodesFile),
   ];
-  const parts = wide ? [runChild('eager', EAGER, half, opcodesFile), runChild('tiered', TIERED, half, opcodesFile)] : single();
+  const parts = wide
+    ? [runChild('eager', EAGER, half, opcodesFile, Number(values.seed) + 1_000_000), runChild('tiered', TIERED, half, opcodesFile)]
+    : single();
   const against = values.against && JSON.parse(readFileSync(values.against, 'utf8'));
   const problems = complaints(parts, OPCODES, wide ? undefined : against);
   const sum = (name) => parts.reduce((total, part) => total + part[name], 0);

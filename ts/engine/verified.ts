@@ -15,10 +15,15 @@ export interface DifferentialRun {
 type Runs = Readonly<Record<string, DifferentialRun>>;
 
 /** x64, `--experimental-wasm-revectorize`: every function compiles, every kernel gives the bits of 128-bit code. */
-export const VERIFIED_256: Runs = {};
+export const VERIFIED_256: Runs = {
+  '13.6.233.17-node.53': { node: '24.21.0', date: '2026-11-26', record: 'bench/record/differential-256-v8-13.6.233.17-node.53.json' },
+  '14.6.202.34-node.34': { node: '26.10.0', date: '2026-11-26', record: 'bench/record/differential-256-v8-14.6.202.34-node.34.json' },
+};
 
 /** x64, `--experimental-wasm-relaxed-simd` (V8 11.3): every kernel gives the bits that the same file gives on a V8 that has relaxed SIMD by default. */
-export const VERIFIED_RELAXED: Runs = {};
+export const VERIFIED_RELAXED: Runs = {
+  '11.3.244.8-node.38': { node: '20.20.2', date: '2026-11-26', record: 'bench/record/differential-relaxed-v8-11.3.244.8-node.38.json' },
+};
 
 /** Versions on which 256-bit vectors must not be turned on, with the reason. */
 export const UNSAFE_256: Readonly<Record<string, string>> = {};

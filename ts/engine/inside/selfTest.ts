@@ -14,11 +14,11 @@ const WARM_ROUNDS = 4;
 const ROUNDS = 5;
 /** A tile whose best grew by this much in a round has only just been optimised: others may still have to be. */
 const JUMP = 1.3;
-/** Optimised code is at least this much faster than a tile's first burst, most of which runs code that is not. */
+/** Optimised code is at least this much faster than a tile's first product, which runs code that is not. */
 const OPTIMISED = 1.5;
 /** By how much a tile must be faster than the default one to be taken. */
 const MARGIN = 1.03;
-/** A burst that takes this long says that the clock has steps of many milliseconds, against which a burst is nothing. */
+/** A single product that takes this long says that the clock has steps of many milliseconds, against which a burst is nothing. */
 const COARSE_MS = 20;
 
 /**
@@ -32,19 +32,18 @@ export async function chooseTile(
   now: () => number = () => performance.now(),
 ): Promise<TileChoice> {
   const count = kernels.registerTiles();
-  const first: number[] = [];
+  let first: number[] = [];
   const best = new Array<number>(count).fill(0);
   const isOptimised = (tile: number) => best[tile] > first[tile] * OPTIMISED;
   const started = now();
   let settled = false;
   try {
+    first = best.map((_, tile) => kernels.tileSelfTest(tile, 0));
+    if (now() - started > COARSE_MS * count) return theDefault(kernels);
     for (let round = 0, left = ROUNDS; left > 0 || !settled; round++) {
       let jumped = false;
       for (let tile = 0; tile < count; tile++) {
-        const before = now();
         const speed = kernels.tileSelfTest(tile, BURST_MS);
-        if (round === 0 && tile === 0 && now() - before > COARSE_MS) return theDefault(kernels);
-        first[tile] ??= speed;
         if (speed > best[tile] * JUMP) jumped = true;
         best[tile] = Math.max(best[tile], speed);
       }
