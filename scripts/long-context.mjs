@@ -2,24 +2,29 @@
 // Trains a GPT at a long context for a few steps and checks that memory is what the plan says and that the loss falls. On dist/ (npm run build).
 // What it is not: a benchmark; times are printed for orientation.
 
+import { parseArgs } from 'node:util';
 import { Engine, estimate, GPT } from '../dist/index.node.js';
 
 const HELP = `usage: node scripts/long-context.mjs [--context 4096] [--layers 6] [--heads 6] [--width 384] [--steps 4] [--threads 2]
 
 Exit status 1 if the engine's memory differs from the plan, grows over the steps, or the loss does not fall.`;
 
-function readOptions(argv) {
-  const options = { context: 4096, layers: 6, heads: 6, width: 384, steps: 4, threads: 2 };
-  for (let i = 0; i < argv.length; i += 2) {
-    const name = argv[i].replace(/^--/, '');
-    const value = Number(argv[i + 1]);
-    if (!(name in options) || !Number.isInteger(value) || value < 1) {
-      console.error(HELP);
-      process.exit(argv[i] === '--help' ? 0 : 2);
-    }
-    options[name] = value;
+const DEFAULTS = { context: '4096', layers: '6', heads: '6', width: '384', steps: '4', threads: '2' };
+
+/** The whole positive numbers on the command line; ends the process where they are none. */
+function readOptions() {
+  const options = Object.fromEntries(Object.entries(DEFAULTS).map(([name, text]) => [name, { type: 'string', default: text }]));
+  try {
+    const { values } = parseArgs({ options: { ...options, help: { type: 'boolean', default: false } } });
+    const numbers = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, Number(values[name])]));
+    const wrong = Object.keys(numbers).find((name) => !(Number.isInteger(numbers[name]) && numbers[name] >= 1));
+    if (!values.help && wrong === undefined) return numbers;
+    console.error(HELP);
+    process.exit(values.help ? 0 : 2);
+  } catch (error) {
+    console.error(`long-context: ${error.message}\n\n${HELP}`);
+    process.exit(2);
   }
-  return options;
 }
 
 /** Tokens with a pattern that attention can find: a random text of 61 tokens, again and again. */
@@ -34,7 +39,7 @@ function pattern(length) {
 
 const MB = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
-const { context, layers, heads, width, steps, threads } = readOptions(process.argv.slice(2));
+const { context, layers, heads, width, steps, threads } = readOptions();
 const engine = await Engine.start({ threads });
 const model = await GPT.create(engine, { nLayer: layers, nHead: heads, nEmbd: width, blockSize: context, vocabSize: 65 });
 const plan = estimate(model.config, { batchSize: 1 }).memory;

@@ -1,9 +1,10 @@
 // This package on the peers' work, on one thread as they have in Node. Its step has AdamW's weight decay and clips gradients, which the others leave out.
 import { assign, compile, Engine, GPT, matmul, Variable, VERSION } from '../../dist/index.node.js';
+import { gptOptions } from '../../scripts/bench/sizes.mjs';
+import { batchOf } from '../../scripts/bench/workload.mjs';
 import { measure, numbers, SHAPE, tokens } from './workload.mjs';
 
 const engine = await Engine.start({ threads: 1 });
-const { layers, heads, width, context, rows, vocabulary } = SHAPE;
 
 async function product(m, n, k) {
   const variable = (name, shape, data) =>
@@ -15,20 +16,10 @@ async function product(m, n, k) {
 }
 
 async function step() {
-  const model = await GPT.create(engine, {
-    nLayer: layers,
-    nHead: heads,
-    nEmbd: width,
-    blockSize: context,
-    vocabSize: vocabulary,
-    seed: 1,
-  });
+  const model = await GPT.create(engine, { ...gptOptions(SHAPE), seed: 1 });
   const train = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 1e-3 } });
-  const ids = tokens(rows * (context + 1));
-  const pick = (offset) =>
-    Int32Array.from({ length: rows * context }, (_, i) => ids[Math.floor(i / context) * (context + 1) + (i % context) + offset]);
-  const shape = [rows, context];
-  return async () => (await train({ inputIds: { data: pick(0), shape }, labels: { data: pick(1), shape } })).loss;
+  const ids = tokens(SHAPE.rows * (SHAPE.context + 1));
+  return async () => (await train(batchOf(ids, 0, SHAPE))).loss;
 }
 
 const { build, vectorBits, registerTile } = engine.info;

@@ -1,7 +1,9 @@
 // What every peer is measured on: matrix products, and the training step S of scripts/bench/sizes.mjs (4 layers, 4 heads, width 128, context 64, 12 rows,
 // 65 tokens) with random weights and tokens. Each peer's file gives the library's operations; the clock and the report are here.
+import { SIZES } from '../../scripts/bench/sizes.mjs';
+import { median } from '../../scripts/bench/statistics.mjs';
 
-export const SHAPE = { layers: 4, heads: 4, width: 128, context: 64, rows: 12, vocabulary: 65 };
+export const SHAPE = SIZES.S;
 /** m, n, k: cubes and the widest products of a step S and M. */
 export const PRODUCTS = [
   [64, 64, 64],
@@ -59,8 +61,6 @@ export function parameters() {
   add('lnf.b', [c], 0);
   return made;
 }
-
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 async function timeProduct(run) {
   let best = Number.POSITIVE_INFINITY;

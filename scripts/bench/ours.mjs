@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { Engine, GPT } from '../../dist/index.node.js';
+import { batchOf } from './workload.mjs';
 
 const { values, positionals } = parseArgs({
   options: { threads: { type: 'string', default: '2' }, simd: { type: 'string', default: 'auto' } },
@@ -13,23 +14,10 @@ const { values, positionals } = parseArgs({
 });
 const [folder] = positionals;
 const { shape, learningRate } = JSON.parse(await readFile(join(folder, 'workload.json'), 'utf8'));
-const { rows, context } = shape;
 const bytes = await readFile(join(folder, 'tokens.i32'));
 const tokens = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-const perBatch = rows * (context + 1);
+const perBatch = shape.rows * (shape.context + 1);
 const batches = tokens.length / perBatch;
-
-/** Inputs and labels of one batch as new arrays: the copy that is counted. */
-function batchAt(index) {
-  const start = (index % batches) * perBatch;
-  const [inputIds, labels] = [new Int32Array(rows * context), new Int32Array(rows * context)];
-  for (let row = 0; row < rows; row++) {
-    const from = start + row * (context + 1);
-    inputIds.set(tokens.subarray(from, from + context), row * context);
-    labels.set(tokens.subarray(from + 1, from + context + 1), row * context);
-  }
-  return { inputIds: { data: inputIds, shape: [rows, context] }, labels: { data: labels, shape: [rows, context] } };
-}
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
@@ -49,7 +37,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const losses = [];
   for (let i = 0; i < Number(line); i++) {
     const started = performance.now();
-    const { loss } = await step(batchAt(done++));
+    const { loss } = await step(batchOf(tokens, (done++ % batches) * perBatch, shape)); // its copy is counted
     ms.push(performance.now() - started);
     losses.push(loss);
   }

@@ -8,5 +8,14 @@ export const SIZES = {
   L: { layers: 12, heads: 12, width: 768, context: 64, rows: 4, vocabulary: 50257, warmUp: 2, steps: 1, rounds: 5 },
 };
 
+/** Our name for a shape's numbers: options of GPT.create. */
+export const gptOptions = ({ layers, heads, width, context, vocabulary }) => ({
+  nLayer: layers,
+  nHead: heads,
+  nEmbd: width,
+  blockSize: context,
+  vocabSize: vocabulary,
+});
+
 /** Steps that one side takes in all. */
 export const stepsOf = ({ warmUp, steps, rounds }) => warmUp + steps * rounds;

@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Engine, GPT } from '../../dist/index.node.js';
+import { gptOptions } from './sizes.mjs';
 
 export const LEARNING_RATE = 1e-3;
 
@@ -18,19 +19,23 @@ export function makeTokens(count, vocabulary) {
   return ids;
 }
 
+/** Inputs and labels of the batch whose ids begin at `start`, as new arrays. */
+export function batchOf(tokens, start, { rows, context }) {
+  const [inputIds, labels] = [new Int32Array(rows * context), new Int32Array(rows * context)];
+  for (let row = 0; row < rows; row++) {
+    const from = start + row * (context + 1);
+    inputIds.set(tokens.subarray(from, from + context), row * context);
+    labels.set(tokens.subarray(from + 1, from + context + 1), row * context);
+  }
+  return { inputIds: { data: inputIds, shape: [rows, context] }, labels: { data: labels, shape: [rows, context] } };
+}
+
 /** Writes the workload of a shape for `steps` steps into an existing folder. */
 export async function writeWorkload(folder, shape, steps) {
   const { layers, heads, width, context, rows, vocabulary } = shape;
   const engine = await Engine.start({ threads: 1, simd: 'portable' });
   try {
-    const model = await GPT.create(engine, {
-      nLayer: layers,
-      nHead: heads,
-      nEmbd: width,
-      blockSize: context,
-      vocabSize: vocabulary,
-      seed: 1,
-    });
+    const model = await GPT.create(engine, { ...gptOptions(shape), seed: 1 });
     await model.save(join(folder, 'model'));
   } finally {
     await engine.close();
