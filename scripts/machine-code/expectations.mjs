@@ -55,7 +55,7 @@ export const KNOWN = [
     why: 'four rows at a time, each with its mean and 1/σ in a register of its own; reading whole rows gains more from memory than the stack costs',
   },
   {
-    functions: /^attention::rectangle::score_gradients_dropped$/,
+    functions: /^attention::rectangle::score_gradients<true>$/,
     spills: 14,
     why: 'LLVM loads ten vectors before it uses one; with volatile loads the halves no longer fuse without packing',
   },

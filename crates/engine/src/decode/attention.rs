@@ -3,7 +3,9 @@
 use super::args::{count, span, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::attention::{Attention, AttentionBackward, AttentionBackwardKv, AttentionBackwardQ, AttentionDims};
+use kernels::attention::{
+    Attention, AttentionBackward, AttentionBackwardKv, AttentionBackwardQ, AttentionDims, BackwardInputs,
+};
 
 /// Elements that each kind of operand must hold.
 struct Sizes {
@@ -30,6 +32,19 @@ pub fn attention(args: &Args<'_>) -> Result<Op, EngineError> {
     .into())
 }
 
+/// What all forms of backward read: q k v key_mask? first, lse at operand `lse` and dout after it.
+fn inputs(args: &Args<'_>, dims: AttentionDims, sizes: &Sizes, lse: usize) -> Result<BackwardInputs, EngineError> {
+    Ok(BackwardInputs {
+        q: args.operand(0, sizes.q)?,
+        k: args.operand(1, sizes.k)?,
+        v: args.operand(2, sizes.v)?,
+        key_mask: args.operand(3, sizes.mask)?,
+        lse: args.operand(lse, sizes.lse)?,
+        dout: args.operand(lse + 1, sizes.out)?,
+        dims,
+    })
+}
+
 /// attention_backward: q k v key_mask? out lse dout dq dk dv
 pub fn attention_backward(args: &Args<'_>) -> Result<Op, EngineError> {
     let (dims, sizes) = dims(args)?;
@@ -38,17 +53,11 @@ pub fn attention_backward(args: &Args<'_>) -> Result<Op, EngineError> {
     args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
     args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
     Ok(AttentionBackward {
-        q: args.operand(0, sizes.q)?,
-        k: args.operand(1, sizes.k)?,
-        v: args.operand(2, sizes.v)?,
-        key_mask: args.operand(3, sizes.mask)?,
+        inputs: inputs(args, dims, &sizes, 5)?,
         out: args.operand(4, sizes.out)?,
-        lse: args.operand(5, sizes.lse)?,
-        dout: args.operand(6, sizes.out)?,
         dq: args.operand(7, sizes.q)?,
         dk: args.operand(8, sizes.k)?,
         dv: args.operand(9, sizes.v)?,
-        dims,
     }
     .into())
 }
@@ -58,16 +67,10 @@ pub fn attention_backward_q(args: &Args<'_>) -> Result<Op, EngineError> {
     let (dims, sizes) = dims(args)?;
     args.distinct("dq", &[(dims.batch, dims.q_batch), (dims.tq, dims.q_row)], dims.heads * dims.head_dim)?;
     Ok(AttentionBackwardQ {
-        q: args.operand(0, sizes.q)?,
-        k: args.operand(1, sizes.k)?,
-        v: args.operand(2, sizes.v)?,
-        key_mask: args.operand(3, sizes.mask)?,
+        inputs: inputs(args, dims, &sizes, 5)?,
         out: args.operand(4, sizes.out)?,
-        lse: args.operand(5, sizes.lse)?,
-        dout: args.operand(6, sizes.out)?,
         dq: args.operand(7, sizes.q)?,
         delta: args.operand(8, sizes.lse)?,
-        dims,
     }
     .into())
 }
@@ -79,16 +82,10 @@ pub fn attention_backward_kv(args: &Args<'_>) -> Result<Op, EngineError> {
     args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
     args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
     Ok(AttentionBackwardKv {
-        q: args.operand(0, sizes.q)?,
-        k: args.operand(1, sizes.k)?,
-        v: args.operand(2, sizes.v)?,
-        key_mask: args.operand(3, sizes.mask)?,
-        lse: args.operand(4, sizes.lse)?,
-        dout: args.operand(5, sizes.out)?,
+        inputs: inputs(args, dims, &sizes, 4)?,
         delta: args.operand(6, sizes.lse)?,
         dk: args.operand(7, sizes.k)?,
         dv: args.operand(8, sizes.v)?,
-        dims,
     }
     .into())
 }

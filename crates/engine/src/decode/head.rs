@@ -130,6 +130,7 @@ pub fn head_backward_x(args: &Args<'_>) -> Result<Op, EngineError> {
         dlogits: args.operand(2, count(&[vocab, stride]))?,
         dx: args.operand(3, count(&[rows, cols]))?,
         dims,
+        threads: kernels::matmul::threads(),
     }
     .into())
 }

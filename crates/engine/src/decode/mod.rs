@@ -171,9 +171,9 @@ impl Op {
             // Scores and their use, 2 products of tq x tk x width; backward recomputes the scores and makes 4 more, or,
             // in two instructions, recomputes them twice and makes 2 more (dq) and 3 more.
             Op::Attention(op) => 2.0 * attention_product(&op.dims),
-            Op::AttentionBackward(op) => 5.0 * attention_product(&op.dims),
-            Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.dims),
-            Op::AttentionBackwardKv(op) => 4.0 * attention_product(&op.dims),
+            Op::AttentionBackward(op) => 5.0 * attention_product(&op.inputs.dims),
+            Op::AttentionBackwardQ(op) => 3.0 * attention_product(&op.inputs.dims),
+            Op::AttentionBackwardKv(op) => 4.0 * attention_product(&op.inputs.dims),
             _ => 0.0,
         }
     }

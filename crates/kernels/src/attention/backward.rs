@@ -6,7 +6,7 @@
 //! (five products); [`AttentionBackwardQ`] and [`AttentionBackwardKv`] make it twice (seven products) and so have work for many
 //! threads when heads are few.
 
-use super::rectangle::{scratch_len, Gradients, Operands};
+use super::rectangle::{scratch_len, BackwardInputs, Gradients};
 use super::{AttentionDims, Head};
 use crate::lanes::load;
 use crate::tile::{Fault, TileOp};
@@ -23,44 +23,30 @@ const FEW_QUERIES: usize = 64;
 /// Arguments of backward in one go, a head per work item. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward {
-    /// Queries.
-    pub q: *const f32,
-    /// Keys.
-    pub k: *const f32,
-    /// Values.
-    pub v: *const f32,
-    /// `[batch, tk]`, 0 drops the key; or null.
-    pub key_mask: *const i32,
+    /// What it reads.
+    pub inputs: BackwardInputs,
     /// The forward result.
     pub out: *const f32,
-    /// The forward log-sum-exp.
-    pub lse: *const f32,
-    /// Gradient of `out`, laid out as it.
-    pub dout: *const f32,
     /// Gradient of `q`, laid out as it.
     pub dq: *mut f32,
     /// Gradient of `k`, laid out as it.
     pub dk: *mut f32,
     /// Gradient of `v`, laid out as it.
     pub dv: *mut f32,
-    /// Sizes, strides, settings.
-    pub dims: AttentionDims,
 }
 
 impl TileOp for AttentionBackward {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads
+        self.inputs.dims.batch * self.inputs.dims.heads
     }
 
     fn scratch_len(&self) -> usize {
-        scratch_len(&self.dims, KEYS.min(self.dims.tk), QUERIES.min(self.dims.tq))
+        scratch_len(&self.inputs.dims, KEYS.min(self.inputs.dims.tk), QUERIES.min(self.inputs.dims.tq))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
-        let d = &self.dims;
+        let d = &self.inputs.dims;
         let head = d.head(tile);
-        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
-        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
         let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
         // SAFETY (whole body): operands and scratch as the caller vouches.
         unsafe {
@@ -69,8 +55,8 @@ impl TileOp for AttentionBackward {
             }
             for first in (0..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
-                let queries = operands.pack(head, (first, count), true, most, scratch);
-                d.deltas(self.dout, self.out, head, (first, count), queries.delta());
+                let queries = self.inputs.pack(head, (first, count), true, most, scratch);
+                d.deltas(self.inputs.dout, self.out, head, (first, count), queries.delta());
                 let keys = d.end(first + count - 1);
                 if keys == 0 {
                     d.clear_queries(head, (first, count), self.dq);
@@ -85,7 +71,7 @@ impl TileOp for AttentionBackward {
                         dv: self.dv,
                         dkv_begin: d.first(key) >= first,
                     };
-                    operands.rectangle(&queries, (key, count), &to);
+                    self.inputs.rectangle(&queries, (key, count), &to);
                 }
             }
         }
@@ -96,51 +82,37 @@ impl TileOp for AttentionBackward {
 /// Arguments of the gradient of the queries. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackwardQ {
-    /// Queries.
-    pub q: *const f32,
-    /// Keys.
-    pub k: *const f32,
-    /// Values.
-    pub v: *const f32,
-    /// `[batch, tk]`, 0 drops the key; or null.
-    pub key_mask: *const i32,
+    /// What it reads.
+    pub inputs: BackwardInputs,
     /// The forward result.
     pub out: *const f32,
-    /// The forward log-sum-exp.
-    pub lse: *const f32,
-    /// Gradient of `out`, laid out as it.
-    pub dout: *const f32,
     /// Gradient of `q`, laid out as it.
     pub dq: *mut f32,
     /// `[batch, heads, tq]`: `Σ dout·out` of each row, for [`AttentionBackwardKv`].
     pub delta: *mut f32,
-    /// Sizes, strides, settings.
-    pub dims: AttentionDims,
 }
 
 impl TileOp for AttentionBackwardQ {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.tq.div_ceil(FEW_QUERIES)
+        self.inputs.dims.batch * self.inputs.dims.heads * self.inputs.dims.tq.div_ceil(FEW_QUERIES)
     }
 
     fn scratch_len(&self) -> usize {
-        scratch_len(&self.dims, KEYS.min(self.dims.tk), FEW_QUERIES.min(self.dims.tq))
+        scratch_len(&self.inputs.dims, KEYS.min(self.inputs.dims.tk), FEW_QUERIES.min(self.inputs.dims.tq))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
-        let d = &self.dims;
+        let d = &self.inputs.dims;
         let heads = d.batch * d.heads;
         let head = d.head(tile % heads);
         let first = (d.tq.div_ceil(FEW_QUERIES) - 1 - tile / heads) * FEW_QUERIES; // longest first
         let count = FEW_QUERIES.min(d.tq - first);
-        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
-        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
         let most = (KEYS.min(d.tk), FEW_QUERIES.min(d.tq));
         // SAFETY (whole body): operands and scratch as the caller vouches.
         unsafe {
             let delta = self.delta.add(d.lse_at(head, first));
-            d.deltas(self.dout, self.out, head, (first, count), delta);
-            let queries = operands.pack(head, (first, count), false, most, scratch);
+            d.deltas(self.inputs.dout, self.out, head, (first, count), delta);
+            let queries = self.inputs.pack(head, (first, count), false, most, scratch);
             core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
             let keys = d.end(first + count - 1);
             if keys == 0 {
@@ -149,7 +121,7 @@ impl TileOp for AttentionBackwardQ {
             let none = core::ptr::null_mut();
             for key in (0..keys).step_by(KEYS) {
                 let to = Gradients { dq: self.dq, dq_begins: key == 0, dk: none, dv: none, dkv_begin: false };
-                operands.rectangle(&queries, (key, KEYS.min(keys - key)), &to);
+                self.inputs.rectangle(&queries, (key, KEYS.min(keys - key)), &to);
             }
         }
         Ok(())
@@ -159,45 +131,31 @@ impl TileOp for AttentionBackwardQ {
 /// Arguments of the gradients of keys and values. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackwardKv {
-    /// Queries.
-    pub q: *const f32,
-    /// Keys.
-    pub k: *const f32,
-    /// Values.
-    pub v: *const f32,
-    /// `[batch, tk]`, 0 drops the key; or null.
-    pub key_mask: *const i32,
-    /// The forward log-sum-exp.
-    pub lse: *const f32,
-    /// Gradient of `out`, laid out as it.
-    pub dout: *const f32,
+    /// What it reads.
+    pub inputs: BackwardInputs,
     /// As [`AttentionBackwardQ`] wrote it.
     pub delta: *const f32,
     /// Gradient of `k`, laid out as it.
     pub dk: *mut f32,
     /// Gradient of `v`, laid out as it.
     pub dv: *mut f32,
-    /// Sizes, strides, settings.
-    pub dims: AttentionDims,
 }
 
 impl TileOp for AttentionBackwardKv {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.tk.div_ceil(KEYS)
+        self.inputs.dims.batch * self.inputs.dims.heads * self.inputs.dims.tk.div_ceil(KEYS)
     }
 
     fn scratch_len(&self) -> usize {
-        scratch_len(&self.dims, KEYS.min(self.dims.tk), QUERIES.min(self.dims.tq))
+        scratch_len(&self.inputs.dims, KEYS.min(self.inputs.dims.tk), QUERIES.min(self.inputs.dims.tq))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
-        let d = &self.dims;
+        let d = &self.inputs.dims;
         let heads = d.batch * d.heads;
         let head = d.head(tile % heads);
         let key = tile / heads * KEYS; // early keys are seen by most queries: longest first
         let keys = KEYS.min(d.tk - key);
-        let Self { q, k, v, key_mask, lse, dout, dims, .. } = *self;
-        let operands = Operands { q, k, v, key_mask, lse, dout, dims };
         let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
         let begin = d.first(key);
         // SAFETY (whole body): operands and scratch as the caller vouches.
@@ -209,11 +167,11 @@ impl TileOp for AttentionBackwardKv {
             for first in (begin..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
                 let delta = self.delta.add(d.lse_at(head, first));
-                let queries = operands.pack(head, (first, count), true, most, scratch);
+                let queries = self.inputs.pack(head, (first, count), true, most, scratch);
                 core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
                 let dkv_begin = first == begin;
                 let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
-                operands.rectangle(&queries, (key, keys), &to);
+                self.inputs.rectangle(&queries, (key, keys), &to);
             }
         }
         Ok(())

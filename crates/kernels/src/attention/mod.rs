@@ -1,4 +1,4 @@
-//! Scaled dot-product attention (opcodes 19 to 21; Vaswani et al., arXiv:1706.03762), forward and backward, by blocks:
+//! Scaled dot-product attention (opcodes 19 to 21 and 40; Vaswani et al., arXiv:1706.03762), forward and backward, by blocks:
 //! `out = softmax(scale·Q·Kᵀ + visibility) · V` per head, with optional dropout on the probabilities.
 //!
 //! - `forward.rs`   out and the log-sum-exp of each row, by blocks of queries; `few.rs` the same for one to three queries
@@ -25,6 +25,7 @@ mod strip;
 
 pub use backward::{AttentionBackward, AttentionBackwardKv, AttentionBackwardQ};
 pub use forward::Attention;
+pub use rectangle::BackwardInputs;
 pub use slices::{attention_backward, attention_forward};
 
 use crate::lanes::map1;

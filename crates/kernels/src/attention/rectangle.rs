@@ -15,15 +15,22 @@ use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::vecmath::Exp;
 use simd::F32x4;
 
-/// Operands of backward. Layouts: [`AttentionDims`].
-#[derive(Clone, Copy)]
-pub(super) struct Operands {
+/// What every form of backward reads. Layouts: [`AttentionDims`].
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardInputs {
+    /// Queries.
     pub q: *const f32,
+    /// Keys.
     pub k: *const f32,
+    /// Values.
     pub v: *const f32,
+    /// `[batch, tk]`, 0 drops the key; or null.
     pub key_mask: *const i32,
+    /// The forward log-sum-exp.
     pub lse: *const f32,
+    /// Gradient of the forward result, laid out as it.
     pub dout: *const f32,
+    /// Sizes, strides, settings.
     pub dims: AttentionDims,
 }
 
@@ -114,14 +121,14 @@ impl Scratch {
     }
 }
 
-impl Operands {
+impl BackwardInputs {
     /// Packs the queries `first .. first + count`. `along_time`: whether dK and dV will be asked for. The caller then writes
     /// [`Queries::delta`].
     ///
     /// # Safety
     /// Operands as `run_tile` wants them, scratch for [`scratch_len`] of `rows` and `columns`, `count <= columns`.
     #[inline(never)]
-    pub unsafe fn pack(
+    pub(super) unsafe fn pack(
         &self,
         head: Head,
         (first, count): (usize, usize),
@@ -153,9 +160,9 @@ impl Operands {
     /// The rectangle of keys `key .. key + keys` and the packed queries.
     ///
     /// # Safety
-    /// As [`Operands::pack`]; the gradients writable where asked for.
+    /// As [`BackwardInputs::pack`]; the gradients writable where asked for.
     #[inline(never)]
-    pub unsafe fn rectangle(&self, queries: &Queries, (key, keys): (usize, usize), to: &Gradients) {
+    pub(super) unsafe fn rectangle(&self, queries: &Queries, (key, keys): (usize, usize), to: &Gradients) {
         let d = &self.dims;
         let Queries { head, first, count, tile, scratch } = *queries;
         let row = row_len(count);
@@ -208,11 +215,10 @@ impl Operands {
                 if !mask.is_null() && *mask.add(key + r) == 0 {
                     core::slice::from_raw_parts_mut(s, n).fill(0.0);
                     core::slice::from_raw_parts_mut(dp, n).fill(0.0);
-                } else if d.dropout.is_none() {
-                    score_gradients(s, dp, lse, delta, n, d.scale);
                 } else {
-                    let factors = scratch.drawn.add(r * row_len(count) + from);
-                    score_gradients_dropped(s, dp, factors, lse, delta, n, d.scale);
+                    let factors = scratch.drawn.wrapping_add(r * row_len(count) + from);
+                    let row = if d.dropout.is_some() { score_gradients::<true> } else { score_gradients::<false> };
+                    row(s, dp, factors, lse, delta, n, d.scale);
                 }
             }
         }
@@ -282,34 +288,13 @@ fn start(begins: bool, out: *const f32, row: usize) -> Start {
     }
 }
 
-/// One row: `p = exp(s − lse)`, `s ← p`, `dp ← p·(dp − delta)·scale`. Columns that do not count are computed and never read.
+/// One row: `p = exp(s − lse)`, `s ← p·f`, `dp ← p·(f·dp − delta)·scale`, with dropout's factors f, or 1 for all where nothing
+/// is `DROPPED`. Columns that do not count are computed and never read.
 ///
 /// # Safety
-/// All valid for `n` floats, a multiple of 8.
+/// All valid for `n` floats, a multiple of 8; the factors only where `DROPPED`.
 #[inline(never)]
-unsafe fn score_gradients(s: *mut f32, dp: *mut f32, lse: *const f32, delta: *const f32, n: usize, scale: f32) {
-    let exp = Exp::new();
-    let scale = F32x4::splat(scale);
-    let (s_to, dp_to) = (apart(s), apart(dp));
-    for i in (0..n).step_by(EIGHT) {
-        // SAFETY: i + 8 <= n.
-        unsafe {
-            let ((s0, s1), (l0, l1)) = (pair(s.add(i)), pair(lse.add(i)));
-            let ((g0, g1), (d0, d1)) = (pair(dp.add(i)), pair(delta.add(i)));
-            let (p0, p1) = (exp.eval_below(s0 - l0), exp.eval_below(s1 - l1));
-            let (h0, h1) = (p0 * (g0 - d0) * scale, p1 * (g1 - d1) * scale);
-            store_pair(p0, p1, s_to.add(i));
-            store_pair(h0, h1, dp_to.add(i));
-        }
-    }
-}
-
-/// As [`score_gradients`] with dropout's factors f: `s ← p·f`, `dp ← p·(f·dp − delta)·scale`.
-///
-/// # Safety
-/// All valid for `n` floats, a multiple of 8.
-#[inline(never)]
-unsafe fn score_gradients_dropped(
+unsafe fn score_gradients<const DROPPED: bool>(
     s: *mut f32,
     dp: *mut f32,
     factors: *const f32,
@@ -326,11 +311,15 @@ unsafe fn score_gradients_dropped(
         unsafe {
             let ((s0, s1), (l0, l1)) = (pair(s.add(i)), pair(lse.add(i)));
             let ((g0, g1), (d0, d1)) = (pair(dp.add(i)), pair(delta.add(i)));
-            let (f0, f1) = pair(factors.add(i));
             let (p0, p1) = (exp.eval_below(s0 - l0), exp.eval_below(s1 - l1));
-            let (h0, h1) = (p0 * (f0 * g0 - d0) * scale, p1 * (f1 * g1 - d1) * scale);
-            store_pair(p0 * f0, p1 * f1, s_to.add(i));
-            store_pair(h0, h1, dp_to.add(i));
+            let ((p0, g0), (p1, g1), (q0, q1)) = if DROPPED {
+                let (f0, f1) = pair(factors.add(i));
+                ((p0, f0 * g0), (p1, f1 * g1), (p0 * f0, p1 * f1))
+            } else {
+                ((p0, g0), (p1, g1), (p0, p1))
+            };
+            store_pair(q0, q1, s_to.add(i));
+            store_pair(p0 * (g0 - d0) * scale, p1 * (g1 - d1) * scale, dp_to.add(i));
         }
     }
 }

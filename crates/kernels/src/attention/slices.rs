@@ -1,6 +1,6 @@
 //! Safe attention on slices: lengths are checked against dims and strides, then every tile runs on this thread.
 
-use super::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims};
+use super::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims, BackwardInputs};
 use crate::tile::run_all;
 
 impl AttentionDims {
@@ -88,30 +88,17 @@ pub fn attention_backward(
     for (name, len) in [("lse", lse.len()), ("delta", delta.len())] {
         assert_eq!(len, dims.lse_len(), "attention: {name} must be [batch, heads, tq]");
     }
-    let queries = AttentionBackwardQ {
-        q: q.as_ptr(),
-        k: k.as_ptr(),
-        v: v.as_ptr(),
-        key_mask: pointer(key_mask),
-        out: out.as_ptr(),
-        lse: lse.as_ptr(),
-        dout: dout.as_ptr(),
-        dq: dq.as_mut_ptr(),
-        delta: delta.as_mut_ptr(),
-        dims,
-    };
-    let keys = AttentionBackwardKv {
+    let inputs = BackwardInputs {
         q: q.as_ptr(),
         k: k.as_ptr(),
         v: v.as_ptr(),
         key_mask: pointer(key_mask),
         lse: lse.as_ptr(),
         dout: dout.as_ptr(),
-        delta: delta.as_ptr(),
-        dk: dk.as_mut_ptr(),
-        dv: dv.as_mut_ptr(),
         dims,
     };
+    let queries = AttentionBackwardQ { inputs, out: out.as_ptr(), dq: dq.as_mut_ptr(), delta: delta.as_mut_ptr() };
+    let keys = AttentionBackwardKv { inputs, delta: delta.as_ptr(), dk: dk.as_mut_ptr(), dv: dv.as_mut_ptr() };
     // SAFETY: lengths checked above; the keys' part reads delta after the queries' part has written it.
     let result = unsafe { run_all(&queries).and_then(|()| run_all(&keys)) };
     debug_assert!(result.is_ok(), "attention has no faults");

@@ -121,8 +121,14 @@ impl Case {
         let (dq, dk, dv) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr());
         // SAFETY: all buffers have the lengths of the dims.
         unsafe {
-            run_reversed(&AttentionBackward { q, k, v, key_mask, out, lse, dout, dq, dk, dv, dims })
-                .expect("no faults");
+            run_reversed(&AttentionBackward {
+                inputs: BackwardInputs { q, k, v, key_mask, lse, dout, dims },
+                out,
+                dq,
+                dk,
+                dv,
+            })
+            .expect("no faults");
         }
         r
     }
@@ -262,13 +268,12 @@ impl Case {
         let (key_mask, dims) = (pointer(self.mask.as_deref()), self.dims);
         let (out, lse, delta) = (r.out.as_mut_ptr(), r.lse.as_mut_ptr(), r.delta.as_mut_ptr());
         let (dq, dk, dv, dout) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr(), self.dout.as_ptr());
+        let inputs = BackwardInputs { q, k, v, key_mask, lse, dout, dims };
         // SAFETY: all buffers have the lengths of the dims; the three run one after the other.
         unsafe {
             run_reversed(&Attention { q, k, v, key_mask, out, lse, dims }).expect("no faults");
-            run_reversed(&AttentionBackwardQ { q, k, v, key_mask, out, lse, dout, dq, delta, dims })
-                .expect("no faults");
-            run_reversed(&AttentionBackwardKv { q, k, v, key_mask, lse, dout, delta, dk, dv, dims })
-                .expect("no faults");
+            run_reversed(&AttentionBackwardQ { inputs, out, dq, delta }).expect("no faults");
+            run_reversed(&AttentionBackwardKv { inputs, delta, dk, dv }).expect("no faults");
         }
         r
     }
@@ -363,8 +368,8 @@ fn scratch_is_a_block_and_never_the_whole_matrix() {
     let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
     let needed = |t: usize| {
         let dims = AttentionDims::contiguous(1, t, t, 6, 64, true);
-        let backward =
-            AttentionBackward { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, dk: f, dv: f, dims };
+        let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
+        let backward = AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f };
         (Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(), backward.scratch_len())
     };
     let ((forward, backward), (twice, same)) = (needed(4096), needed(8192));
@@ -378,14 +383,12 @@ fn scratch_grows_with_the_lengths() {
     let needed = |tq: usize, tk: usize| {
         let dims = AttentionDims { dropout: keep(0.5), ..AttentionDims::contiguous(1, tq, tk, 1, 24, true) };
         let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
+        let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
         [
             Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(),
-            AttentionBackwardQ { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, delta: f, dims }
-                .scratch_len(),
-            AttentionBackwardKv { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, delta: n, dk: f, dv: f, dims }
-                .scratch_len(),
-            AttentionBackward { q: n, k: n, v: n, key_mask: words, out: n, lse: n, dout: n, dq: f, dk: f, dv: f, dims }
-                .scratch_len(),
+            AttentionBackwardQ { inputs, out: n, dq: f, delta: f }.scratch_len(),
+            AttentionBackwardKv { inputs, delta: n, dk: f, dv: f }.scratch_len(),
+            AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f }.scratch_len(),
         ]
     };
     let lengths = [0, 1, 5, 31, 32, 33, 63, 64, 65, 255, 256, 257, 600, 1024, 1025, 2000];

@@ -5,7 +5,7 @@ use crate::linear_cross_entropy::block::{Columns, Upstream, PAIR};
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
 use crate::matmul::pack::{pack_left, pack_rows, pack_rows_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
-use crate::matmul::plan::{threads, ROWS};
+use crate::matmul::plan::ROWS;
 use crate::tile::{blocks, Fault, TileOp};
 
 /// Columns of dW, and steps of k of either product, that are packed at a time: at most 256 x 256 x 4 = 256 KiB.
@@ -145,6 +145,8 @@ pub struct HeadBackwardX {
     pub dx: *mut f32,
     /// Sizes.
     pub dims: HeadBlock,
+    /// How many threads share the work ([`crate::matmul::threads`]); no bit depends on it.
+    pub threads: usize,
 }
 
 /// Most columns of the block in one work item.
@@ -157,7 +159,7 @@ impl HeadBackwardX {
     fn item(&self) -> (usize, usize) {
         let HeadBlock { most, cols, .. } = self.dims;
         let down = blocks(most, MOST_COLUMNS).max(1);
-        let across = blocks((2 * threads()).max(4), down).min(cols / 48).max(blocks(cols, BLOCK)).max(1);
+        let across = blocks((2 * self.threads).max(4), down).min(cols / 48).max(blocks(cols, BLOCK)).max(1);
         (blocks(most, down).next_multiple_of(16).max(16), blocks(cols, across).next_multiple_of(16).max(16))
     }
 

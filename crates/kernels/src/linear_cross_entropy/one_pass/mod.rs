@@ -147,7 +147,7 @@ pub fn linear_cross_entropy_one_pass(
             run_all(&HeadLogits { x, w, labels, logits, stats, dims })?;
             run_all(&HeadLoss { labels, logits, stats, loss, log_z, dims })?;
             run_all(&HeadBackwardW { x, labels, log_z, g, init, dw, logits, dims })?;
-            run_all(&HeadBackwardX { w, labels, dlogits: logits, dx, dims })?;
+            run_all(&HeadBackwardX { w, labels, dlogits: logits, dx, dims, threads: crate::matmul::threads() })?;
         }
     }
     Ok(())

@@ -176,7 +176,7 @@ fn reversed(case: &Case) -> Results {
         &HeadLogits { x, w, labels, logits, stats, dims },
         &HeadLoss { labels, logits, stats, loss, log_z, dims },
         &HeadBackwardW { x, labels, log_z, g, init: case.init.as_ptr(), dw, logits, dims },
-        &HeadBackwardX { w, labels, dlogits: logits, dx, dims },
+        &HeadBackwardX { w, labels, dlogits: logits, dx, dims, threads: 2 },
     ];
     for op in ops {
         assert!(op.tiles() > 1);
