@@ -4,6 +4,7 @@
 // loops,judge,expectations}.mjs; expectations.mjs says what is wanted.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { ROOT } from './lib/run.mjs';
 import { compileAll } from './machine-code/compile.mjs';
 import { ENGINES, nodeOf, versionOf, whyNotHere } from './machine-code/engines.mjs';
@@ -23,21 +24,19 @@ Compiles both builds of the kernels with Node ${ENGINES.map(({ major }) => versi
   --kernels FOLDER  instead of ts/wasm`;
 
 function options(argv) {
-  const chosen = { engines: [], function: '', dump: false, kernels: join(ROOT, 'ts', 'wasm') };
-  for (let i = 0; i < argv.length; i++) {
-    const value = () => {
-      if (argv[i + 1] === undefined) throw new Error(`${argv[i]} must have a value`);
-      return argv[++i];
-    };
-    if (argv[i] === '--engine') chosen.engines.push(value());
-    else if (argv[i] === '--function') chosen.function = value();
-    else if (argv[i] === '--kernels') chosen.kernels = value();
-    else if (argv[i] === '--dump') chosen.dump = true;
-    else throw new Error(`unknown option ${argv[i]}`);
-  }
-  const unknown = chosen.engines.find((name) => !ENGINES.some((engine) => engine.name === name));
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      engine: { type: 'string', multiple: true, default: [] },
+      function: { type: 'string', default: '' },
+      dump: { type: 'boolean', default: false },
+      kernels: { type: 'string', default: join(ROOT, 'ts', 'wasm') },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const unknown = values.engine.find((name) => !ENGINES.some((engine) => engine.name === name));
   if (unknown !== undefined) throw new Error(`--engine must be one of ${ENGINES.map(({ name }) => name).join(', ')}, got ${unknown}`);
-  return chosen;
+  return values;
 }
 
 /** Lines of the table for one engine, and faults that belong to no line. */
@@ -81,14 +80,14 @@ function table(lines) {
 }
 
 async function main(argv) {
-  if (argv.includes('--help')) {
+  const chosen = options(argv);
+  if (chosen.help) {
     console.log(HELP);
     return 0;
   }
-  const chosen = options(argv);
   const why = whyNotHere();
   if (why !== undefined) throw new Error(why);
-  const engines = ENGINES.filter(({ name }) => chosen.engines.length === 0 || chosen.engines.includes(name));
+  const engines = ENGINES.filter(({ name }) => chosen.engine.length === 0 || chosen.engine.includes(name));
   const lines = [];
   const faults = [];
   for (const engine of engines) {
