@@ -62,6 +62,9 @@ async function openRecord(kind, name, resume) {
   return { record, save, path };
 }
 
+/** By size, then threads: what a resumed record gets later need not stand last. */
+const inOrder = (a, b) => Object.keys(SIZES).indexOf(a.size) - Object.keys(SIZES).indexOf(b.size) || a.threads - b.threads;
+
 async function torchCommand(argv) {
   const { values } = parseArgs({
     args: argv,
@@ -98,6 +101,7 @@ async function torchCommand(argv) {
     for (const n of threads) {
       if (record.runs.some((run) => run.size === size && run.threads === n && run.agree)) continue;
       record.runs.push(await compareSize({ ...options, size, threads: n }));
+      record.runs.sort(inOrder);
       await save();
     }
   }
