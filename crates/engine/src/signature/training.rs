@@ -1,117 +1,7 @@
-//! The table of opcodes: the operands, dims and params each instruction has, in their order (docs/architecture.md, section 2).
-//! What the arguments mean to a kernel is decided in `decode/`.
+//! Opcodes 1 to 40: forward and backward of the GPT, losses, optimizers, copying and a plain draw.
 
-/// Storage type of an operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DType {
-    /// 32-bit float.
-    F32,
-    /// 32-bit signed integer.
-    I32,
-    /// 64-bit float (partial sums only).
-    F64,
-}
-
-impl DType {
-    /// The type of a code of the format.
-    pub fn from_word(word: u32) -> Option<Self> {
-        [DType::F32, DType::I32, DType::F64].get(word as usize).copied()
-    }
-
-    /// Bytes of one element.
-    pub fn bytes(self) -> u64 {
-        if self == DType::F64 {
-            8
-        } else {
-            4
-        }
-    }
-
-    fn name(self) -> &'static str {
-        ["f32", "i32", "f64"][self as usize]
-    }
-}
-
-impl std::fmt::Display for DType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// One operand of an opcode.
-#[derive(Clone, Copy, Debug)]
-pub struct Operand {
-    /// Name in the table and in the kernel's struct.
-    pub name: &'static str,
-    /// The only type it may have.
-    pub dtype: DType,
-    /// Whether the instruction writes it.
-    pub written: bool,
-    /// Whether it may be absent.
-    pub optional: bool,
-    /// Whether it is addressed by strides, so that its bytes may interleave with those of other operands.
-    pub strided: bool,
-    /// Whether it may be the same memory as the instruction's first result.
-    pub in_place: bool,
-}
-
-/// One param word of an opcode.
-#[derive(Clone, Copy, Debug)]
-pub enum Param {
-    /// An integer from 0 to this one.
-    Integer(u32),
-    /// Any 32 bits (half of a path, a label).
-    Bits,
-    /// The bits of an f32.
-    Float,
-    /// Index of one of the run's scalars.
-    Scalar,
-    /// The same, or absent.
-    MaybeScalar,
-}
-
-/// An opcode's arguments.
-#[derive(Debug)]
-pub struct Signature {
-    /// Name in messages.
-    pub name: &'static str,
-    /// Operands in order.
-    pub operands: &'static [Operand],
-    /// Names of the dims in order.
-    pub dims: &'static [&'static str],
-    /// Names and kinds of the params in order.
-    pub params: &'static [(&'static str, Param)],
-}
-
-impl Operand {
-    const fn of(name: &'static str, dtype: DType, written: bool) -> Self {
-        Self { name, dtype, written, optional: false, strided: false, in_place: false }
-    }
-    const fn maybe(self) -> Self {
-        Self { optional: true, ..self }
-    }
-    const fn strided(self) -> Self {
-        Self { strided: true, ..self }
-    }
-    const fn or_result(self) -> Self {
-        Self { in_place: true, ..self }
-    }
-}
-
-/// An f32 that is read.
-const fn r(name: &'static str) -> Operand {
-    Operand::of(name, DType::F32, false)
-}
-/// An i32 that is read.
-const fn ri(name: &'static str) -> Operand {
-    Operand::of(name, DType::I32, false)
-}
-/// An f32 that is written (and perhaps read).
-const fn w(name: &'static str) -> Operand {
-    Operand::of(name, DType::F32, true)
-}
-
-use Param::{Bits, Float, Integer, MaybeScalar, Scalar};
+use super::Param::{Bits, Float, Integer, MaybeScalar, Scalar};
+use super::{r, ri, w, DType, Operand, Param, Signature};
 
 const PATH: [(&str, Param); 7] = [
     ("p", Float),
@@ -142,19 +32,8 @@ const HEAD_DIMS: [&str; 5] = ["rows", "vocab", "cols", "most", "stride"];
 const HEAD_PARAMS: [(&str, Param); 2] = [IGNORE[0], ("first", Integer(u32::MAX))];
 const ROWS_COLS: [&str; 2] = ["rows", "cols"];
 
-macro_rules! signature {
-    ($name:literal, [$($operand:expr),*], $dims:expr, $params:expr) => {
-        Signature { name: $name, operands: &[$($operand),*], dims: &$dims, params: &$params }
-    };
-}
-
-/// The signature of an opcode, or `None` if there is none of that number.
-pub fn signature(opcode: u32) -> Option<&'static Signature> {
-    SIGNATURES.get((opcode as usize).checked_sub(1)?)
-}
-
 /// Opcode 1 is the first.
-static SIGNATURES: [Signature; 40] = [
+pub static SIGNATURES: [Signature; 40] = [
     signature!(
         "matmul",
         [r("a"), r("b"), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
@@ -354,30 +233,3 @@ static SIGNATURES: [Signature; 40] = [
         ATTENTION_PARAMS
     ),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_starts_at_one_and_ends_at_the_last_opcode() {
-        assert!(signature(0).is_none() && signature(41).is_none() && signature(u32::MAX).is_none());
-        assert_eq!(signature(1).unwrap().name, "matmul");
-        assert_eq!(signature(19).unwrap().name, "attention");
-        assert_eq!(signature(30).unwrap().name, "adamw");
-        assert_eq!(signature(35).unwrap().name, "trap");
-        assert_eq!(signature(40).unwrap().name, "attention_backward");
-    }
-
-    #[test]
-    fn names_within_an_opcode_are_distinct() {
-        for opcode in 1..=40 {
-            let signature = signature(opcode).unwrap();
-            let mut names: Vec<&str> = signature.operands.iter().map(|o| o.name).collect();
-            names.sort_unstable();
-            let count = names.len();
-            names.dedup();
-            assert_eq!(names.len(), count, "{}", signature.name);
-        }
-    }
-}
