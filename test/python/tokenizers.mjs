@@ -27,7 +27,7 @@ for (const tokenizer of [CharTokenizer.fromText(TEXTS.join('')), new ByteTokeniz
   const folder = join(out, tokenizer.kind);
   if (mode === '--read-back') {
     for (const file of ['resaved.json', 'resaved/tokenizer.json']) {
-      const same = loadTokenizer(readFileSync(join(folder, file), 'utf8')).hash === tokenizer.hash;
+      const same = (await loadTokenizer(readFileSync(join(folder, file), 'utf8'))).hash === tokenizer.hash;
       if (!same) console.error(`${folder}/${file}: not the tokenizer it was`);
       failures += same ? 0 : 1;
     }

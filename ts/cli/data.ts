@@ -31,7 +31,7 @@ export async function chooseTokenizer(name: string, files: readonly string[], si
       cause,
     });
   });
-  return loadTokenizer(json);
+  return await loadTokenizer(json);
 }
 
 /** The training part and the evaluation part: the files of --eval-data, else the end of the data. */

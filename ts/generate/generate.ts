@@ -37,7 +37,7 @@ export interface GenerationModel {
 }
 
 /**
- * The tokens to start from. An empty prompt starts from the tokenizer's beginning-of-text token, else from a line break, else from token 0; that
+ * The tokens to start from: a text's own, and around it what transformers adds to a prompt too (Llama's beginning-of-text token). An empty prompt starts from the tokenizer's beginning-of-text token, else from a line break, else from token 0; that
  * token is not part of the result.
  * @throws TOKEN_OUT_OF_RANGE, UNKNOWN_CHARACTER, INVALID_OPTION
  */
@@ -45,7 +45,7 @@ export function promptIds(model: GenerationModel, prompt: string | ArrayLike<num
   if (typeof prompt === 'string') {
     if (model.tokenizer === null)
       throw new FerroError('INVALID_OPTION', 'generate: a prompt of text needs a model with a tokenizer, got one without');
-    if (prompt !== '') return model.tokenizer.encode(prompt);
+    if (prompt !== '') return model.tokenizer.encode(prompt, { addSpecialTokens: true });
     return Int32Array.of(startId(model.tokenizer));
   }
   const ids = Array.from(prompt);

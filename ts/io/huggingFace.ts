@@ -2,10 +2,11 @@
 // names, shapes and numbers; it knows no engine and no file system (a folder to read is a `ReadableFolder`).
 import { FerroError } from '../errors';
 import type { GPTConfig } from '../models/config';
-import { loadTokenizer, type Tokenizer } from '../tokenizers';
+import type { Tokenizer } from '../tokenizers';
 import { checkpointError, type FileData, type OpenOptions, type ReadableFolder, readFolderText } from './files';
 import { generationConfigToJson, gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
 import { type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
+import { readTokenizer } from './tokenizerFolder';
 import { openWeights, type WeightFiles } from './weightFiles';
 
 /**
@@ -125,30 +126,6 @@ function checkTensors(label: string, shapes: ReadonlyMap<string, number[]>, entr
   if (problems.length > 0) throw mismatch(label, problems);
 }
 
-async function readTokenizer(
-  folder: ReadableFolder,
-  config: GPTConfig,
-  options: OpenOptions,
-): Promise<Pick<OpenedGpt, 'tokenizer' | 'tokenizerProblem'>> {
-  const text = await readFolderText(folder, 'tokenizer.json', options);
-  if (text === null) return { tokenizer: null, tokenizerProblem: null };
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = loadTokenizer(text);
-  } catch (error) {
-    // The model of a tokenizer that is not built yet can still be used with ids; a broken file is an error.
-    if (error instanceof FerroError && error.code === 'NOT_BUILT') return { tokenizer: null, tokenizerProblem: error };
-    throw error;
-  }
-  if (tokenizer.vocabSize > config.vocabSize) {
-    throw new FerroError(
-      'VOCABULARY_MISMATCH',
-      `${folder.label}: the tokenizer must have at most the model's ${config.vocabSize} tokens, got ${tokenizer.vocabSize}`,
-    );
-  }
-  return { tokenizer, tokenizerProblem: null };
-}
-
 /**
  * Opens a folder in GPT-2's layout (ours or anyone's) and checks everything that can be checked without reading all the weights.
  * @throws FILE_NOT_FOUND without config.json or weights; INVALID_CHECKPOINT (missing, unexpected and wrong tensors listed together; a truncated file);
@@ -156,7 +133,7 @@ async function readTokenizer(
  */
 export async function openGpt(folder: ReadableFolder, options: OpenOptions = {}): Promise<OpenedGpt> {
   const config = await readConfig(folder, options);
-  const tokenizer = await readTokenizer(folder, config, options);
+  const tokenizer = await readTokenizer(folder, config.vocabSize, options);
   const weights = await openWeights(folder, options);
   try {
     const fileNames = canonicalNames(weights);

@@ -98,11 +98,17 @@ function readByte(root: JsonObject, model: JsonObject): Tokenizer {
   return new ByteTokenizer(bytes);
 }
 
+/** The files of a model folder that say something about its tokenizer. */
+export const TOKENIZER_FILES = ['tokenizer.json'] as const;
+
 /**
- * The tokenizer of a tokenizer.json's text.
+ * The tokenizer of a folder's files.
+ * @param files texts by file name (`tokenizer.json`, …: see TOKENIZER_FILES, others are ignored), or the text of a tokenizer.json alone
  * @throws INVALID_TOKENIZER if the text is not a tokenizer.json; NOT_BUILT if it is one of a kind that this library does not have.
  */
-export function loadTokenizer(tokenizerJson: string): Tokenizer {
+export async function loadTokenizer(files: string | ReadonlyMap<string, string>): Promise<Tokenizer> {
+  const tokenizerJson = typeof files === 'string' ? files : files.get('tokenizer.json');
+  if (tokenizerJson === undefined) throw new FerroError('FILE_NOT_FOUND', 'tokenizer: the files must have tokenizer.json, got none');
   let parsed: unknown;
   try {
     parsed = JSON.parse(tokenizerJson);

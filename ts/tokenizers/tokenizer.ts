@@ -2,8 +2,22 @@
 import { FerroError } from '../errors';
 import { sha256Hex } from '../math/sha256';
 
-/** The kinds of tokenizer this library makes and reads. */
-export type TokenizerKind = 'char' | 'byte';
+/** The kinds of tokenizer there are; 'huggingface' are those that the optional package `@huggingface/tokenizers` runs. */
+export type TokenizerKind = 'char' | 'byte' | 'bpe' | 'huggingface';
+
+/** How a text is encoded. Neither option changes anything for a tokenizer without special tokens. */
+export interface EncodeOptions {
+  /** Adds what the post-processor adds around a text (Llama's beginning-of-text token, say), as transformers does by default. False by default. */
+  addSpecialTokens?: boolean;
+  /** Special tokens that are recognised in the text: all (true) or those listed. By default none: in a text they are ordinary text. */
+  allowSpecial?: boolean | readonly string[];
+}
+
+/** How ids are decoded. */
+export interface DecodeOptions {
+  /** Leaves special tokens out of the text. False by default. */
+  skipSpecialTokens?: boolean;
+}
 
 /** Encodes a text given in pieces; the ids of all pieces together equal those of the whole text. */
 export interface StreamingEncoder {
@@ -36,11 +50,11 @@ export interface Tokenizer {
    * Ids of a text. A lone surrogate counts as U+FFFD, as in every UTF-8 encoder.
    * @throws UNKNOWN_CHARACTER where the vocabulary lacks a character.
    */
-  encode(text: string): Int32Array;
-  /** Text of ids. @throws TOKEN_OUT_OF_RANGE for an id that is not an integer from 0 to vocabSize − 1. */
-  decode(ids: ArrayLike<number>): string;
-  encoder(): StreamingEncoder;
-  decoder(): StreamingDecoder;
+  encode(text: string, options?: EncodeOptions): Int32Array;
+  /** Text of ids. @throws TOKEN_OUT_OF_RANGE for an id that is not an integer from 0 to vocabSize − 1, or that no token has. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  encoder(options?: EncodeOptions): StreamingEncoder;
+  decoder(options?: DecodeOptions): StreamingDecoder;
   /** UTF-8 bytes that a token stands for (bits per byte are computed from it). */
   byteLength(id: number): number;
   /** `tokenizer.json` and `tokenizer_config.json`, as Python's tokenizers and transformers read them. */
