@@ -8,7 +8,16 @@ export { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions, type
 export { type ErrorCode, FerroError, REMEDIES } from './errors';
 export type { GeneratedPiece, GeneratedText, GenerateOptions } from './generate';
 export * from './graph';
-export { estimate, type GPTConfig, type GPTConfigOptions, PRESETS, type PresetName } from './models';
+export {
+  type CausalLM,
+  estimate,
+  type GPTConfig,
+  type GPTConfigOptions,
+  type ModelConfig,
+  type ModelType,
+  PRESETS,
+  type PresetName,
+} from './models';
 export {
   Block,
   Dropout,

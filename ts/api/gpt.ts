@@ -13,7 +13,7 @@ import {
 } from '../generate';
 import { type FileData, gptToFiles, type OpenedGpt, type OpenOptions, openGpt, type ReadableFolder, toBlobs } from '../io';
 import { openModelFolder, writeFolder } from '../io/node';
-import { type GPTConfig, type GPTConfigOptions, GPT as GPTModule, resolveConfig } from '../models';
+import { type CausalLM, causalLoss, createModel, type GPTConfigOptions, type ModelConfig, resolveConfig } from '../models';
 import type { Loss } from '../nn';
 import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions } from '../options';
 import { Stream } from '../stream';
@@ -40,16 +40,16 @@ export interface PretrainedOptions extends OpenOptions {
   seed?: number;
 }
 
-/** A GPT-2-architecture language model in an engine. */
+/** A causal language model in an engine, of any architecture (`config.modelType`). */
 export class GPT implements Trainable, AsyncDisposable {
-  readonly bound: BoundModule<GPTModule>;
+  readonly bound: BoundModule<CausalLM>;
   /** What encodes its texts; null for a model made from a vocabSize alone. */
   readonly tokenizer: Tokenizer | null;
   readonly pretrained: boolean;
-  readonly loss: Loss = (module, batch) => (module as unknown as GPTModule).loss(batch.inputIds, batch.labels);
+  readonly loss: Loss = causalLoss as Loss;
   readonly #sessions: GenerationSessions;
 
-  private constructor(bound: BoundModule<GPTModule>, tokenizer: Tokenizer | null, pretrained: boolean) {
+  private constructor(bound: BoundModule<CausalLM>, tokenizer: Tokenizer | null, pretrained: boolean) {
     this.bound = bound;
     this.tokenizer = tokenizer;
     this.pretrained = pretrained;
@@ -64,7 +64,7 @@ export class GPT implements Trainable, AsyncDisposable {
     checkEngine('GPT.create', engine);
     const { tokenizer, seed, signal, ...config } = readOptions('GPT.create', options, GPT_OPTIONS);
     const vocabSize = chooseVocabSize('GPT.create', tokenizer ?? null, config.vocabSize);
-    const module = new GPTModule(resolveConfig({ ...config, vocabSize }, 'GPT.create'));
+    const module = createModel(resolveConfig({ ...config, vocabSize }, 'GPT.create'));
     const bound = await bind(engine.host, module, { seed, signal });
     return new GPT(bound, tokenizer ?? null, false);
   }
@@ -83,7 +83,7 @@ export class GPT implements Trainable, AsyncDisposable {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
       const config = { ...opened.config, ...(values.dropout === undefined ? {} : { dropout: values.dropout }) };
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
-      const module = new GPTModule(resolveConfig(config, 'GPT.fromPretrained'));
+      const module = createModel(resolveConfig(config, 'GPT.fromPretrained'));
       const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal });
       const model = new GPT(bound, tokenizer, true);
       try {
@@ -99,8 +99,8 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   /** The architecture. */
-  get config(): GPTConfig {
-    return this.bound.module.config;
+  get config(): ModelConfig {
+    return this.bound.module.config as ModelConfig;
   }
 
   /** Parameters by GPT-2's names: shape, trainable, `data()`, `grad()`, `set()`. */
@@ -122,7 +122,8 @@ export class GPT implements Trainable, AsyncDisposable {
 
   /** The configuration as run.json keeps it. */
   get description(): Readonly<Record<string, unknown>> {
-    return { model_type: 'gpt2', ...this.config };
+    const { modelType, ...shape } = this.config;
+    return { model_type: modelType, ...shape };
   }
 
   /** True after `close()`. */

@@ -1,10 +1,10 @@
-// The engine's side of generation for one GPT: its KV cache in persistent variables and the three programs that write the next token (prefill, decode
+// The engine's side of generation for one model: its KV cache in persistent variables and the three programs that write the next token (prefill, decode
 // from the cache, and the uncached forward). It keeps no text and follows no context rule.
 import type { BoundModule } from '../bind';
 import type { ProgramHandle } from '../engine';
 import { assign, compile, Extent, input, lastRow, reshape, sample, type Tensor, Variable } from '../graph';
 import { seedWords } from '../math';
-import { cacheVariables, type GPT, type GPTCache } from '../models';
+import { type CausalCache, type CausalLM, cacheVariables } from '../models';
 import type { Sampling } from './options';
 
 /** Tokens decoded in one message when nobody looks at the single ones. */
@@ -12,8 +12,8 @@ const CHUNK = 64;
 
 /** One sequence being written. Sessions are reused: `GenerationSessions` keeps one per model. */
 export class GenerationSession {
-  readonly #bound: BoundModule<GPT>;
-  readonly #cache: GPTCache;
+  readonly #bound: BoundModule<CausalLM>;
+  readonly #cache: CausalCache;
   readonly #token = new Variable({ name: 'generate.token', shape: [1, 1], dtype: 'i32', trainable: false, init: { kind: 'zeros' } });
   readonly #time: Extent;
   readonly #position: Extent;
@@ -24,7 +24,7 @@ export class GenerationSession {
 
   readonly #drawable: number;
 
-  private constructor(bound: BoundModule<GPT>, drawable: number) {
+  private constructor(bound: BoundModule<CausalLM>, drawable: number) {
     this.#drawable = drawable;
     const { blockSize } = bound.module.config;
     this.#bound = bound;
@@ -35,7 +35,7 @@ export class GenerationSession {
   }
 
   /** Allocates the cache. Only ids below `drawable` are ever drawn (a vocabulary may be padded). @throws OUT_OF_MEMORY, MODEL_CLOSED */
-  static async open(bound: BoundModule<GPT>, drawable: number): Promise<GenerationSession> {
+  static async open(bound: BoundModule<CausalLM>, drawable: number): Promise<GenerationSession> {
     const session = new GenerationSession(bound, drawable);
     await bound.allocate([...cacheVariables(session.#cache), session.#token]);
     return session;
@@ -104,7 +104,9 @@ export class GenerationSession {
 
   /** Logits of the last new token behind the cache, and the token drawn from them, which the next decode step reads. */
   #cachedProgram(ids: Tensor): { next: Tensor } {
-    return { next: this.#sample(this.#bound.module.forwardCached(ids, this.#cache, this.#position, this.#keysUsed)) };
+    return {
+      next: this.#sample(this.#bound.module.forwardCached(ids, this.#cache, { position: this.#position, keysUsed: this.#keysUsed })),
+    };
   }
 
   #sample(logits: Tensor): Tensor {
@@ -128,7 +130,7 @@ export class GenerationSessions {
   #idle: GenerationSession | undefined;
 
   constructor(
-    readonly bound: BoundModule<GPT>,
+    readonly bound: BoundModule<CausalLM>,
     readonly drawable: number,
   ) {}
 

@@ -3,10 +3,12 @@
 import { FerroError } from '../errors';
 import { checkHeads } from '../nn/checks';
 import { GPT_CONFIG_OPTIONS, readOptions } from '../options';
+import type { CausalConfig } from './causalLM';
 import { PRESETS, type PresetName } from './presets';
 
 /** A GPT's shape, every field present. */
-export interface GPTConfig {
+export interface GPTConfig extends CausalConfig {
+  readonly modelType: 'gpt2';
   /** Blocks. */
   readonly nLayer: number;
   /** Attention heads of a block; divides nEmbd. */
@@ -52,6 +54,7 @@ export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig 
     return value;
   };
   const config: GPTConfig = {
+    modelType: given.modelType,
     nLayer: size('nLayer'),
     nHead: size('nHead'),
     nEmbd: size('nEmbd'),

@@ -4,8 +4,9 @@
 import { FerroError } from '../errors';
 import { input, type Program, Variable } from '../graph';
 import { gradientProgram, nameModules } from '../nn';
+import { causalLoss } from './causalLM';
 import type { GPTConfig } from './config';
-import { GPT, gptLoss } from './gpt';
+import { createModel } from './create';
 
 /** Numbers of parameters. The head shares the token table and is not counted twice. */
 export interface ParameterCounts {
@@ -74,7 +75,7 @@ const F32_BYTES = 4;
 /** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
 export function countParameters(config: GPTConfig, frozen: readonly string[] = []): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
-  for (const [name, variable] of nameModules(new GPT(config))) {
+  for (const [name, variable] of nameModules(createModel(config))) {
     counts.total += variable.size;
     counts[partOf(name)] += variable.size;
     if (variable.trainable && !frozen.includes(name)) counts.trainable += variable.size;
@@ -132,7 +133,7 @@ interface ProgramOptions {
 }
 
 function trainingProgram(config: GPTConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
-  const module = new GPT(config).enableGradientCheckpointing(gradientCheckpointing);
+  const module = createModel(config).enableGradientCheckpointing(gradientCheckpointing);
   const variables = nameModules(module);
   const unknown = frozen.find((name) => !variables.has(name));
   if (unknown !== undefined) throw new FerroError('INVALID_OPTION', `estimate: "frozen" must name parameters, got "${unknown}"`);
@@ -144,5 +145,5 @@ function trainingProgram(config: GPTConfig, { batchSize, gradientCheckpointing, 
   const targets = { gradients, count: scratch('gradient.count', [1]), guard: scratch('gradient.guard', [1]) };
   module.train();
   const tokens = (name: string) => input(name, [batchSize, config.blockSize], 'i32');
-  return gradientProgram(module, gptLoss, { inputIds: tokens('inputIds'), labels: tokens('labels') }, targets, mode);
+  return gradientProgram(module, causalLoss, { inputIds: tokens('inputIds'), labels: tokens('labels') }, targets, mode);
 }

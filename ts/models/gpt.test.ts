@@ -5,7 +5,7 @@ import { readTensors } from '../../test/support/safetensors';
 import { differentiate, Extent, input, sum, type Variable } from '../graph';
 import { evaluate, randomValues, type Values } from '../graph/testing/interpreter';
 import { nameModules } from '../nn';
-import { cacheVariables, GPT, type GPTConfigOptions, gptLoss, resolveConfig } from './index';
+import { cacheVariables, causalLoss, GPT, type GPTConfigOptions, resolveConfig } from './index';
 
 const folder = new URL('../../test/golden/', import.meta.url);
 const integers = (name: string, ...shape: number[]) => input(name, shape, 'i32');
@@ -45,7 +45,7 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s of transformers', (name) => {
 
   it('has the same loss and the same gradient of every parameter', () => {
     const shape = [config.batch, config.blockSize];
-    const rows = gptLoss(gpt, { inputIds: integers('inputIds', ...shape), labels: integers('labels', ...shape) });
+    const rows = causalLoss(gpt, { inputIds: integers('inputIds', ...shape), labels: integers('labels', ...shape) });
     if (!('sum' in rows)) throw new Error('a row loss');
     const total = sum(rows.sum);
     const parameters = named(gpt);
@@ -93,7 +93,10 @@ describe('forwardCached', () => {
         ...cacheVariables(cache).map((variable) => [variable, new Float64Array(variable.size)] as const),
       ]);
       const time = new Extent('time', 9);
-      const logits = gpt.forwardCached(input('ids', [1, time], 'i32'), cache, new Extent('position', 9), new Extent('keysUsed', 9));
+      const logits = gpt.forwardCached(input('ids', [1, time], 'i32'), cache, {
+        position: new Extent('position', 9),
+        keysUsed: new Extent('keysUsed', 9),
+      });
       let position = 0;
       for (const length of pieces) {
         const extents = { time: length, position, keysUsed: position + length };

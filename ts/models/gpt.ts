@@ -2,20 +2,21 @@
 // Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
 import { FerroError } from '../errors';
-import { countLabels, type Extent, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
 import {
   Block,
+  type CachePlace,
   Dropout,
   Embedding,
-  type KeyValueCache,
   LayerNorm,
   LearnedPositions,
-  type Loss,
   Module,
   type RowLoss,
+  requireInStep,
   residualStd,
   SinusoidalPositions,
 } from '../nn';
+import type { CausalCache, CausalLM } from './causalLM';
 import type { GPTConfig } from './config';
 
 /** The trunk: everything but the head. Its fields carry GPT-2's names, hence `transformer.h.0.ln_1.weight` and so on. */
@@ -49,7 +50,7 @@ export class GPTTrunk extends Module {
 }
 
 /** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019). */
-export class GPT extends Module {
+export class GPT extends Module implements CausalLM {
   readonly transformer: GPTTrunk;
 
   /** @param config from `resolveConfig` */
@@ -86,7 +87,7 @@ export class GPT extends Module {
   }
 
   /** Keys and values of `batch` sequences: two persistent variables f32 [batch, P, C] for each layer, which whoever holds an engine allocates. */
-  makeCache(batch = 1): GPTCache {
+  makeCache(batch = 1): CausalCache {
     const { nLayer, blockSize, nEmbd } = this.config;
     const shape = [batch, blockSize, nEmbd];
     const make = (layer: number, what: string) =>
@@ -97,29 +98,14 @@ export class GPT extends Module {
   /**
    * Logits of the last new position, given the cache of the positions before: prefill with many new ids, decode with one.
    * @param ids i32 [B, T], the new tokens
-   * @param position rows already cached (0 for a first prefill)
-   * @param keysUsed position + T; at most P
    * @returns f32 [B, 1, V]
    */
-  forwardCached(ids: Tensor, cache: GPTCache, position: Extent, keysUsed: Extent): Tensor {
+  forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor {
     const { wte, wpe, h, ln_f } = this.transformer;
-    let x = wpe.forward(wte.forward(ids), position); // [B, T, C]
-    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, { ...cache.layers[i], position, keysUsed });
+    let x = wpe.forward(wte.forward(ids), requireInStep('GPT', place).position); // [B, T, C]
+    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, cache.layers[i], place);
     return this.head(ln_f.forward(lastRow(x)));
   }
-}
-
-/** The loss of a token data set's batch { inputIds, labels }, both i32 [B, T]. */
-export const gptLoss: Loss<GPT> = (module, { inputIds, labels }) => module.loss(inputIds, labels);
-
-/** The KV cache of a GPT. */
-export interface GPTCache {
-  readonly layers: readonly Pick<KeyValueCache, 'keys' | 'values'>[];
-}
-
-/** All variables of a cache. */
-export function cacheVariables(cache: GPTCache): Variable[] {
-  return cache.layers.flatMap(({ keys, values }) => [keys, values]);
 }
 
 function checkIds(ids: Tensor, blockSize: number): void {

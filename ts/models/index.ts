@@ -1,6 +1,8 @@
 // Pure architectures, their configurations and what they cost. Knows no engine.
 
+export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType } from './causalLM';
 export { type GPTConfig, type GPTConfigOptions, resolveConfig } from './config';
+export { createModel, type ModelConfig } from './create';
 export {
   countParameters,
   type Estimate,
@@ -10,5 +12,5 @@ export {
   type MemoryCounts,
   type ParameterCounts,
 } from './estimate';
-export { cacheVariables, GPT, type GPTCache, GPTTrunk, gptLoss } from './gpt';
+export { GPT, GPTTrunk } from './gpt';
 export { PRESETS, type Preset, type PresetName } from './presets';

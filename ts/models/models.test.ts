@@ -74,7 +74,10 @@ describe('GPT', () => {
       ]),
     );
     const time = new Extent('time', 16);
-    const logits = gpt.forwardCached(input('ids', [2, time], 'i32'), cache, new Extent('position', 16), new Extent('keysUsed', 16));
+    const logits = gpt.forwardCached(input('ids', [2, time], 'i32'), cache, {
+      position: new Extent('position', 16),
+      keysUsed: new Extent('keysUsed', 16),
+    });
     expect([...logits.shape]).toEqual([2, 1, 11]);
   });
   it('can have fixed sinusoidal positions, which are no trained parameter', () => {
@@ -93,6 +96,7 @@ describe('resolveConfig', () => {
   it('lets parts win over the preset and takes snake_case', () => {
     const config = resolveConfig({ preset: 'gpt-micro', n_layer: 2, block_size: 32, vocabSize: 65 } as GPTConfigOptions);
     expect(config).toEqual({
+      modelType: 'gpt2',
       nLayer: 2,
       nHead: 4,
       nEmbd: 128,

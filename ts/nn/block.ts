@@ -4,7 +4,7 @@ import { add, type Tensor } from '../graph';
 import { LayerNorm } from './layerNorm';
 import { MLP } from './mlp';
 import { Module } from './module';
-import { type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
+import { type CachePlace, type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
 
 /** Options of `Block`. */
 export interface BlockOptions {
@@ -52,8 +52,8 @@ export class Block extends Module {
   }
 
   /** The same for new positions behind a cache of earlier ones. @param x f32 [B, T, C] @returns f32 [B, T, C] */
-  forwardCached(x: Tensor, cache: KeyValueCache): Tensor {
-    const attended = add(x, this.attn.forwardCached(this.ln_1.forward(x), cache));
+  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace): Tensor {
+    const attended = add(x, this.attn.forwardCached(this.ln_1.forward(x), cache, place));
     return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
   }
 }

@@ -20,5 +20,13 @@ export {
 } from './loss';
 export { MLP, type MLPOptions } from './mlp';
 export { Module, nameModules, pathOf } from './module';
-export { type KeyValueCache, MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
+export {
+  type CachePlace,
+  type KeyValueCache,
+  MultiHeadAttention,
+  type MultiHeadAttentionOptions,
+  type PlaceInStep,
+  type PlacePerRow,
+  requireInStep,
+} from './multiHeadAttention';
 export { LearnedPositions, SinusoidalPositions } from './positions';

@@ -26,16 +26,31 @@ export interface MultiHeadAttentionOptions {
   projectionStd?: number;
 }
 
-/** Keys and values of earlier positions, kept between runs, and how much of them is used. */
+/** Keys and values of earlier positions, kept between runs. */
 export interface KeyValueCache {
   /** f32 [B, P, C] */
-  keys: Variable;
+  readonly keys: Variable;
   /** f32 [B, P, C] */
-  values: Variable;
+  readonly values: Variable;
+}
+
+/** Where new rows go in a cache, and how much of it is used with them. */
+export type CachePlace = PlaceInStep | PlacePerRow;
+
+/** T new rows of one sequence, or of several in step. */
+export interface PlaceInStep {
   /** Rows already in the cache: the new rows go behind them. */
-  position: Extent;
-  /** position + the new rows. */
-  keysUsed: Extent;
+  readonly position: Extent;
+  /** position + T; at most P. */
+  readonly keysUsed: Extent;
+}
+
+/** One new row for each sequence of a batch, each at a position of its own. */
+export interface PlacePerRow {
+  /** i32 [B]: rows that each sequence has in the cache; its new one goes behind them. */
+  readonly positions: Tensor;
+  /** The largest of them + 1; at most P. */
+  readonly keysUsed: Extent;
 }
 
 /**
@@ -111,15 +126,22 @@ export class MultiHeadAttention extends Module {
    * @param x f32 [B, T, C], the new positions
    * @returns f32 [B, T, C]
    */
-  forwardCached(x: Tensor, cache: KeyValueCache): Tensor {
+  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace): Tensor {
     if (this.c_attn === undefined || !this.causal) {
       throw new FerroError('INVALID_OPTION', 'MultiHeadAttention: a cache needs causal self-attention, got another kind');
     }
+    const { position, keysUsed } = requireInStep('MultiHeadAttention', place);
     const qkv = this.c_attn.forward(x);
-    const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), cache.position);
-    const values = writeRows(cache.values, qkvPart(qkv, 'v'), cache.position);
-    return this.c_proj.forward(attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed: cache.keysUsed }));
+    const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), position);
+    const values = writeRows(cache.values, qkvPart(qkv, 'v'), position);
+    return this.c_proj.forward(attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed }));
   }
+}
+
+/** @throws NOT_BUILT for positions per row */
+export function requireInStep(op: string, place: CachePlace): PlaceInStep {
+  if ('position' in place) return place;
+  throw new FerroError('NOT_BUILT', `${op}: rows of a batch can only be in step so far, got positions for each`);
 }
 
 function contextError(rule: string, got: string): FerroError {

@@ -20,6 +20,7 @@ export const ENGINE_OPTIONS = list(
 
 /** The architecture of a GPT. */
 export const GPT_CONFIG_OPTIONS = list(
+  'modelType',
   'preset',
   'nLayer',
   'nHead',

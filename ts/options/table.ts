@@ -79,6 +79,7 @@ export const OPTIONS = named({
   onProgress: option(check.callback, { help: 'called with { loaded, total } bytes' }),
 
   // The model.
+  modelType: option(check.oneOf('gpt2'), { default: 'gpt2', help: 'the architecture' }),
   preset: option(check.oneOf('gpt-nano', 'gpt-micro', 'gpt-mini', 'gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl'), {
     help: 'a named size; --n-layer, --n-head and --n-embd override its parts',
     defaultText: 'gpt-micro on the command line',

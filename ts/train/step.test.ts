@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type BoundModule, bind } from '../bind';
 import { EngineHost } from '../engine';
 import { constant, countLabels, crossEntropy, embedding, mean, mul, sqrt, square, sub, type Tensor, tanh, Variable } from '../graph';
-import { estimate, GPT, gptLoss, resolveConfig } from '../models';
+import { causalLoss, estimate, GPT, resolveConfig } from '../models';
 import { type Batch, Dropout, type HostTensor, Linear, type Loss, Module } from '../nn';
 import { AdamW, SGD } from '../optim';
 import { TrainStep } from './step';
@@ -483,7 +483,7 @@ describe('GPT', () => {
     const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
     try {
       const model = await bind(fresh, new GPT(config));
-      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW(), gradientCheckpointing });
+      const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW(), gradientCheckpointing });
       const batch = { inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) };
       await step.run([batch, batch]);
       const bytes = await fresh.bytes();
@@ -502,7 +502,7 @@ describe('GPT', () => {
       const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
       try {
         const model = await bind(fresh, new GPT(config));
-        const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW({ learningRate: 3e-3 }) });
+        const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW({ learningRate: 3e-3 }) });
         const tokens = Array.from({ length: 701 }, (_, i) => ((i % 31) * (i % 31)) % 23);
         const batch = { inputIds: i32(tokens.slice(0, 700), [1, 700]), labels: i32(tokens.slice(1), [1, 700]) };
         const losses: number[] = [];
@@ -530,7 +530,7 @@ describe('GPT', () => {
     const run = async (gradientCheckpointing: boolean, parts?: (gpt: GPT) => void) => {
       const model = await bound(new GPT(config));
       parts?.(model.module);
-      const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW({ learningRate: 1e-2 }), gradientCheckpointing });
+      const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW({ learningRate: 1e-2 }), gradientCheckpointing });
       const steps: unknown[] = [];
       for (let i = 0; i < 5; i++) {
         const { loss, gradNorm } = await step.run(batches);
@@ -553,7 +553,7 @@ describe('GPT', () => {
   it('learns a repeated pattern with dropout, tied head and accumulation', async () => {
     const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 16, blockSize: 8, vocabSize: 5, dropout: 0.1 });
     const model = await bound(new GPT(config));
-    const step = new TrainStep(model, { loss: gptLoss, optimizer: new AdamW({ learningRate: 1e-2 }) });
+    const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW({ learningRate: 1e-2 }) });
     const row = [0, 1, 2, 3, 4, 0, 1, 2, 3];
     const batch = { inputIds: i32([row.slice(0, 8)], [1, 8]), labels: i32([row.slice(1)], [1, 8]) };
     const first = (await step.run([batch, batch])).loss;

@@ -15,7 +15,7 @@ import {
   type Program,
   Variable,
 } from '../../index';
-import { gptLoss } from '../../models';
+import { causalLoss } from '../../models';
 import { type Batch, batchInputs, gradientProgram } from '../../nn';
 import { clipGradients } from '../../optim';
 import { randomBatches, type SizeName } from './sizes';
@@ -104,7 +104,7 @@ function programsOf(model: GPT, batch: Batch): { runs: Runnable[]; variables: Va
   }));
   const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient }]));
   const targets = { gradients, count: scratch('count', [1]), guard: scratch('guard', [1]) };
-  const grad = model.bound.trace(true, () => gradientProgram(model.bound.module, gptLoss, batchInputs(batch), targets, 'first'));
+  const grad = model.bound.trace(true, () => gradientProgram(model.bound.module, causalLoss, batchInputs(batch), targets, 'first'));
   const clip = clipGradients([...updates.map(({ gradient }) => gradient), targets.guard], targets.count);
   const update = compile({ name: 'update', outputs: { clip }, effects: optimizer.effects(updates, clip) });
   const numbers: Record<string, number> = optimizer.scalars({ learningRate: 1e-6, update: 1, maxGradNorm: 1 });
