@@ -2,15 +2,16 @@
 //! `run.rs`. Every call checks first and changes afterwards: a refused call leaves things as they were.
 
 use crate::arena::Arena;
+use crate::by_id::ById;
 use crate::error::{bad, Code, EngineError};
 use crate::executor::{FaultReport, Shared};
 use crate::memory::{out_of_memory, rounded, Block, ALIGN, MAX_BLOCK};
+use crate::number::Number;
 use crate::patience::Patience;
 use crate::profile::Profile;
 use crate::program::Program;
 use crate::regions::{RegionId, Regions};
 use crate::run::ActiveRun;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Number of a loaded program; 0 is none.
@@ -28,7 +29,7 @@ const ADDRESSABLE: u64 = 1 << 32;
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) regions: Regions,
-    pub(crate) programs: BTreeMap<ProgramId, Program>,
+    pub(crate) programs: ById<Program>,
     pub(crate) arena: Arena,
     pub(crate) scratch: Arena,
     pub(crate) active: Option<ActiveRun>,
@@ -52,7 +53,7 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(Shared::new(threads, now)),
             regions: Regions::default(),
-            programs: BTreeMap::new(),
+            programs: ById::default(),
             arena: Arena::default(),
             scratch: Arena::default(),
             active: None,
@@ -82,13 +83,14 @@ impl Engine {
     pub fn region_alloc(&mut self, bytes: f64) -> Result<RegionId, EngineError> {
         self.alive()?;
         if !(bytes >= 0.0 && bytes.fract() == 0.0) {
-            return Err(bad(format!("region_alloc: bytes must be a whole number, got {bytes}")));
+            return Err(bad(format!("region_alloc: bytes must be a whole number, got {}", Number(bytes))));
         }
         if bytes > MAX_BLOCK as f64 {
             return Err(EngineError::new(
                 Code::OutOfMemory,
                 format!(
-                    "region_alloc: a region must be smaller than 2 GiB, needs {bytes} bytes, the limit is {MAX_BLOCK}"
+                    "region_alloc: a region must be smaller than 2 GiB, needs {} bytes, the limit is {MAX_BLOCK}",
+                    Number(bytes)
                 ),
             ));
         }
@@ -142,21 +144,21 @@ impl Engine {
             return Err(self.exhausted("program_load", needed));
         }
         self.last_program += 1;
-        self.programs.insert(self.last_program, program);
+        self.programs.push(self.last_program, program);
         Ok(self.last_program)
     }
 
     /// Forgets a program and gives back what arena and scratch had only for it. `BUSY` while a run is in progress.
     pub fn program_free(&mut self, id: ProgramId) -> Result<(), EngineError> {
         self.idle("program_free")?;
-        self.programs.remove(&id).ok_or_else(|| bad(format!("program_free: the program must be loaded, got {id}")))?;
+        self.programs.remove(id).ok_or_else(|| bad(format!("program_free: the program must be loaded, got {id}")))?;
         self.trim();
         Ok(())
     }
 
     /// Makes room for a loaded program's arena and scratch, should either have been lost, or more scratch be wanted.
     pub(crate) fn ensure(&mut self, op: &str, program: ProgramId) -> Result<(), EngineError> {
-        let program = &self.programs[&program];
+        let program = self.programs.get(program).expect("the caller has looked");
         let scratch = self.scratch_bytes(program.scratch_len());
         let needed = self.arena.growth(program.banks()) + self.scratch.growth(&[scratch]);
         if needed == 0 {
@@ -212,7 +214,7 @@ impl Engine {
             }
             floats = floats.max(program.scratch_len());
         }
-        let scratch = if self.programs.is_empty() { vec![] } else { vec![self.scratch_bytes(floats)] };
+        let scratch = if self.programs.len() == 0 { vec![] } else { vec![self.scratch_bytes(floats)] };
         self.arena.shrink(&banks);
         self.scratch.shrink(&scratch);
     }

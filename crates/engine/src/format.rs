@@ -4,6 +4,7 @@
 use crate::error::{bad, EngineError};
 use crate::memory::MAX_BLOCK;
 use crate::signature::{signature, DType, Operand, Param, Signature};
+use crate::sort::sort;
 use std::ops::Range;
 
 /// First word of every program ("GPFF").
@@ -285,11 +286,15 @@ impl Parsed {
                 for (position, operand) in self.operands_of(instruction).enumerate() {
                     let spec = &instruction.signature.operands[position];
                     if let Some(&range) = operand.filter(|operand| operand.bytes > 0) {
-                        accesses.push(Access { range, index, spec, first_result: Some(position) == first_result });
+                        accesses.push(Access { range, index, position, spec, first_result: Some(position) == first_result });
                     }
                 }
             }
-            accesses.sort_by_key(|access| (access.range.bound, access.range.index, access.range.offset));
+            let key = |access: &Access| {
+                let Access { range, index, position, .. } = access;
+                (range.bound, range.index, range.offset, *index, *position)
+            };
+            sort(&mut accesses, |a, b| key(a) < key(b));
             for (i, a) in accesses.iter().enumerate() {
                 // Sorted by offset: behind the first that does not overlap, none does.
                 for b in accesses[i + 1..].iter().take_while(|b| a.range.overlaps(&b.range)) {
@@ -310,6 +315,7 @@ impl Parsed {
 struct Access {
     range: OperandRange,
     index: usize,
+    position: usize,
     spec: &'static Operand,
     first_result: bool,
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
 mod arena;
+mod by_id;
 mod decode;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod fill;
 mod format;
 mod gate;
 mod memory;
+mod number;
 mod patience;
 mod profile;
 mod program;
@@ -22,6 +24,7 @@ mod regions;
 mod run;
 mod self_test;
 mod signature;
+mod sort;
 mod wait;
 
 pub use engine::{Engine, ProgramId, MAX_THREADS};

@@ -8,6 +8,7 @@ use crate::executor::NO_TRAP;
 use crate::format::Parsed;
 use crate::gate::MAX_TILES;
 use crate::regions::{RegionId, Regions};
+use crate::sort::sort;
 
 /// Opcode of the trap instruction.
 const TRAP: u32 = 35;
@@ -271,7 +272,7 @@ fn check_bindings(op: &str, parsed: &Parsed, ids: &[RegionId], regions: &Regions
 /// What is written must have one name only: the check for hazards goes by binding.
 fn check_distinct(parsed: &Parsed, ids: &[RegionId]) -> Result<(), EngineError> {
     let mut sorted: Vec<(RegionId, u32)> = ids.iter().copied().zip(0..).collect();
-    sorted.sort_unstable();
+    sort(&mut sorted, |a, b| a < b);
     for pair in sorted.windows(2) {
         let [(id, a), (other, b)] = [pair[0], pair[1]];
         if id == other && (parsed.writes_binding(a) || parsed.writes_binding(b)) {

@@ -67,7 +67,7 @@ impl Engine {
         let (instructions, scratch_len) = (loaded.instructions(), loaded.scratch_len());
         self.ensure("run_begin", program)?;
         let Self { programs, regions, arena, .. } = self;
-        let loaded = programs.get_mut(&program).expect("found above");
+        let loaded = programs.get_mut(program).expect("found above");
         loaded.begin(extents, scalars, regions, arena)?;
         if loaded.scratch_len() != scratch_len {
             self.ensure("run_begin", program)?;
@@ -91,7 +91,7 @@ impl Engine {
             let Some(run) = self.active.as_mut() else {
                 return Err(bad("run_slice: a run must have begun, got none"));
             };
-            let program = &self.programs[&run.program];
+            let program = self.programs.get(run.program).expect("a run keeps its program");
             while run.stage < program.stages() && nothing_to_do(program.stage(run.stage)) {
                 run.stage += 1;
             }
@@ -115,7 +115,7 @@ impl Engine {
     /// Works on the active run's stage, begun or not, until it is done or the time is up; alone or together.
     fn work_on_stage(&mut self, watch: &mut Watch) -> Result<(), EngineError> {
         let run = self.active.as_mut().expect("run_slice has looked");
-        let program = &self.programs[&run.program];
+        let program = self.programs.get(run.program).expect("a run keeps its program");
         let stage = program.stage(run.stage);
         let tile_ns = stage.cost_ns / f64::from(stage.tiles.max(1));
         if stage.trap != NO_TRAP {
@@ -181,7 +181,7 @@ impl Engine {
 
     fn end_by_fault(&mut self, report: FaultReport) -> EngineError {
         let id = self.active.as_ref().map_or(0, |run| run.program);
-        let name = self.programs.get(&id).map_or("?", |program| program.name(report.instruction));
+        let name = self.programs.get(id).map_or("?", |program| program.name(report.instruction));
         self.end_run();
         self.fault = Some(report);
         let fault = report.fault;
@@ -197,7 +197,7 @@ impl Engine {
     /// The run is over, however: what it wrote has changed.
     fn end_run(&mut self) {
         if let Some(run) = self.active.take() {
-            for &id in self.programs[&run.program].written() {
+            for &id in self.programs.get(run.program).expect("a run keeps its program").written() {
                 self.regions.touch(id);
             }
         }
@@ -213,7 +213,7 @@ impl Engine {
     /// Milliseconds are those of all threads together and add up over runs, flops are those of one run. A stage's idle
     /// time, in which threads waited for each other or thread 0 worked alone, stands at its first instruction.
     pub fn profile(&self) -> Vec<f64> {
-        self.programs.get(&self.profile.program()).map_or_else(Vec::new, |program| self.profile.rows(program))
+        self.programs.get(self.profile.program()).map_or_else(Vec::new, |program| self.profile.rows(program))
     }
 
     /// Sets every element of an f32 region.
@@ -303,7 +303,7 @@ impl Engine {
     }
 
     fn loaded(&self, id: ProgramId) -> Result<&Program, EngineError> {
-        self.programs.get(&id).ok_or_else(|| bad(format!("run_begin: the program must be loaded, got {id}")))
+        self.programs.get(id).ok_or_else(|| bad(format!("run_begin: the program must be loaded, got {id}")))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::error::{bad, EngineError};
 use crate::format::{Instruction, OperandRange, Parsed, NONE};
+use crate::number::Number;
 use kernels::philox::{Keep, Stream};
 use std::cell::Cell;
 
@@ -101,14 +102,15 @@ impl<'a> Args<'a> {
     pub fn dropout(&self, position: usize) -> Result<Dropped, EngineError> {
         let p = self.float(position);
         if !(0.0..=1.0).contains(&p) {
-            return Err(self.error(format!("p must be from 0 to 1, got {p}")));
+            return Err(self.error(format!("p must be from 0 to 1, got {}", Number(p.into()))));
         }
         let mut scalars = [0; 4];
         for (i, scalar) in scalars.iter_mut().enumerate() {
             if self.word(position + 3 + i) != NONE {
                 *scalar = self.scalar_word(position + 3 + i);
             } else if p != 0.0 {
-                return Err(self.error(format!("seed, step and micro must be present with dropout, got p {p}")));
+                return Err(self
+                    .error(format!("seed, step and micro must be present with dropout, got p {}", Number(p.into()))));
             }
         }
         let [seed_lo, seed_hi, step, micro] = scalars;

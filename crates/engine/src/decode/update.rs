@@ -3,6 +3,7 @@
 use super::args::Args;
 use super::Op;
 use crate::error::EngineError;
+use crate::number::Number;
 use kernels::adamw::AdamW;
 use kernels::norm::{ClipFinish, SquaredNorm};
 use kernels::sgd::Sgd;
@@ -54,7 +55,7 @@ pub fn sgd(args: &Args<'_>) -> Result<Op, EngineError> {
     let n = args.dim(0);
     let momentum = args.float(1);
     if momentum != 0.0 && !args.present(2) {
-        return Err(args.error(format!("buf must be present when there is momentum, got {momentum}")));
+        return Err(args.error(format!("buf must be present when there is momentum, got {}", Number(momentum.into()))));
     }
     Ok(Sgd {
         p: args.operand(0, n as u64)?,
