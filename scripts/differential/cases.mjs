@@ -83,7 +83,9 @@ function embeddings(batch, random) {
   batch.emit('embedding_backward', [batch.ids(rows), batch.any(rows * cols), random.of(null, dtable), dtable], [rows, cols, vocab]);
   const [entries, time, position] = [1 + random.below(3), random.size(20), random.below(5)];
   const [n, dims] = [entries * time * cols, [entries, time, cols, position, time + position + random.below(3)]];
-  batch.emit('add_position', [batch.any(n), batch.any(dims[4] * cols), batch.result(n)], dims);
+  batch.emit('add_position', [batch.any(n), batch.any(dims[4] * cols), null, batch.result(n)], dims);
+  const own = [entries, time, cols, 0, time + VOCAB - 1]; // positions from 0 to 3
+  batch.emit('add_position', [batch.any(n), batch.any(own[4] * cols), batch.ids(entries), batch.result(n)], own);
   batch.emit('add_position_backward', [batch.any(n), batch.result(dims[4] * cols)], dims);
 }
 
@@ -112,7 +114,8 @@ function attention(batch, random) {
     random.below(4) === 0 ? batch.mask(entries * keys) : null,
   ];
   const [out, lse, dout] = [batch.result(entries * tq * width), batch.result(entries * heads * tq), batch.any(entries * tq * width)];
-  batch.emit('attention', [q, k, v, mask, out, lse], dims, params);
+  batch.emit('attention', [q, k, v, mask, null, out, lse], dims, params);
+  if (params[4] === 0 && keys >= 4 && random.below(3) === 0) attentionByCounts(batch, dims, params);
   if (random.below(2) === 0) {
     const gradients = [batch.result(span(tq)), batch.result(span(keys)), batch.result(span(keys))];
     batch.emit('attention_backward', [q, k, v, mask, out, lse, dout, ...gradients], dims, params);
@@ -121,6 +124,15 @@ function attention(batch, random) {
   const delta = batch.result(entries * heads * tq);
   batch.emit('attention_backward_q', [q, k, v, mask, out, lse, dout, batch.result(span(tq)), delta], dims, params);
   batch.emit('attention_backward_kv', [q, k, v, mask, lse, dout, delta, batch.result(span(keys)), batch.result(span(keys))], dims, params);
+}
+
+/** Sequences with one to four keys of their own. */
+function attentionByCounts(batch, dims, params) {
+  const [entries, tq, keys, row] = dims;
+  const [queries, cache] = [batch.any(entries * tq * row), batch.any(entries * keys * row)];
+  const width = params[0] * params[1];
+  const results = [batch.result(entries * tq * width), batch.result(entries * params[0] * tq)];
+  batch.emit('attention', [queries, cache, cache, null, batch.counts(entries), ...results], dims, params);
 }
 
 function crossEntropy(batch, random) {
@@ -187,7 +199,12 @@ function rows(batch, random) {
   const [offset, at] = [random.below(5), random.below(5)];
   const [source, target] = [offset + entries * time * sourceRow, at + entries * time * targetRow];
   const dims = [entries, time, cols, sourceRow, time * sourceRow, offset, targetRow, time * targetRow, at];
-  batch.emit('copy_rows', [batch.any(source), batch.result(target)], dims);
+  batch.emit('copy_rows', [batch.any(source), null, null, batch.result(target)], dims);
+  // From any of four sequences, to rows of their own in a cache of `held` rows.
+  const held = time + VOCAB - 1;
+  const cache = [4, time, cols, cols, time * cols, 0, cols, held * cols, 0];
+  const [sources, positions] = [maybe(random, () => batch.ids(4)), maybe(random, () => batch.ids(4))];
+  batch.emit('copy_rows', [batch.any(4 * time * cols), sources, positions, batch.result(4 * held * cols)], cache);
 }
 
 /** Rows without a finite largest logit are a fault, so these logits are always ordinary ones. */

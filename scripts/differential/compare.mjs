@@ -18,6 +18,7 @@ function drawPools(random) {
   const ids = new Int32Array(pools[POOLS.ids].buffer);
   for (let i = 0; i < ids.length; i++) ids[i] = i < half && random.below(6) === 0 ? -100 : random.below(4);
   for (let i = 0; i < POOL_ELEMENTS[POOLS.mask]; i++) pools[POOLS.mask][i] = random.below(4) === 0 ? 0 : 1;
+  for (let i = 0; i < POOL_ELEMENTS[POOLS.counts]; i++) pools[POOLS.counts][i] = 1 + random.below(4);
   const clip = new Float32Array(pools[POOLS.clip].buffer);
   for (let i = 0; i < clip.length; i += 4) clip.set([random.normal(), 0.1 + random.below(100) / 50, random.below(12) === 0 ? 1 : 0, 3], i);
   const sums = new Float64Array(pools[POOLS.sums].buffer);

@@ -2,9 +2,9 @@
 // An operand is a place in a pool; what is read was drawn at random, what is written is compared. Checks nothing: the loader does.
 
 /** Binding numbers. `result` is the only pool that is written. */
-export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6 };
+export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6, counts: 7 };
 /** Elements (of 4 bytes) in each pool, by binding number. */
-export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18];
+export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18, 64];
 /** Scalars of each run, in the program's order. */
 export const SCALARS = ['lr', 'c1', 'c2', 'seed_lo', 'seed_hi', 'step', 'micro', 'max_norm', 'temperature', 'top_k', 'top_p', 'draw'];
 
@@ -66,6 +66,11 @@ export class Batch {
   /** Ones and zeros. */
   mask(n) {
     return this.#place('mask', n, 'i32');
+  }
+
+  /** Numbers from 1 to 4. */
+  counts(n) {
+    return this.#place('counts', n, 'i32');
   }
 
   /** [norm, factor, skip, count], skip rarely 1. */

@@ -1,7 +1,7 @@
 // What an operation is: its shape rule, gradient rule and lowering, held together in one definition. Each file of ops/ makes one.
 // Also the small checks that every op uses to say `op: rule, got value`.
 import { FerroError } from '../errors';
-import { type Dim, type Shape, shapeText } from './dims';
+import { type Dim, dimEquals, type Shape, shapeText } from './dims';
 import type { OpcodeName } from './opcodes';
 import { Node, type Operand, type StorageType, Tensor, Variable } from './tensor';
 
@@ -115,6 +115,14 @@ export function checkRule(condition: boolean, op: string, rule: string, ...got: 
 /** Throws INVALID_DTYPE unless the tensor has the dtype. */
 export function checkDtype(op: string, name: string, tensor: Tensor, dtype: StorageType): void {
   if (tensor.dtype !== dtype) throw new FerroError('INVALID_DTYPE', `${op}: ${name} must be ${dtype}, got ${tensor}`);
+}
+
+/** One number per sequence: an i32 tensor [B]. @throws INVALID_DTYPE, INVALID_SHAPE. */
+export function asSequenceNumbers(op: string, name: string, operand: Operand, batch: Dim): Tensor {
+  const tensor = asTensor(op, name, operand);
+  checkDtype(op, name, tensor, 'i32');
+  checkRule(tensor.rank === 1 && dimEquals(tensor.shape[0], batch), op, `${name} must be [B]`, tensor, [batch]);
+  return tensor;
 }
 
 /** Throws INVALID_OPTION unless the condition holds. */

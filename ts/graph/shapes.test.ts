@@ -180,6 +180,45 @@ const REFUSED: [() => unknown, string, string][] = [
   [() => g.clipFinish(g.squaredNorm([f(2)]), f(2)), 'INVALID_SHAPE', 'clipFinish: count must be [1], got [2]'],
   [() => g.assign(v(2), f(3)), 'INVALID_SHAPE', 'assign: the tensor must have the shape of "p", got [3] and [2]'],
   [() => g.assign(v(2), i(2)), 'INVALID_DTYPE', 'assign: what goes to "p" must be f32, got i32[2]'],
+  [() => g.writeRows(cache, f(1, 2, 4), i(2)), 'INVALID_SHAPE', 'writeRows: position must be [B], got [2] and [1]'],
+  [() => g.writeRows(cache, f(1, 2, 4), f(1)), 'INVALID_DTYPE', 'writeRows: position must be i32, got f32[1]'],
+  [
+    () => g.attentionCached(f(1, 2, 12), cache, cache, { nHead: 2, keysUsed: T, keyCounts: i(3) }),
+    'INVALID_SHAPE',
+    'attentionCached: keyCounts must be [B], got [3] and [1]',
+  ],
+  [
+    () => g.addPosition(f(2, 3), f(4, 3), i(2)),
+    'INVALID_SHAPE',
+    'addPosition: x must be [B, T, C] with a position for each sequence, got [2, 3]',
+  ],
+  [() => g.addPosition(f(2, 1, 3), f(4, 3), i(3)), 'INVALID_SHAPE', 'addPosition: position must be [B], got [3] and [2]'],
+  [
+    () => g.copySequence(cache, v(2, 8, 4), { row: 0, rowsUsed: 8 }),
+    'INVALID_SHAPE',
+    'copySequence: source must be [1, P, C], got [2, 8, 4]',
+  ],
+  [
+    () => g.copySequence(cache, v(1, 8, 4), { row: 1, rowsUsed: 8 }),
+    'INVALID_SHAPE',
+    'copySequence: row must be a sequence of the cache, got 1 and [1, 8, 4]',
+  ],
+  [
+    () => g.copySequence(cache, v(1, 6, 4), { row: 0, rowsUsed: T }),
+    'INVALID_SHAPE',
+    'copySequence: rowsUsed must not exceed the rows of cache and source, got time≤8 and [1, 8, 4] and [1, 6, 4]',
+  ],
+  [
+    () => g.copySequence(cache, cache, { row: 0, rowsUsed: 8 }),
+    'INVALID_OPTION',
+    'copySequence: source must be another variable than the cache, got cache',
+  ],
+  [
+    () => g.gatherRows(cache, v(2, 8, 4), i(1), 8),
+    'INVALID_SHAPE',
+    'gatherRows: cache and source must have as many sequences, got [1, 8, 4] and [2, 8, 4]',
+  ],
+  [() => g.gatherRows(cache, v(1, 8, 4), i(2), 8), 'INVALID_SHAPE', 'gatherRows: parents must be [B], got [2] and [1]'],
   [
     () => g.adamw({ parameter: v(2), gradient: v(2), m: v(2), v: v(3), clip, beta1: 0.9, beta2: 0.9, eps: 0, weightDecay: 0 }),
     'INVALID_SHAPE',

@@ -45,11 +45,11 @@ fn everything() -> Builder {
     let strides = [nb, nt, nt, c3, c3, c3, qkv_batch, qkv_batch, qkv_batch];
     let ignore = -100i32 as u32;
     b.stage().op(14, &[w, ids, x], &[rows, c, v], &[]).op(8, &[ones], &[rows], &[f(1.0)]);
-    b.stage().op(16, &[x, table, x], &[nb, nt, c, np, table_rows], &[]);
+    b.stage().op(16, &[x, table, NONE, x], &[nb, nt, c, np, table_rows], &[]);
     b.stage().op(11, &[x, NONE, NONE, y, mean, rstd], &[rows, c], &[f(1e-5)]);
     b.stage().op(1, &[y, w_qkv, NONE, NONE, q, NONE], &[one, rows, c3, c], &[0, 0]);
-    b.stage().op(19, &[q, k, vv, NONE, att, lse], &strides, &attention);
-    b.op(32, &[q, cache], &[nb, nt, c, c3, qkv_batch, k_offset, c, cache_batch, cache_offset], &[]);
+    b.stage().op(19, &[q, k, vv, NONE, NONE, att, lse], &strides, &attention);
+    b.op(32, &[q, NONE, NONE, cache], &[nb, nt, c, c3, qkv_batch, k_offset, c, cache_batch, cache_offset], &[]);
     b.stage().op(18, &[att, att], &[n], &path);
     b.stage().op(5, &[att, x, att], &[rows, c], &[0, 0]);
     b.stage().op(24, &[att, w, labels, loss, log_z], &[rows, v, c], &[ignore]);
@@ -390,7 +390,7 @@ fn each_rule_of_the_arguments_is_named() {
             "rows of dst must not overlap, got a stride of 3",
             load(|b, [x, y, _], _| {
                 let (one, four, three, zero) = (b.fixed(1), b.fixed(4), b.fixed(3), b.fixed(0));
-                b.op(32, &[x, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
+                b.op(32, &[x, NONE, NONE, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
             }),
         ),
     ];

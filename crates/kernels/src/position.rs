@@ -14,7 +14,24 @@ fn check(position: usize, time: usize, table_rows: usize) -> Result<(), Fault> {
     Err(Fault { code: FaultCode::PositionOutOfRange, at: (first - position) as u32, value: first as i32 })
 }
 
-/// `out[b, t] = x[b, t] + table[position + t]`. `out` may be `x`. A position beyond the table is a
+/// `indices[b]`, which must lie in `0..limit`, or `own` where there are none.
+///
+/// # Safety
+/// `indices` null or readable at `b`.
+#[inline(always)]
+pub(crate) unsafe fn index_at(indices: *const i32, b: usize, own: usize, limit: usize) -> Result<usize, Fault> {
+    if indices.is_null() {
+        return Ok(own);
+    }
+    // SAFETY: promised by the caller.
+    let value = unsafe { *indices.add(b) };
+    if value < 0 || value as usize >= limit {
+        return Err(Fault { code: FaultCode::PositionOutOfRange, at: b as u32, value });
+    }
+    Ok(value as usize)
+}
+
+/// `out[b, t] = x[b, t] + table[position + t]`, or `table[positions[b] + t]`. `out` may be `x`. A position beyond the table is a
 /// [`FaultCode::PositionOutOfRange`].
 #[derive(Clone, Copy, Debug)]
 pub struct AddPosition {
@@ -22,6 +39,8 @@ pub struct AddPosition {
     pub x: *const f32,
     /// `[table_rows, cols]`
     pub table: *const f32,
+    /// `[batch]`: the position of each sequence's first step, or null (`position`)
+    pub positions: *const i32,
     /// `[batch, time, cols]`
     pub out: *mut f32,
     /// Sequences.
@@ -48,10 +67,11 @@ impl TileOp for AddPosition {
     unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
         check(self.position, self.time, self.table_rows)?;
         let (first, last) = range(tile, rows_per_tile(self.cols), self.batch * self.time);
+        let limit = self.table_rows + 1 - self.time;
         for row in first..last {
-            let table_row = self.position + row % self.time;
             // SAFETY: row < batch·time, table_row < table_rows as checked.
             unsafe {
+                let table_row = index_at(self.positions, row / self.time, self.position, limit)? + row % self.time;
                 let (x, out) = (self.x.add(row * self.cols), self.out.add(row * self.cols));
                 map2(x, self.table.add(table_row * self.cols), out, self.cols, |x, p| x + p);
             }
@@ -132,6 +152,7 @@ pub fn add_position(
     let op = AddPosition {
         x: x.as_ptr(),
         table: table.as_ptr(),
+        positions: core::ptr::null(),
         out: out.as_mut_ptr(),
         batch,
         time,
@@ -213,6 +234,39 @@ mod tests {
                 let mut want = vec![0.0f32; table.len()];
                 (0..x.len()).for_each(|i| want[at(i)] += x[i]);
                 cases.check(|| format!("backward {batch}x{time}x{cols} at {position} of {rows}"), same_bits(&d, &want));
+            }
+        }
+        cases.finish();
+    }
+
+    #[test]
+    fn each_sequence_may_have_a_position_of_its_own() {
+        let (mut rng, mut cases) = (Rng::new(2), Cases::new());
+        for (time, cols, rows) in [(1usize, 5usize, 4usize), (3, 8, 9), (2, 67, 2), (1, 20_000, 3)] {
+            let (x, table) = (rng.normals(3 * time * cols), rng.normals(rows * cols));
+            let positions: Vec<i32> = (0..3).map(|_| rng.below(rows - time + 1) as i32).collect();
+            let mut out = vec![f32::NAN; x.len()];
+            let op = |positions: &[i32], out: &mut [f32]| AddPosition {
+                x: x.as_ptr(),
+                table: table.as_ptr(),
+                positions: positions.as_ptr(),
+                out: out.as_mut_ptr(),
+                batch: 3,
+                time,
+                cols,
+                position: 0,
+                table_rows: rows,
+            };
+            // SAFETY: all lengths are those of the dims.
+            unsafe { crate::testkit::run_reversed(&op(&positions, &mut out)) }.unwrap();
+            let want: Vec<f32> = (x.chunks(time * cols).zip(&positions))
+                .flat_map(|(x, &at)| x.iter().zip(&table[at as usize * cols..]).map(|(x, p)| x + p))
+                .collect();
+            cases.check(|| format!("{time}x{cols} of {rows}"), same_bits(&out, &want));
+            for value in [-1, (rows - time + 1) as i32] {
+                // SAFETY: as above.
+                let fault = unsafe { crate::run_all(&op(&[0, value, 0], &mut out)) }.unwrap_err();
+                assert_eq!(fault, Fault { code: FaultCode::PositionOutOfRange, at: 1, value });
             }
         }
         cases.finish();

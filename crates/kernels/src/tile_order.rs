@@ -280,7 +280,17 @@ fn tables_and_copies() {
     check(&mut cases, "add_position", true, |run| {
         let (batch, time, cols, position, table_rows) = (7, ROWS / 7, COLS, 3, ROWS);
         let (mut out, mut dtable) = (Guarded::len(N), Guarded::len(table_rows * COLS));
-        run(&position::AddPosition { x, table: y, out: out.at(), batch, time, cols, position, table_rows });
+        run(&position::AddPosition {
+            x,
+            table: y,
+            positions: core::ptr::null(),
+            out: out.at(),
+            batch,
+            time,
+            cols,
+            position,
+            table_rows,
+        });
         run(&position::AddPositionBackward { dy: x, dtable: dtable.at(), batch, time, cols, position, table_rows });
         vec![out, dtable]
     });
@@ -289,6 +299,8 @@ fn tables_and_copies() {
         run(&copy_rows::CopyRows {
             src: x,
             dst: dst.at(),
+            sources: core::ptr::null(),
+            positions: core::ptr::null(),
             batch: 7,
             time: ROWS / 7,
             cols: COLS - 2,

@@ -8,7 +8,7 @@ const FAULTS: Record<number, { code: ErrorCode; rule: string }> = {
   1: { code: 'LABEL_OUT_OF_RANGE', rule: 'labels must be from 0 to the number of classes − 1, or the ignored one' },
   2: { code: 'TOKEN_OUT_OF_RANGE', rule: 'ids must be from 0 to the number of rows of the table − 1' },
   3: { code: 'NON_FINITE_LOGITS', rule: 'a row of logits must have a finite maximum' },
-  4: { code: 'INVALID_SHAPE', rule: 'positions must lie within the position table' },
+  4: { code: 'INVALID_SHAPE', rule: 'positions, key counts and source sequences must lie within the position table or the cache' },
 };
 
 /** True for an error after which the instance cannot be used: a trap, an exhausted stack, a poisoned barrier. */

@@ -1,6 +1,6 @@
 // Attention of new positions over a cache of keys and values (generation; forward only).
 import { dimEquals, type Extent, shapeEquals } from '../dims';
-import { apply, asTensor, checkDtype, checkRule, type OpDefinition, staticLast } from '../op';
+import { apply, asSequenceNumbers, asTensor, checkDtype, checkRule, type OpDefinition, staticLast } from '../op';
 import type { Operand, Tensor } from '../tensor';
 import { checkHeads } from './attention';
 import { type AttentionAttrs, attentionOp } from './attentionCore';
@@ -8,17 +8,24 @@ import { type AttentionAttrs, attentionOp } from './attentionCore';
 /** The same instruction as `attention`, without a gradient rule: what is read from a cache was made by earlier runs. */
 const attentionCachedOp: OpDefinition<AttentionAttrs> = { name: 'attention_cached', infer: attentionOp.infer, lower: attentionOp.lower };
 
+/** Options of attention over a cache. */
+export interface CachedAttentionOptions {
+  /** Number of heads; it divides the width C. */
+  nHead: number;
+  /** How many rows of the caches hold something: of the longest sequence, where they differ. */
+  keysUsed: Extent;
+  /** i32 [B], each from 1 to keysUsed: sequence b sees only its first keyCounts[b] rows, and gets the bits it gets alone. */
+  keyCounts?: Operand;
+  /** Default 1 ÷ √(C ÷ nHead). */
+  scale?: number;
+}
+
 /**
  * Causal attention of the queries in qkv over the first `keysUsed` rows of the caches; the last query sees the last of them.
  * qkv: f32 [B, T, 3C] (its keys and values must already be in the caches: see writeRows); keys, values: f32 [B, P, C] → [B, T, C].
- * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. Not differentiable.
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. A count out of range ends the run with INVALID_SHAPE. Not differentiable.
  */
-export function attentionCached(
-  qkv: Operand,
-  keys: Operand,
-  values: Operand,
-  options: { nHead: number; keysUsed: Extent; scale?: number },
-): Tensor {
+export function attentionCached(qkv: Operand, keys: Operand, values: Operand, options: CachedAttentionOptions): Tensor {
   const op = 'attentionCached';
   const tensor = asTensor(op, 'qkv', qkv);
   const key = asTensor(op, 'keys', keys);
@@ -45,10 +52,12 @@ export function attentionCached(
     options.keysUsed,
     key,
   );
+  const counts = options.keyCounts === undefined ? undefined : asSequenceNumbers(op, 'keyCounts', options.keyCounts, tensor.shape[0]);
   const headDim = checkHeads(op, width, options.nHead);
   const attrs: AttentionAttrs = {
     packed: false,
     hasMask: false,
+    hasCounts: counts !== undefined,
     nHead: options.nHead,
     headDim,
     causal: true,
@@ -59,5 +68,5 @@ export function attentionCached(
     tq: tensor.shape[1],
     tk: options.keysUsed,
   };
-  return apply(attentionCachedOp, [tensor, key, value], attrs)[0];
+  return apply(attentionCachedOp, counts === undefined ? [tensor, key, value] : [tensor, key, value, counts], attrs)[0];
 }

@@ -5,11 +5,13 @@ import { apply, type LowerContext, type OpDefinition, type View } from '../op';
 import { dropoutParams } from '../path';
 import type { Tensor } from '../tensor';
 
-/** Everything but the data. Inputs are q, k, v (or one packed qkv), then the key mask if there is one. */
+/** Everything but the data. Inputs are q, k, v (or one packed qkv), then the key mask if there is one, then the key counts. */
 export interface AttentionAttrs {
   /** One [B, T, 3C] tensor holds q, k and v side by side. */
   readonly packed: boolean;
   readonly hasMask: boolean;
+  /** The number of keys of each sequence is given: i32 [B]. Forward only. */
+  readonly hasCounts?: boolean;
   readonly nHead: number;
   readonly headDim: number;
   readonly causal: boolean;
@@ -41,8 +43,9 @@ export const attentionOp: OpDefinition<AttentionAttrs> = {
     return apply(attentionBackwardOp, [...inputs, out, lse, dout], attrs);
   },
   lower: (c) => {
-    const { operands, dims, params } = lowering(c);
-    c.emit('attention', { ...operands, out: c.out(0), lse: c.out(1) }, dims, params);
+    const { operands, dims, params, rest } = lowering(c);
+    const key_counts = c.attrs.hasCounts ? c.view(rest[0]) : undefined;
+    c.emit('attention', { ...operands, key_counts, out: c.out(0), lse: c.out(1) }, dims, params);
   },
 };
 

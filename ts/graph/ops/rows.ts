@@ -1,6 +1,6 @@
-// Moving rows: writing new rows into a cache variable, and taking the last row of each sequence. Forward only.
-import { type Dim, dimEquals, dimMax, dimMul, type Extent } from '../dims';
-import { apply, asTensor, checkDtype, checkOption, checkRule, type OpDefinition, staticLast, type View } from '../op';
+// Moving rows: writing new rows into a cache variable, and taking the last row of each sequence. Forward only. (Whole sequences: sequences.ts.)
+import { type Dim, dimEquals, dimMax, dimMul, Extent } from '../dims';
+import { apply, asSequenceNumbers, asTensor, checkDtype, checkOption, checkRule, type OpDefinition, staticLast, type View } from '../op';
 import { UNARY_KINDS } from '../opcodes';
 import { type Operand, type Tensor, Variable } from '../tensor';
 
@@ -24,7 +24,8 @@ export function qkvPart(qkv: Operand, part: 'q' | 'k' | 'v'): QkvPart {
 
 interface WriteRowsAttrs {
   readonly variable: Variable;
-  readonly position: Dim;
+  /** Where all sequences begin; undefined when a second input, i32 [B], says where each does. */
+  readonly position: Dim | undefined;
   /** Which C columns of the source rows are taken: 0, 1 or 2. */
   readonly part: number;
 }
@@ -34,7 +35,7 @@ const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
   infer: (_inputs, { variable }) => [{ shape: variable.shape, dtype: 'f32' }],
   lower: (c) => {
     const { variable, position, part } = c.attrs;
-    const [rows] = c.inputs;
+    const [rows, positions] = c.inputs;
     const [batch, time, row] = rows.shape;
     const [, cacheRows, cols] = variable.shape;
     const source = c.view(rows);
@@ -43,7 +44,7 @@ const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
     const dst = c.write(variable);
     c.emit(
       'copy_rows',
-      { src, dst },
+      { src, positions: positions && c.view(positions), dst },
       {
         batch,
         time,
@@ -53,7 +54,7 @@ const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
         src_offset: 0,
         dst_row: cols,
         dst_batch: cacheRows * cols,
-        dst_offset: dimMul(position, cols),
+        dst_offset: dimMul(position ?? 0, cols),
       },
     );
     c.alias(0, dst);
@@ -62,11 +63,11 @@ const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
 
 /**
  * Writes rows into a cache from row `position` on, and gives the cache after the write. Tensors of `cache.tensor` still read what was there before.
- * cache: Variable f32 [B, P, C]; rows: f32 [B, T, C] or a `qkvPart`; position: Extent or number → [B, P, C].
- * Several writes to one cache happen in the order in which they were made.
- * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. Not differentiable.
+ * cache: Variable f32 [B, P, C]; rows: f32 [B, T, C] or a `qkvPart`; position: Extent or number, or i32 [B] with a position for each
+ * sequence → [B, P, C]. Several writes to one cache happen in the order in which they were made.
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. A position of a sequence out of range ends the run with INVALID_SHAPE. Not differentiable.
  */
-export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Extent | number): Tensor {
+export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Extent | number | Operand): Tensor {
   const op = 'writeRows';
   checkOption(cache instanceof Variable, op, 'cache must be a Variable', cache);
   const packed = typeof rows === 'object' && 'qkv' in rows;
@@ -74,6 +75,7 @@ export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Ex
   checkDtype(op, 'rows', source, 'f32');
   checkDtype(op, 'cache', cache.tensor, 'f32');
   checkRule(cache.shape.length === 3 && source.rank === 3, op, 'cache must be [B, P, C] and rows [B, T, C]', cache.shape, source);
+  const part = packed ? rows.part : 0;
   const width = cache.shape[2] * (packed ? 3 : 1);
   checkRule(
     dimEquals(source.shape[0], cache.shape[0]) && source.shape[2] === width,
@@ -86,10 +88,13 @@ export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Ex
   if (typeof position === 'number') {
     const fits = Number.isInteger(position) && position >= 0 && position + dimMax(source.shape[1]) <= cache.shape[1];
     checkRule(fits, op, 'position + rows must not exceed the cache', position, cache.shape);
-  } else {
+  } else if (position instanceof Extent) {
     checkRule(position.max <= cache.shape[1], op, 'position must not exceed the rows of the cache', position, cache.shape);
+  } else {
+    const positions = asSequenceNumbers(op, 'position', position, cache.shape[0]);
+    return apply(writeRowsOp, [source, positions], { variable: cache, position: undefined, part })[0];
   }
-  return apply(writeRowsOp, [source], { variable: cache, position, part: packed ? rows.part : 0 })[0];
+  return apply(writeRowsOp, [source], { variable: cache, position, part })[0];
 }
 
 const lastRowOp: OpDefinition = {

@@ -54,7 +54,10 @@ class Attention {
 
   row(b: number, h: number, i: number): Row {
     const mask = this.#args.maybe('key_mask');
-    const last = this.#args.param('causal') === 1 ? i + this.tk - this.tq : this.tk - 1;
+    const counts = this.#args.maybe('key_counts');
+    const count = counts?.get(b) ?? this.tk;
+    if (counts !== undefined && (count < 1 || count > this.tk)) throw new Error(`key count ${count} of ${this.tk} is out of range`);
+    const last = this.#args.param('causal') === 1 ? i + count - this.tq : count - 1;
     const keys: number[] = [];
     for (let j = 0; j <= last; j++) if (mask === undefined || mask.get(b * this.tk + j) !== 0) keys.push(j);
     const score = (j: number): number => {

@@ -196,11 +196,15 @@ function embeddingBackward({ operand, maybe, dim }: KernelArgs): void {
   }
 }
 
-function eachPosition({ dim }: KernelArgs, run: (i: number, tableIndex: number) => void): void {
+function eachPosition({ dim, maybe }: KernelArgs, run: (i: number, tableIndex: number) => void): void {
   const [batch, time, cols, position] = ['batch', 'time', 'cols', 'position'].map(dim);
-  if (position + time > dim('table_rows'))
-    throw new Error(`position ${position} + ${time} is beyond the table's ${dim('table_rows')} rows`);
-  for (let i = 0; i < batch * time * cols; i++) run(i, (position + (Math.floor(i / cols) % time)) * cols + (i % cols));
+  for (let i = 0; i < batch * time * cols; i++) {
+    const row = Math.floor(i / cols);
+    const first = maybe('positions')?.get(Math.floor(row / time)) ?? position;
+    if (first < 0 || first + time > dim('table_rows'))
+      throw new Error(`position ${first} + ${time} is beyond the table's ${dim('table_rows')} rows`);
+    run(i, (first + (row % time)) * cols + (i % cols));
+  }
 }
 
 function clipFinish({ operand, maybe, dim, scalar }: KernelArgs): void {
@@ -241,12 +245,17 @@ function sgd({ operand, maybe, dim, param, scalar }: KernelArgs): void {
   }
 }
 
-function copyRows({ operand, dim }: KernelArgs): void {
-  const [src, dst] = [operand('src'), operand('dst')];
+function copyRows({ operand, maybe, dim }: KernelArgs): void {
+  const [src, dst, sources, positions] = [operand('src'), operand('dst'), maybe('sources'), maybe('positions')];
   const at = (side: string, b: number, t: number, c: number): number =>
     dim(`${side}_offset`) + b * dim(`${side}_batch`) + t * dim(`${side}_row`) + c;
   for (let b = 0; b < dim('batch'); b++) {
-    for (let t = 0; t < dim('time'); t++) for (let c = 0; c < dim('cols'); c++) dst.set(at('dst', b, t, c), src.get(at('src', b, t, c)));
+    const [from, to] = [sources?.get(b) ?? b, positions?.get(b) ?? 0];
+    if (from < 0 || from >= dim('batch')) throw new Error(`source ${from} of ${dim('batch')} is out of range`);
+    if (positions !== undefined && (to < 0 || (to + dim('time')) * dim('dst_row') > dim('dst_batch')))
+      throw new Error(`position ${to} is out of range`);
+    for (let t = 0; t < dim('time'); t++)
+      for (let c = 0; c < dim('cols'); c++) dst.set(at('dst', b, to + t, c), src.get(at('src', from, t, c)));
   }
 }
 

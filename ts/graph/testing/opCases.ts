@@ -18,6 +18,7 @@ import { mean, sum, sumLast, sumRows } from '../ops/reduce';
 import { reshape } from '../ops/reshape';
 import { lastRow, qkvPart, writeRows } from '../ops/rows';
 import { sample } from '../ops/sample';
+import { copySequence, gatherRows } from '../ops/sequences';
 import { logSoftmax, softmax } from '../ops/softmax';
 import { transpose } from '../ops/transpose';
 import { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from '../ops/unary';
@@ -185,6 +186,21 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const y = attentionCached(qkv, writeRows(keys, qkvPart(qkv, 'k'), position), writeRows(values, qkvPart(qkv, 'v'), position), options);
     const last = lastRow(y);
     return forward({ y, last, next: sample(reshape(last, [2, 4])) }, [keys, values, qkv], { extents: { position: 4, used: 7 } });
+  },
+  'a batch of sequences of different lengths': () => {
+    const [keys, values, qkv, table] = [v('keys', 3, 8, 4), v('values', 3, 8, 4), v('qkv', 3, 1, 12), v('table', 8, 12)];
+    const [positions, keyCounts] = [ids([4, 0, 6], [3]), ids([5, 1, 7], [3])];
+    const packed = addPosition(qkv, table, positions);
+    const [k, w] = [writeRows(keys, qkvPart(packed, 'k'), positions), writeRows(values, qkvPart(packed, 'v'), positions)];
+    const y = attentionCached(packed, k, w, { nHead: 2, keysUsed: new Extent('used', 8), keyCounts });
+    return forward({ y, k }, [keys, values, qkv, table], { extents: { used: 7 } });
+  },
+  'sequences copied and gathered': () => {
+    const [cache, next, alone] = [v('cache', 3, 5, 4), v('next', 3, 6, 4), v('alone', 1, 4, 4)];
+    const [row, used] = [new Extent('row', 2), new Extent('used', 4)];
+    const filled = copySequence(cache, alone, { row, rowsUsed: used });
+    const gathered = gatherRows(next, filled, ids([1, 1, 0], [3]), used);
+    return forward({ filled, gathered }, [cache, next, alone], { extents: { row: 1, used: 3 } });
   },
   'last row of a run-time length': () => {
     const table = v('table', 3, 4);

@@ -17,16 +17,20 @@ struct Sizes {
     lse: u64,
 }
 
-/// attention: q k v key_mask? out lse
+/// attention: q k v key_mask? key_counts? out lse
 pub fn attention(args: &Args<'_>) -> Result<Op, EngineError> {
     let (dims, sizes) = dims(args)?;
+    if args.present(4) && dims.dropout.is_some() {
+        return Err(args.error("key_counts must be absent with dropout, got both".into()));
+    }
     Ok(Attention {
         q: args.operand(0, sizes.q)?,
         k: args.operand(1, sizes.k)?,
         v: args.operand(2, sizes.v)?,
         key_mask: args.operand(3, sizes.mask)?,
-        out: args.operand(4, sizes.out)?,
-        lse: args.operand(5, sizes.lse)?,
+        key_counts: args.operand(4, dims.batch as u64)?,
+        out: args.operand(5, sizes.out)?,
+        lse: args.operand(6, sizes.lse)?,
         dims,
     }
     .into())

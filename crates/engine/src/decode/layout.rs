@@ -38,12 +38,13 @@ pub fn embedding_backward(args: &Args<'_>) -> Result<Op, EngineError> {
     .into())
 }
 
-/// add_position: x table out | batch time cols position table_rows
+/// add_position: x table positions? out | batch time cols position table_rows
 pub fn add_position(args: &Args<'_>) -> Result<Op, EngineError> {
     let [batch, time, cols, position, table_rows] = positions(args)?;
     let n = count(&[batch, time, cols]);
-    let (x, table, out) = (args.operand(0, n)?, args.operand(1, count(&[table_rows, cols]))?, args.operand(2, n)?);
-    Ok(AddPosition { x, table, out, batch, time, cols, position, table_rows }.into())
+    let (x, table, out) = (args.operand(0, n)?, args.operand(1, count(&[table_rows, cols]))?, args.operand(3, n)?);
+    let positions = args.operand(2, batch as u64)?;
+    Ok(AddPosition { x, table, positions, out, batch, time, cols, position, table_rows }.into())
 }
 
 /// add_position_backward: dy dtable | batch time cols position table_rows
@@ -72,7 +73,7 @@ pub fn dropout(args: &Args<'_>) -> Result<Op, EngineError> {
     Ok(Dropout { x, out, n, p: mask.p, path_lo, path_hi, seed_lo, seed_hi, step: mask.step, micro: mask.micro }.into())
 }
 
-/// copy_rows: src dst | batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset
+/// copy_rows: src sources? positions? dst | batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset
 pub fn copy_rows(args: &Args<'_>) -> Result<Op, EngineError> {
     let [batch, time, cols, src_row, src_batch, src_offset, dst_row, dst_batch, dst_offset] =
         [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
@@ -86,10 +87,36 @@ pub fn copy_rows(args: &Args<'_>) -> Result<Op, EngineError> {
             elements.saturating_add(offset as u64)
         }
     };
+    let (sources, positions) = (args.operand(1, batch as u64)?, args.operand(2, batch as u64)?);
     let src = args.operand(0, reach(src_offset, src_row, src_batch))?;
-    let dst = args.operand(1, reach(dst_offset, dst_row, dst_batch))?;
-    let op = CopyRows { src, dst, batch, time, cols, src_row, src_batch, src_offset, dst_row, dst_batch, dst_offset };
-    Ok(op.into())
+    let mut last = reach(dst_offset, dst_row, dst_batch);
+    if args.present(2) {
+        if dst_row < cols.max(1) || dst_batch % dst_row != 0 {
+            let rule = "dst_batch must be rows of at least cols elements with positions";
+            return Err(args.error(format!("{rule}, got {dst_batch} by {dst_row} for {cols}")));
+        }
+        if last > 0 {
+            last = count(&[batch, dst_batch]).saturating_add(dst_offset as u64);
+            // any row of any sequence
+        }
+    }
+    let dst = args.operand(3, last)?;
+    Ok(CopyRows {
+        src,
+        dst,
+        sources,
+        positions,
+        batch,
+        time,
+        cols,
+        src_row,
+        src_batch,
+        src_offset,
+        dst_row,
+        dst_batch,
+        dst_offset,
+    }
+    .into())
 }
 
 /// transpose: x out | batch m n

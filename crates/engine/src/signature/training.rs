@@ -86,7 +86,7 @@ pub static SIGNATURES: [Signature; 40] = [
     ),
     signature!(
         "add_position",
-        [r("x").or_result(), r("table"), w("out")],
+        [r("x").or_result(), r("table"), ri("positions").maybe(), w("out")],
         ["batch", "time", "cols", "position", "table_rows"],
         []
     ),
@@ -99,7 +99,15 @@ pub static SIGNATURES: [Signature; 40] = [
     signature!("dropout", [r("x").or_result(), w("out")], ["n"], PATH),
     signature!(
         "attention",
-        [r("q").strided(), r("k").strided(), r("v").strided(), ri("key_mask").maybe(), w("out"), w("lse")],
+        [
+            r("q").strided(),
+            r("k").strided(),
+            r("v").strided(),
+            ri("key_mask").maybe(),
+            ri("key_counts").maybe(),
+            w("out"),
+            w("lse")
+        ],
         ATTENTION_DIMS,
         ATTENTION_PARAMS
     ),
@@ -187,7 +195,7 @@ pub static SIGNATURES: [Signature; 40] = [
     ),
     signature!(
         "copy_rows",
-        [r("src").strided(), w("dst").strided()],
+        [r("src").strided(), ri("sources").maybe(), ri("positions").maybe(), w("dst").strided()],
         ["batch", "time", "cols", "src_row", "src_batch", "src_offset", "dst_row", "dst_batch", "dst_offset"],
         []
     ),

@@ -10,7 +10,7 @@ use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_rows, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::matmul::plan::FEW_ROWS;
-use crate::tile::{Fault, TileOp};
+use crate::tile::{Fault, FaultCode, TileOp};
 
 /// Arguments of attention forward. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,9 @@ pub struct Attention {
     pub v: *const f32,
     /// `[batch, tk]`, 0 drops the key; or null.
     pub key_mask: *const i32,
+    /// `[batch]`: sequence b has only the keys `..key_counts[b]`, from 1 to `tk` (else a [`FaultCode::PositionOutOfRange`]), and
+    /// gets what it gets alone with that many; or null. Not with dropout.
+    pub key_counts: *const i32,
     /// `[batch, tq, heads·head_dim]`.
     pub out: *mut f32,
     /// `[batch, heads, tq]`: log-sum-exp of the visible scaled scores, −infinity where none is visible.
@@ -93,11 +96,21 @@ impl TileOp for Attention {
         let head = d.head(tile % heads);
         // SAFETY: the blocks lie inside the operands the caller vouches for.
         unsafe {
-            if d.is_few() {
-                few::forward(self, head, scratch);
+            let alone;
+            let op = if self.key_counts.is_null() {
+                self
             } else {
-                let run = d.query_runs() - 1 - tile / heads; // late queries see most keys: longest first
-                self.run(head, run, scratch);
+                alone = self.sequence(head.b)?;
+                &alone
+            };
+            if d.is_few() {
+                few::forward(op, head, scratch);
+            } else {
+                // The cut is that of the longest sequence.
+                let (blocks, runs, rows) = (d.query_blocks(), d.query_runs(), block_rows(d.tk));
+                let run = runs - 1 - tile / heads; // late queries see most keys: longest first
+                let (first, last) = (run * blocks / runs, (run + 1) * blocks / runs);
+                op.run(head, (first * rows, d.tq.min(last * rows)), rows, scratch);
             }
         }
         Ok(())
@@ -125,11 +138,28 @@ struct Run {
 }
 
 impl Attention {
-    unsafe fn run(&self, head: Head, run: usize, scratch: *mut f32) {
+    /// The same with the keys of sequence `b`.
+    ///
+    /// # Safety
+    /// As `run_tile`; `key_counts` is there.
+    unsafe fn sequence(&self, b: usize) -> Result<Self, Fault> {
         let d = &self.dims;
-        let (blocks, runs, rows) = (d.query_blocks(), d.query_runs(), block_rows(d.tk));
-        let (first, last) = (run * blocks / runs, (run + 1) * blocks / runs);
-        let keys = d.end(d.tq.min(last * rows) - 1);
+        // SAFETY: b < batch.
+        let count = unsafe { *self.key_counts.add(b) };
+        if count < 1 || count as usize > d.tk {
+            return Err(Fault { code: FaultCode::PositionOutOfRange, at: b as u32, value: count });
+        }
+        let tk = count as usize;
+        // A mask stays `[batch, tk of all]`: its row b begins further on than `b·tk`.
+        let key_mask =
+            if self.key_mask.is_null() { self.key_mask } else { self.key_mask.wrapping_add(b * (d.tk - tk)) };
+        Ok(Self { key_mask, dims: AttentionDims { tk, ..*d }, ..*self })
+    }
+
+    /// The queries `first .. last`, `rows` at a time.
+    unsafe fn run(&self, head: Head, (first, last): (usize, usize), rows: usize, scratch: *mut f32) {
+        let d = &self.dims;
+        let keys = d.end(last - 1);
         let mask = d.mask_of(self.key_mask, head);
         let strip = scratch;
         let queries = strip.wrapping_add(strip_len(d.tq, d.tk));
@@ -143,8 +173,8 @@ impl Attention {
             let tile = register_tile();
             self.pack_values(head, keys, mask, tile, values);
             let run = Run { tile, head, mask, keys, first_kept, values, queries, largest, sums, drawn, strip };
-            for block in first..last {
-                self.block(&run, block * rows, rows.min(d.tq - block * rows));
+            for block in (first..last).step_by(rows) {
+                self.block(&run, block, rows.min(last - block));
             }
         }
     }

@@ -53,6 +53,7 @@ pub fn attention_forward(
         k: k.as_ptr(),
         v: v.as_ptr(),
         key_mask: pointer(key_mask),
+        key_counts: core::ptr::null(),
         out: out.as_mut_ptr(),
         lse: lse.as_mut_ptr(),
         dims,

@@ -10,6 +10,7 @@ use crate::testkit::{close, run_reversed, same_bits, wide, Cases, Rng};
 use crate::tile::TileOp;
 use crate::vecmath;
 
+mod counts;
 mod exclusion;
 
 /// Random inputs in f32 with everything the kernels write.
@@ -271,7 +272,8 @@ impl Case {
         let inputs = BackwardInputs { q, k, v, key_mask, lse, dout, dims };
         // SAFETY: all buffers have the lengths of the dims; the three run one after the other.
         unsafe {
-            run_reversed(&Attention { q, k, v, key_mask, out, lse, dims }).expect("no faults");
+            run_reversed(&Attention { q, k, v, key_mask, key_counts: core::ptr::null(), out, lse, dims })
+                .expect("no faults");
             run_reversed(&AttentionBackwardQ { inputs, out, dq, delta }).expect("no faults");
             run_reversed(&AttentionBackwardKv { inputs, delta, dk, dv }).expect("no faults");
         }
@@ -370,7 +372,10 @@ fn scratch_is_a_block_and_never_the_whole_matrix() {
         let dims = AttentionDims::contiguous(1, t, t, 6, 64, true);
         let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
         let backward = AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f };
-        (Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(), backward.scratch_len())
+        (
+            Attention { q: n, k: n, v: n, key_mask: words, key_counts: words, out: f, lse: f, dims }.scratch_len(),
+            backward.scratch_len(),
+        )
     };
     let ((forward, backward), (twice, same)) = (needed(4096), needed(8192));
     assert_eq!(backward, same, "backward's scratch does not depend on the length");
@@ -385,7 +390,7 @@ fn scratch_grows_with_the_lengths() {
         let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
         let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
         [
-            Attention { q: n, k: n, v: n, key_mask: words, out: f, lse: f, dims }.scratch_len(),
+            Attention { q: n, k: n, v: n, key_mask: words, key_counts: words, out: f, lse: f, dims }.scratch_len(),
             AttentionBackwardQ { inputs, out: n, dq: f, delta: f }.scratch_len(),
             AttentionBackwardKv { inputs, delta: n, dk: f, dv: f }.scratch_len(),
             AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f }.scratch_len(),
