@@ -34,6 +34,8 @@ export const REMEDIES = {
   FILE_NOT_FOUND: 'Check the path.',
   FILE_ERROR: 'Check permissions and free space; nothing was half-written.',
   INVALID_FILE: 'The file is not in the expected format; the message says what is wrong.',
+  PICKLE_REFUSED:
+    'Save the weights as safetensors in Python: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder); pickled files can run code and are never read.',
   INVALID_CHECKPOINT: 'Use another checkpoint: this one is incomplete, truncated or not of this library.',
   NO_CHECKPOINT: 'Train with saveSteps first, or name a folder that holds a complete checkpoint.',
   CHECKPOINT_MISMATCH:

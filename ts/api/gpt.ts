@@ -11,11 +11,31 @@ import {
   promptIds,
   readSampling,
 } from '../generate';
-import { type FileData, gptToFiles, type OpenedGpt, type OpenOptions, openGpt, type ReadableFolder, toBlobs } from '../io';
+import {
+  type FileData,
+  type LoadReport,
+  type OpenedModel,
+  type OpenOptions,
+  openPretrained,
+  type ParameterValues,
+  pretrainedToFiles,
+  type ReadableFolder,
+  type SaveFormat,
+  toBlobs,
+} from '../io';
 import { openModelFolder, writeFolder } from '../io/node';
-import { type CausalLM, causalLoss, createModel, type GPTConfigOptions, type ModelConfig, resolveConfig } from '../models';
+import {
+  type CausalLM,
+  causalLoss,
+  createModel,
+  describeConfig,
+  type GPTConfigOptions,
+  type ModelConfig,
+  resolveConfig,
+  withDropout,
+} from '../models';
 import type { Loss } from '../nn';
-import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions } from '../options';
+import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
@@ -40,6 +60,14 @@ export interface PretrainedOptions extends OpenOptions {
   seed?: number;
 }
 
+/** Options of `model.save` and `model.toFiles`. */
+export interface SaveOptions extends SaveFormat {
+  signal?: AbortSignal;
+}
+
+/** Elements of a parameter that are read from the engine at a time: 4 MiB. */
+const PIECE_ELEMENTS = 1 << 20;
+
 /** A causal language model in an engine, of any architecture (`config.modelType`). */
 export class GPT implements Trainable, AsyncDisposable {
   readonly bound: BoundModule<CausalLM>;
@@ -47,12 +75,15 @@ export class GPT implements Trainable, AsyncDisposable {
   readonly tokenizer: Tokenizer | null;
   readonly pretrained: boolean;
   readonly loss: Loss = causalLoss as Loss;
+  /** What loading its folder found beside its own tensors; null for a model that was not loaded. */
+  readonly loadReport: LoadReport | null;
   readonly #sessions: GenerationSessions;
 
-  private constructor(bound: BoundModule<CausalLM>, tokenizer: Tokenizer | null, pretrained: boolean) {
+  private constructor(bound: BoundModule<CausalLM>, tokenizer: Tokenizer | null, loadReport: LoadReport | null) {
     this.bound = bound;
     this.tokenizer = tokenizer;
-    this.pretrained = pretrained;
+    this.pretrained = loadReport !== null;
+    this.loadReport = loadReport;
     this.#sessions = new GenerationSessions(bound, tokenizer?.vocabSize ?? bound.module.config.vocabSize);
   }
 
@@ -66,7 +97,7 @@ export class GPT implements Trainable, AsyncDisposable {
     const vocabSize = chooseVocabSize('GPT.create', tokenizer ?? null, config.vocabSize);
     const module = createModel(resolveConfig({ ...config, vocabSize }, 'GPT.create'));
     const bound = await bind(engine.host, module, { seed, signal });
-    return new GPT(bound, tokenizer ?? null, false);
+    return new GPT(bound, tokenizer ?? null, null);
   }
 
   /**
@@ -78,14 +109,13 @@ export class GPT implements Trainable, AsyncDisposable {
     checkEngine('GPT.fromPretrained', engine);
     const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const opened = await openGpt(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
+    const opened = await openPretrained(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
-      const config = { ...opened.config, ...(values.dropout === undefined ? {} : { dropout: values.dropout }) };
+      const config = values.dropout === undefined ? opened.config : withDropout(opened.config, values.dropout);
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
-      const module = createModel(resolveConfig(config, 'GPT.fromPretrained'));
-      const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal });
-      const model = new GPT(bound, tokenizer, true);
+      const bound = await bind(engine.host, createModel(config), { seed: values.seed ?? 42, signal, empty: true });
+      const model = new GPT(bound, tokenizer, opened.report);
       try {
         await model.#load(opened, signal);
       } catch (error) {
@@ -122,7 +152,7 @@ export class GPT implements Trainable, AsyncDisposable {
 
   /** The configuration as run.json keeps it. */
   get description(): Readonly<Record<string, unknown>> {
-    const { modelType, ...shape } = this.config;
+    const { modelType, ...shape } = describeConfig(this.config);
     return { model_type: modelType, ...shape };
   }
 
@@ -146,32 +176,32 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   /** The model's folder as Blobs by file name; the same files as `save` writes. */
-  async toFiles(options: { signal?: AbortSignal } = {}): Promise<Map<string, Blob>> {
-    return toBlobs(await this.files(options.signal));
+  async toFiles(options: SaveOptions = {}): Promise<Map<string, Blob>> {
+    const { signal, ...format } = readOptions('toFiles', options, SAVE_OPTIONS);
+    return toBlobs(await this.files(signal, format));
   }
 
   /**
-   * Writes the model's folder, whole or not at all: transformers reads it with `GPT2LMHeadModel.from_pretrained(folder)`. Node only.
-   * @throws FILE_ERROR, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
+   * Writes the model's folder, whole or not at all, also over the folder it was loaded from: transformers reads it with
+   * `AutoModelForCausalLM.from_pretrained(folder)`. The weights are read from the engine piece by piece while they are written. Node only.
+   * @param options dtype 'float32' or 'bfloat16'; maxShardSize in bytes or as '200MB'
+   * @throws FILE_ERROR, INVALID_OPTION, ABORTED, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
    */
-  async save(folder: string, options: { signal?: AbortSignal } = {}): Promise<void> {
-    await writeFolder(folder, await this.files(options.signal), options);
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+    const { signal, ...format } = readOptions('save', options, SAVE_OPTIONS);
+    await writeFolder(folder, await this.files(signal, format), { signal });
   }
 
-  /** The model's folder as `save` writes it, by file name. */
-  async files(signal?: AbortSignal): Promise<Map<string, FileData>> {
+  /** The model's folder as `save` writes it, by file name. The weights are read when a file is: they are those of that time. */
+  async files(signal?: AbortSignal, format?: SaveFormat): Promise<Map<string, FileData>> {
     this.bound.assertOpen('save');
-    const parameters = new Map<string, Float32Array>();
-    for (const [name, parameter] of this.parameters) {
-      throwIfAborted(signal, 'save');
-      parameters.set(name, (await parameter.data()) as Float32Array);
-    }
-    return gptToFiles({ config: this.config, parameters, tokenizer: this.tokenizer });
+    const parameters = new Map(Array.from(this.parameters, ([name, parameter]) => [name, valuesOf(parameter, signal)]));
+    return pretrainedToFiles({ config: this.config, parameters, tokenizer: this.tokenizer }, format);
   }
 
   /** Replaces the weights by those of a folder. @throws INVALID_CHECKPOINT, VOCABULARY_MISMATCH */
   async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
-    const opened = await openGpt(folder, { signal });
+    const opened = await openPretrained(folder, { signal });
     try {
       if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
         throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
@@ -191,7 +221,7 @@ export class GPT implements Trainable, AsyncDisposable {
     return this.close();
   }
 
-  async #load(opened: OpenedGpt, signal?: AbortSignal): Promise<void> {
+  async #load(opened: OpenedModel<ModelConfig>, signal?: AbortSignal): Promise<void> {
     const problems = [...this.parameters]
       .filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== shape.join())
       .map(([name]) => name);
@@ -201,11 +231,31 @@ export class GPT implements Trainable, AsyncDisposable {
         `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`,
       );
     }
-    for (const [name, parameter] of this.parameters) {
-      throwIfAborted(signal, 'load');
-      await parameter.set(await opened.read(name));
+    // The engine takes one piece while the next is read.
+    let writing: Promise<void> = Promise.resolve();
+    try {
+      for await (const { name, start, data } of opened.values(signal)) {
+        await writing;
+        writing = this.parameters.get(name)!.set(data, { start, give: true });
+      }
+    } finally {
+      await writing;
     }
   }
+}
+
+/** A parameter's values for a file: read from the engine when they are written. */
+function valuesOf(parameter: Parameter, signal: AbortSignal | undefined): ParameterValues {
+  const { size } = parameter;
+  return {
+    elements: size,
+    async *pieces() {
+      for (let start = 0; start < size; start += PIECE_ELEMENTS) {
+        throwIfAborted(signal, 'save');
+        yield (await parameter.data({ start, end: Math.min(start + PIECE_ELEMENTS, size) })) as Float32Array;
+      }
+    },
+  };
 }
 
 function checkEngine(op: string, engine: unknown): asserts engine is Engine {

@@ -1,7 +1,7 @@
 // A module bound to an engine: its variables have memory there, its forward can be run, its parameters read and set. It trains nothing (ts/train) and
 // generates nothing (ts/generate); both keep what they allocate here, so that one close() frees it all.
 
-import type { EngineHost, Numbers, Outputs, ProgramHandle } from '../engine';
+import type { ElementRange, EngineHost, Numbers, Outputs, ProgramHandle, WriteOptions } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
 import { compile, type Program, Tensor, type Variable } from '../graph';
 import { type Batch, batchInputs, batchSignature, type HostTensor, type Module, nameModules } from '../nn';
@@ -22,6 +22,8 @@ export interface BindOptions {
   /** Seed of the initial values: an integer from 0 to 2^53 − 1. Default 42. */
   seed?: number;
   signal?: AbortSignal;
+  /** The values come from elsewhere: variables are zero at first, without drawing random numbers that nobody will see. */
+  empty?: boolean;
 }
 
 // One program per shape of the inputs. Ragged ends and a handful of prompt lengths fit; a thousand shapes do not pile up.
@@ -43,6 +45,7 @@ export async function bind<M extends Module>(host: EngineHost, module: M, option
   await bound.allocate(
     [...variables.values()].filter((variable) => !host.owns(variable)),
     options.signal,
+    options.empty,
   );
   return bound;
 }
@@ -133,10 +136,10 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
   }
 
   /** Gives variables memory here, freed by `close` (or before, by `release`). */
-  async allocate(variables: readonly Variable[], signal?: AbortSignal): Promise<void> {
+  async allocate(variables: readonly Variable[], signal?: AbortSignal, empty?: boolean): Promise<void> {
     this.assertOpen('allocate');
     if (variables.length === 0) return;
-    await this.host.allocate(variables, { seed: this.seed, signal });
+    await this.host.allocate(variables, { seed: this.seed, signal, empty });
     for (const variable of variables) this.#owned.add(variable);
     // Closed while it was allocating: close() could not know of these.
     if (this.closed) await this.#releaseOwned(variables);
@@ -168,14 +171,14 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     this.#gradients = gradients;
   }
 
-  async read(variable: Variable, op: string): Promise<Numbers> {
+  async read(variable: Variable, op: string, range?: ElementRange): Promise<Numbers> {
     this.assertOpen(op);
-    return this.host.read(variable);
+    return this.host.read(variable, range);
   }
 
-  async write(variable: Variable, data: Numbers, op: string): Promise<void> {
+  async write(variable: Variable, data: Numbers, op: string, options?: WriteOptions): Promise<void> {
     this.assertOpen(op);
-    await this.host.write(variable, data);
+    await this.host.write(variable, data, options);
   }
 
   async readGradient(variable: Variable, op: string): Promise<Float32Array | null> {

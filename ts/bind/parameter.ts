@@ -1,12 +1,12 @@
 // A parameter as users hold it: a named variable together with the engine that has its numbers.
 
-import type { Numbers } from '../engine';
+import type { ElementRange, Numbers, WriteOptions } from '../engine';
 import type { Variable } from '../graph';
 
 /** What a parameter needs from the bound module it belongs to. */
 export interface ParameterHome {
-  read(variable: Variable, op: string): Promise<Numbers>;
-  write(variable: Variable, data: Numbers, op: string): Promise<void>;
+  read(variable: Variable, op: string, range?: ElementRange): Promise<Numbers>;
+  write(variable: Variable, data: Numbers, op: string, options?: WriteOptions): Promise<void>;
   readGradient(variable: Variable, op: string): Promise<Float32Array | null>;
 }
 
@@ -45,9 +45,13 @@ export class Parameter {
     this.variable.trainable = value;
   }
 
-  /** A copy of its numbers, row-major. @throws MODEL_CLOSED, ENGINE_CLOSED, ENGINE_DIED */
-  data(): Promise<Numbers> {
-    return this.#home.read(this.variable, 'parameter.data');
+  /**
+   * A copy of its numbers, row-major.
+   * @param range only the elements `start` to `end` − 1
+   * @throws INVALID_SHAPE for a range outside it; MODEL_CLOSED, ENGINE_CLOSED, ENGINE_DIED
+   */
+  data(range?: ElementRange): Promise<Numbers> {
+    return this.#home.read(this.variable, 'parameter.data', range);
   }
 
   /**
@@ -60,9 +64,12 @@ export class Parameter {
 
   /**
    * Replaces its numbers (copied).
-   * @throws INVALID_DTYPE unless the array is of its dtype, INVALID_SHAPE unless it has `size` elements; MODEL_CLOSED, ENGINE_CLOSED, ENGINE_DIED
+   * @param options.start replaces only as many as there are in `data`, from that element on
+   * @param options.give moves the array to the engine instead of copying it
+   * @throws INVALID_DTYPE unless the array is of its dtype, INVALID_SHAPE unless it has `size` elements (or fits from `start` on); MODEL_CLOSED,
+   *   ENGINE_CLOSED, ENGINE_DIED
    */
-  set(data: Numbers): Promise<void> {
-    return this.#home.write(this.variable, data, 'parameter.set');
+  set(data: Numbers, options?: WriteOptions): Promise<void> {
+    return this.#home.write(this.variable, data, 'parameter.set', options);
   }
 }

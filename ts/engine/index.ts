@@ -15,4 +15,5 @@ export type {
   SequenceOptions,
   SequenceRun,
 } from './outside/types';
+export type { ElementRange, WriteOptions } from './outside/variables';
 export type { Numbers, TileSpeed } from './protocol';

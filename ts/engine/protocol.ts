@@ -4,7 +4,7 @@ import type { PlainError } from '../errors';
 import type { DType } from '../graph';
 
 /** Raised whenever a message changes its meaning: the worker's first message carries it, so that files of two versions never talk. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** Words of the control buffer: word `token % ABORT_SLOTS` holds the token of the last aborted call that maps to it. */
 export const ABORT_SLOTS = 64;
@@ -134,8 +134,10 @@ export interface EngineApi {
   bytes(): Promise<InsideBytes>;
   allocate(variables: readonly WireVariable[], seed: number, token: number): Promise<void>;
   release(ids: readonly number[]): Promise<void>;
-  write(id: number, data: Numbers): Promise<void>;
-  read(id: number): Promise<Numbers>;
+  /** Copies `data` into a variable from element `start` on. */
+  write(id: number, data: Numbers, start: number): Promise<void>;
+  /** A copy of the elements `start` … `end` − 1. */
+  read(id: number, start: number, end: number): Promise<Numbers>;
   load(program: WireProgram): Promise<void>;
   unload(id: number): Promise<void>;
   run(calls: readonly WireCall[], token: number): Promise<Numbers[][]>;

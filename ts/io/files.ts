@@ -1,8 +1,14 @@
 // Files as values: what a folder's writer takes and its reader gives, without any file system. The Node side is in ts/io/node.
 import { FerroError } from '../errors';
 
-/** The contents of a file to write: text (UTF-8), bytes, a list of byte pieces, or a Blob. */
-export type FileData = string | Uint8Array | readonly Uint8Array[] | Blob;
+/** A file whose bytes are made while it is written, so that it is never in memory as a whole. It can be written more than once. */
+export interface LazyFile {
+  readonly sizeBytes: number;
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
+/** The contents of a file to write: text (UTF-8), bytes, a list of byte pieces, a Blob, or bytes that are made on the way. */
+export type FileData = string | Uint8Array | readonly Uint8Array[] | Blob | LazyFile;
 
 /** Random access to a file's bytes. */
 export interface ByteSource {
@@ -37,6 +43,18 @@ export interface ReadableFolder {
   has(name: string, options?: OpenOptions): Promise<boolean>;
 }
 
+function isLazy(data: FileData): data is LazyFile {
+  return typeof data === 'object' && 'pieces' in data;
+}
+
+/** Bytes of a file; of text at most. */
+export function sizeOf(data: FileData): number {
+  if (typeof data === 'string') return 3 * data.length;
+  if (data instanceof Blob) return data.size;
+  if (isLazy(data)) return data.sizeBytes;
+  return data instanceof Uint8Array ? data.length : data.reduce((sum, piece) => sum + piece.length, 0);
+}
+
 /** The bytes of a file in pieces. */
 export async function* pieces(data: FileData): AsyncGenerator<Uint8Array> {
   if (typeof data === 'string') yield new TextEncoder().encode(data);
@@ -45,32 +63,40 @@ export async function* pieces(data: FileData): AsyncGenerator<Uint8Array> {
     // By slices, not by blob.stream(): a reader that stops early then leaves no stream behind.
     const step = 1 << 22;
     for (let at = 0; at < data.size; at += step) yield new Uint8Array(await data.slice(at, at + step).arrayBuffer());
-  } else yield* data;
+  } else if (isLazy(data)) yield* data.pieces();
+  else yield* data;
 }
 
 /** A file as a Blob. Bytes are copied, also out of shared memory, which a Blob cannot hold. */
-export function toBlob(data: FileData): Blob {
+export async function toBlob(data: FileData): Promise<Blob> {
   if (data instanceof Blob) return data;
-  const parts = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
-  return new Blob(
-    parts.map((part) => (typeof part === 'string' || part.buffer instanceof ArrayBuffer ? (part as BlobPart) : part.slice())),
-  );
+  const parts: BlobPart[] = [];
+  // A Blob for each piece: a browser may put it on its disk while the next one is made.
+  for await (const piece of pieces(data)) parts.push(new Blob([(piece.buffer instanceof ArrayBuffer ? piece : piece.slice()) as BlobPart]));
+  return new Blob(parts);
 }
 
 /** Files as Blobs: what `model.toFiles()` gives. */
-export function toBlobs(files: ReadonlyMap<string, FileData>): Map<string, Blob> {
-  return new Map(Array.from(files, ([name, data]) => [name, toBlob(data)]));
+export async function toBlobs(files: ReadonlyMap<string, FileData>): Promise<Map<string, Blob>> {
+  const blobs = new Map<string, Blob>();
+  for (const [name, data] of files) blobs.set(name, await toBlob(data));
+  return blobs;
 }
 
 /** Random access to bytes, text or a Blob that exist already. */
-export function sourceOf(name: string, data: FileData): ByteSource {
-  const blob = toBlob(data);
+export async function sourceOf(name: string, data: FileData): Promise<ByteSource> {
+  const blob = await toBlob(data);
   return {
     name,
     sizeBytes: blob.size,
     async read(start, end) {
       if (start < 0 || end < start || end > blob.size) throw shortFile(name, end, blob.size);
-      return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+      try {
+        return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+      } catch (cause) {
+        // A File of a page whose file was changed or removed after it was chosen.
+        throw new FerroError('FILE_ERROR', `${name}: must be readable, got ${(cause as Error).message}`, { cause });
+      }
     },
     close: () => Promise.resolve(),
   };
@@ -81,9 +107,9 @@ export function shortFile(name: string, wanted: number, sizeBytes: number): Ferr
   return new FerroError('INVALID_FILE', `${name}: must have at least ${wanted} bytes, got ${sizeBytes}`);
 }
 
-/** A malformed file inside a checkpoint makes a malformed checkpoint: INVALID_FILE becomes INVALID_CHECKPOINT with it as cause; other errors stay. */
+/** A malformed file inside a checkpoint makes a malformed checkpoint: INVALID_FILE and INVALID_DTYPE become INVALID_CHECKPOINT with it as cause; others stay. */
 export function checkpointError(error: unknown): unknown {
-  const malformed = error instanceof FerroError && error.code === 'INVALID_FILE';
+  const malformed = error instanceof FerroError && (error.code === 'INVALID_FILE' || error.code === 'INVALID_DTYPE');
   return malformed ? new FerroError('INVALID_CHECKPOINT', error.message, { cause: error }) : error;
 }
 

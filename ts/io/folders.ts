@@ -7,7 +7,7 @@ import { type ByteSource, type FileData, type OpenOptions, type ReadableFolder, 
 export function memoryFolder(files: ReadonlyMap<string, FileData>, label = 'files'): ReadableFolder {
   return {
     label,
-    open: (name) => Promise.resolve(files.has(name) ? sourceOf(name, files.get(name)!) : null),
+    open: (name) => (files.has(name) ? sourceOf(name, files.get(name)!) : Promise.resolve(null)),
     has: (name) => Promise.resolve(files.has(name)),
   };
 }

@@ -5,8 +5,10 @@ import { type GPTConfigOptions, resolveConfig } from '../models/config';
 import { CharTokenizer, type Tokenizer } from '../tokenizers';
 import { type FileData, toBlob } from './files';
 import { memoryFolder } from './folders';
-import { gptTensorShapes, gptToFiles, openGpt } from './huggingFace';
-import { SafetensorsFile, type TensorData, writeSafetensors } from './safetensors';
+import { gptTensorShapes } from './gptFolder';
+import { openPretrained, pretrainedToFiles } from './huggingFace';
+import { SafetensorsFile } from './safetensors';
+import { type TensorData, writeSafetensors } from './safetensorsWriter';
 
 const SIZE = { nLayer: 2, nHead: 2, nEmbd: 4, blockSize: 8, vocabSize: 5 };
 
@@ -25,9 +27,9 @@ function contents(options: Partial<GPTConfigOptions> = {}) {
 }
 
 const files = (options: Partial<GPTConfigOptions> = {}, tokenizer: Tokenizer | null = null) =>
-  gptToFiles({ ...contents(options), tokenizer });
-const textOf = async (data: FileData) => toBlob(data).text();
-const bytesOf = async (data: FileData) => new Uint8Array(await toBlob(data).arrayBuffer());
+  pretrainedToFiles({ ...contents(options), tokenizer });
+const textOf = async (data: FileData) => (await toBlob(data)).text();
+const bytesOf = async (data: FileData) => new Uint8Array(await (await toBlob(data)).arrayBuffer());
 const configOf = async (folder: Map<string, FileData>) => JSON.parse(await textOf(folder.get('config.json')!)) as Record<string, unknown>;
 
 /** The folder with its config.json changed. */
@@ -48,7 +50,7 @@ async function withTensors(change: (tensors: Map<string, TensorData>) => void, o
 
 const failure = async (folder: ReadonlyMap<string, FileData>): Promise<string> => {
   try {
-    await (await openGpt(memoryFolder(folder, 'DIR'))).close();
+    await (await openPretrained(memoryFolder(folder, 'DIR'))).close();
   } catch (error) {
     return error instanceof FerroError ? `${error.code}: ${error.message}` : `untyped: ${error}`;
   }
@@ -70,7 +72,7 @@ describe('a GPT folder', () => {
     test(`saved and opened again it is the same: ${JSON.stringify(options)}`, async () => {
       const { config, parameters } = contents(options);
       const tokenizer = CharTokenizer.fromText('abcde');
-      const opened = await openGpt(memoryFolder(gptToFiles({ config, parameters, tokenizer })));
+      const opened = await openPretrained(memoryFolder(pretrainedToFiles({ config, parameters, tokenizer })));
       expect(opened.config).toEqual(config);
       expect(opened.tokenizer?.hash).toBe(tokenizer.hash);
       expect([...opened.shapes.keys()].sort()).toEqual([...parameters.keys()].sort());
@@ -119,7 +121,7 @@ describe('a GPT folder', () => {
     parameters.delete('transformer.ln_f.bias');
     parameters.set('transformer.wte.weight', new Float32Array(3));
     parameters.set('extra', new Float32Array(1));
-    expect(() => gptToFiles({ config, parameters })).toThrowError(
+    expect(() => pretrainedToFiles({ config, parameters })).toThrowError(
       expect.objectContaining({
         code: 'INVALID_CHECKPOINT',
         message:
@@ -142,7 +144,7 @@ describe('folders made elsewhere', () => {
       tensors.set('lm_head.weight', tensors.get('wte.weight')!);
     });
     const { parameters } = contents();
-    const opened = await openGpt(memoryFolder(folder));
+    const opened = await openPretrained(memoryFolder(folder));
     for (const [name, values] of parameters) expect(await opened.read(name), name).toEqual(values);
     const minimal = {
       model_type: 'gpt2',
@@ -155,12 +157,12 @@ describe('folders made elsewhere', () => {
       summary_type: 'x',
       __proto__x: 1,
     };
-    const { config } = await openGpt(memoryFolder(files().set('config.json', JSON.stringify(minimal))));
+    const { config } = await openPretrained(memoryFolder(files().set('config.json', JSON.stringify(minimal))));
     expect(config).toMatchObject({ bias: true, dropout: 0.1, positionEmbedding: 'learned' });
   });
 
   test('a tokenizer of a kind that is not built yet leaves the model usable', async () => {
-    const opened = await openGpt(memoryFolder(files().set('tokenizer.json', '{"model":{"type":"Unigram"}}')));
+    const opened = await openPretrained(memoryFolder(files().set('tokenizer.json', '{"model":{"type":"Unigram"}}')));
     expect(opened.tokenizer).toBeNull();
     expect(opened.tokenizerProblem?.code).toBe('NOT_BUILT');
   });
@@ -180,7 +182,7 @@ describe('folders made elsewhere', () => {
     for (const [name, tensors] of shards) folder.set(name, writeSafetensors(tensors));
     const indexFile = 'model.safetensors.index.json';
     folder.set(indexFile, JSON.stringify({ metadata: {}, weight_map: index }));
-    const opened = await openGpt(memoryFolder(folder));
+    const opened = await openPretrained(memoryFolder(folder));
     for (const [name, values] of parameters) expect(await opened.read(name), name).toEqual(values);
 
     const [first, second] = shards.keys();
@@ -221,21 +223,27 @@ describe('what cannot be opened', () => {
     const weights = await bytesOf(folder.get('model.safetensors')!);
     expect(await failure(new Map(folder).set('model.safetensors', weights.subarray(0, weights.length - 1)))).toMatch(/^INVALID_CHECKPOINT/);
     folder.delete('model.safetensors');
-    expect(await failure(folder)).toBe('FILE_NOT_FOUND: DIR: a model folder must have model.safetensors, got none');
-    expect(await failure(folder.set('pytorch_model.bin', 'x'))).toMatch(/^NOT_BUILT: .*pickle/);
+    expect(await failure(folder)).toBe(
+      'FILE_NOT_FOUND: DIR: a model folder must have model.safetensors or model.safetensors.index.json, got neither',
+    );
+    expect(await failure(folder.set('pytorch_model.bin', 'x'))).toMatch(/^PICKLE_REFUSED: .*pickle/);
     expect(await failure(new Map())).toBe('FILE_NOT_FOUND: DIR: a model folder must have config.json, got none');
   });
 
-  test('biases that are not zero under "bias": false, and a head of its own', async () => {
+  test('biases that are not zero under "bias": false', async () => {
     const biased = await withTensors(
       (tensors) => tensors.set('transformer.ln_f.bias', { shape: [4], data: Float32Array.of(0, 0, 1e-30, 0) }),
       {
         bias: false,
       },
     );
-    expect(await failure(biased)).toMatch(/^INVALID_CHECKPOINT: .*transformer.ln_f.bias/);
-    const head = await withTensors((tensors) => tensors.set('lm_head.weight', { shape: [5, 4], data: new Float32Array(20).fill(7) }));
-    expect(await failure(head)).toMatch(/^NOT_BUILT: .*lm_head/);
+    const opened = await openPretrained(memoryFolder(biased, 'DIR'));
+    const reading = async () => {
+      for await (const piece of opened.values()) expect(piece.name).not.toMatch(/bias$/);
+    };
+    await expect(reading()).rejects.toThrowError(
+      expect.objectContaining({ code: 'INVALID_CHECKPOINT', message: expect.stringContaining('transformer.ln_f.bias') }),
+    );
   });
 
   const configs: [change: Record<string, unknown>, expected: RegExp][] = [
@@ -253,13 +261,19 @@ describe('what cannot be opened', () => {
     [{ bias: 'false' }, /^INVALID_CHECKPOINT: .*"bias"/],
     [{ embd_pdrop: '0' }, /^INVALID_CHECKPOINT: .*"embd_pdrop"/],
     [{ embd_pdrop: 2, resid_pdrop: 2, attn_pdrop: 2 }, /^INVALID_CHECKPOINT: .*dropout/],
-    [{ embd_pdrop: 0.5 }, /^NOT_BUILT: .*pdrops/],
-    [{ activation_function: 'relu' }, /^NOT_BUILT: .*"activation_function"/],
-    [{ layer_norm_epsilon: 1e-6 }, /^NOT_BUILT: .*"layer_norm_epsilon"/],
-    [{ n_inner: 5 }, /^NOT_BUILT: .*"n_inner"/],
+    [{ activation_function: 'silu' }, /^NOT_BUILT: .*"activation_function"/],
+    [{ activation_function: 1 }, /^NOT_BUILT: .*"activation_function"/],
+    [{ layer_norm_epsilon: 0 }, /^INVALID_CHECKPOINT: .*"layerNormEpsilon"/],
+    [{ layer_norm_epsilon: '1e-5' }, /^INVALID_CHECKPOINT: .*"layer_norm_epsilon"/],
+    [{ n_inner: 5 }, /^INVALID_CHECKPOINT: .*c_fc.weight \[4, 16\], not \[4, 5\]/],
+    [{ n_inner: 1e9 }, /^INVALID_CHECKPOINT: .*"nInner" must be at most/],
+    [{ n_inner: '16' }, /^INVALID_CHECKPOINT: .*"n_inner"/],
+    [{ n_positions: undefined }, /^INVALID_CHECKPOINT: .*"n_ctx" must be a positive integer, got none/],
+    [{ attn_pdrop: 1 }, /^INVALID_CHECKPOINT: .*"attnPdrop"/],
     [{ scale_attn_weights: false }, /^NOT_BUILT/],
     [{ scale_attn_by_inverse_layer_idx: true }, /^NOT_BUILT/],
-    [{ tie_word_embeddings: false }, /^NOT_BUILT/],
+    [{ tie_word_embeddings: false }, /^INVALID_CHECKPOINT: .*missing lm_head.weight/],
+    [{ tie_word_embeddings: 0 }, /^INVALID_CHECKPOINT: .*"tie_word_embeddings"/],
     [{ quantization_config: { bits: 4 } }, /^NOT_BUILT/],
     [{ ferroformer: { version: 2 } }, /^NOT_BUILT/],
     [{ ferroformer: [] }, /^INVALID_CHECKPOINT/],
@@ -286,7 +300,7 @@ describe('what cannot be opened', () => {
   test('"__proto__" in config.json is a field like any other', async () => {
     const before = Object.getOwnPropertyNames(Object.prototype);
     const text = (await textOf(files().get('config.json')!)).replace('{', '{"__proto__": {"n_layer": 7, "polluted": 1},');
-    expect((await openGpt(memoryFolder(files().set('config.json', text)))).config.nLayer).toBe(2);
+    expect((await openPretrained(memoryFolder(files().set('config.json', text)))).config.nLayer).toBe(2);
     expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(before);
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
   });

@@ -5,6 +5,7 @@ export {
   type ByteSource,
   type FileData,
   type FileProgress,
+  type LazyFile,
   type OpenOptions,
   parseJsonObject,
   type ReadableFolder,
@@ -14,9 +15,18 @@ export {
   toBlobs,
 } from './files';
 export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
-export { gptConfigFromJson, gptConfigToJson } from './gptConfigFile';
-export { type GptContents, gptTensorShapes, gptToFiles, type OpenedGpt, openGpt } from './huggingFace';
-export { SafetensorsFile, type TensorData, type TensorEntry, writeSafetensors } from './safetensors';
+export { openPretrained, pretrainedToFiles } from './huggingFace';
+export type { ModelContents, ParameterValues, SaveFormat } from './modelFiles';
+export type { LoadReport, OpenedModel, ParameterPiece } from './modelFolder';
+export { SafetensorsFile, type TensorEntry, type TensorPiece } from './safetensors';
+export {
+  lazySafetensors,
+  type RawTensor,
+  type TensorData,
+  type TensorSource,
+  type WritableTensor,
+  writeSafetensors,
+} from './safetensorsWriter';
 export {
   type Json,
   OPTIMIZER_FILE,

@@ -1,38 +1,11 @@
-// The safetensors format: an 8-byte length, a JSON header, then the tensors' bytes without gaps. Written exactly as the reference writer does; read
-// more strictly than the reference reader (docs/decisions.md). Names are data: they are kept in Maps and never become paths.
+// Reads the safetensors format: an 8-byte length, a JSON header, then the tensors' bytes without gaps. More strictly than the reference reader
+// (docs/decisions.md). Names are data: they are kept in Maps and never become paths. Writing is in safetensorsWriter.ts.
 import { FerroError } from '../errors';
+import { bitsOf, elementsOf, isDtype } from './dtypes';
 import { type ByteSource, sourceOf } from './files';
 import { fromBfloat16, fromFloat16 } from './floats';
+import { MAX_HEADER_BYTES } from './safetensorsWriter';
 import { StrictJson } from './strictJson';
-
-/** Bits of one element, by dtype. Those below 8 bits must fill whole bytes. */
-const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
-  ['BOOL', 8],
-  ['F4', 4],
-  ['F6_E2M3', 6],
-  ['F6_E3M2', 6],
-  ['U8', 8],
-  ['I8', 8],
-  ['F8_E5M2', 8],
-  ['F8_E4M3', 8],
-  ['F8_E8M0', 8],
-  ['F8_E4M3FNUZ', 8],
-  ['F8_E5M2FNUZ', 8],
-  ['I16', 16],
-  ['U16', 16],
-  ['F16', 16],
-  ['BF16', 16],
-  ['I32', 32],
-  ['U32', 32],
-  ['F32', 32],
-  ['C64', 64],
-  ['F64', 64],
-  ['I64', 64],
-  ['U64', 64],
-]);
-
-/** The reference reader takes no header above this; so the writer refuses to make one. */
-export const MAX_HEADER_BYTES = 100_000_000;
 
 /** Where a tensor lies in its file. */
 export interface TensorEntry {
@@ -42,57 +15,6 @@ export interface TensorEntry {
   /** Bytes begin … end − 1 of the file. */
   readonly begin: number;
   readonly end: number;
-}
-
-/** A tensor to write: f32 or i32 by the kind of its data. */
-export interface TensorData {
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array;
-}
-
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
-/**
- * A safetensors file as pieces: the header, then each tensor's bytes (views, not copies). Tensors are ordered by name.
- * @throws INVALID_FILE for a header that no reader would take; INVALID_SHAPE where shape and data disagree
- */
-export function writeSafetensors(
-  tensors: ReadonlyMap<string, TensorData>,
-  metadata: ReadonlyMap<string, string> = new Map([['format', 'pt']]),
-): Uint8Array[] {
-  const members: string[] = [];
-  const parts: Uint8Array[] = [];
-  if (metadata.size > 0) members.push(`"__metadata__":${JSON.stringify(Object.fromEntries(metadata))}`);
-  let offset = 0;
-  for (const name of [...tensors.keys()].sort()) {
-    const { shape, data } = tensors.get(name)!;
-    if (name === '__metadata__' || name.includes('\0')) {
-      throw new FerroError(
-        'INVALID_FILE',
-        `writeSafetensors: a tensor's name must not be __metadata__ or hold NUL, got ${JSON.stringify(name)}`,
-      );
-    }
-    if (product(shape) !== data.length) {
-      throw new FerroError(
-        'INVALID_SHAPE',
-        `writeSafetensors: ${name} must have ${product(shape)} elements for [${shape.join(', ')}], got ${data.length}`,
-      );
-    }
-    const end = offset + data.byteLength;
-    const entry = { dtype: data instanceof Float32Array ? 'F32' : 'I32', shape, data_offsets: [offset, end] };
-    members.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    offset = end;
-  }
-  const json = new TextEncoder().encode(`{${members.join(',')}}`);
-  const length = Math.ceil(json.length / 8) * 8; // padded with spaces, so that the data begins at a multiple of 8
-  if (length > MAX_HEADER_BYTES) {
-    throw new FerroError('INVALID_FILE', `writeSafetensors: the header must have at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
-  }
-  const header = new Uint8Array(8 + length).fill(0x20);
-  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
-  header.set(json, 8);
-  return [header, ...parts];
 }
 
 /** The header's length from a file's first 8 bytes. */
@@ -162,10 +84,9 @@ function parseHeader(
     if (dtype === undefined || shape === undefined || offsets?.length !== 2) {
       throw new FerroError('INVALID_FILE', `${file}: ${shown} must have dtype, shape and two data_offsets, got less or more`);
     }
-    const bits = DTYPE_BITS.get(dtype);
-    if (bits === undefined)
+    if (!isDtype(dtype))
       throw new FerroError('INVALID_FILE', `${file}: dtype must be one of the format's, got ${JSON.stringify(dtype)} for ${shown}`);
-    const expected = bytesOf(shape, bits);
+    const expected = bytesOf(shape, bitsOf(dtype));
     if (offsets[1] - offsets[0] !== expected) {
       throw new FerroError(
         'INVALID_FILE',
@@ -192,6 +113,30 @@ function checkLayout(file: string, tensors: ReadonlyMap<string, TensorEntry>, da
   }
   if (at !== fileBytes)
     throw new FerroError('INVALID_FILE', `${file}: the file must end with its tensors at byte ${at}, got ${fileBytes} bytes`);
+}
+
+/** Elements of a piece: 4 MiB as f32. */
+const PIECE_ELEMENTS = 1 << 20;
+
+/** Bytes of an element of the dtypes that can be read as f32. */
+const FLOAT_BYTES: ReadonlyMap<string, number> = new Map([
+  ['F16', 2],
+  ['BF16', 2],
+  ['F32', 4],
+  ['F64', 8],
+]);
+
+/** A part of a tensor: its elements from `start` on, row-major. */
+export interface TensorPiece {
+  readonly start: number;
+  readonly data: Float32Array;
+}
+
+function toFloat32(dtype: string, bytes: Uint8Array): Float32Array {
+  const buffer = alignedBuffer(bytes);
+  if (dtype === 'F32') return new Float32Array(buffer);
+  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer));
+  return dtype === 'F16' ? fromFloat16(new Uint16Array(buffer)) : fromBfloat16(new Uint16Array(buffer));
 }
 
 /** The buffer of bytes that fill it from 0 on, so that any typed array fits; copied if need be. Hosts of typed arrays in use are little-endian. */
@@ -225,8 +170,8 @@ export class SafetensorsFile {
   }
 
   /** The same for bytes in memory. */
-  static fromBytes(name: string, bytes: Uint8Array): Promise<SafetensorsFile> {
-    return SafetensorsFile.open(sourceOf(name, bytes));
+  static async fromBytes(name: string, bytes: Uint8Array): Promise<SafetensorsFile> {
+    return SafetensorsFile.open(await sourceOf(name, bytes));
   }
 
   /** A tensor's place. @throws INVALID_FILE for a name the file does not have */
@@ -243,16 +188,27 @@ export class SafetensorsFile {
     return this.#source.read(begin, end);
   }
 
-  /** A tensor as f32: F32 and, exactly, F16 and BF16; F64 rounded. @throws INVALID_DTYPE for other dtypes */
-  async float32(name: string): Promise<Float32Array> {
-    const { dtype } = this.entry(name);
-    if (!['F32', 'F16', 'BF16', 'F64'].includes(dtype)) {
+  /**
+   * A tensor's values as f32 in pieces, first to last: F32 and, exactly, F16 and BF16; F64 rounded. Each piece is an array of its own.
+   * @throws INVALID_DTYPE for other dtypes
+   */
+  async *float32Pieces(name: string): AsyncGenerator<TensorPiece> {
+    const { dtype, shape, begin } = this.entry(name);
+    const bytes = FLOAT_BYTES.get(dtype);
+    if (bytes === undefined)
       throw new FerroError('INVALID_DTYPE', `${this.#source.name}: ${name} must be F32, F16, BF16 or F64, got ${dtype}`);
+    const elements = elementsOf(shape);
+    for (let start = 0; start < elements; start += PIECE_ELEMENTS) {
+      const end = Math.min(start + PIECE_ELEMENTS, elements);
+      yield { start, data: toFloat32(dtype, await this.#source.read(begin + start * bytes, begin + end * bytes)) };
     }
-    const buffer = alignedBuffer(await this.bytes(name));
-    if (dtype === 'F32') return new Float32Array(buffer);
-    if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer));
-    return dtype === 'F16' ? fromFloat16(new Uint16Array(buffer)) : fromBfloat16(new Uint16Array(buffer));
+  }
+
+  /** A whole tensor as f32. @throws INVALID_DTYPE as `float32Pieces` */
+  async float32(name: string): Promise<Float32Array> {
+    const values = new Float32Array(elementsOf(this.entry(name).shape));
+    for await (const { start, data } of this.float32Pieces(name)) values.set(data, start);
+    return values;
   }
 
   /** A tensor as i32. @throws INVALID_DTYPE for other dtypes */

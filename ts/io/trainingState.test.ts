@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type FileData, sourceOf, toBlob } from './files';
-import { SafetensorsFile, type TensorData, writeSafetensors } from './safetensors';
+import { SafetensorsFile } from './safetensors';
+import { type TensorData, writeSafetensors } from './safetensorsWriter';
 import {
   type OptimizerState,
   optimizerStateFromFile,
@@ -11,7 +12,7 @@ import {
 } from './trainingState';
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
-const read = (data: FileData) => optimizerStateFromFile(sourceOf('optimizer.safetensors', data));
+const read = async (data: FileData) => optimizerStateFromFile(await sourceOf('optimizer.safetensors', data));
 
 describe('optimizer.safetensors', () => {
   const state: OptimizerState = {
@@ -30,8 +31,8 @@ describe('optimizer.safetensors', () => {
     expect(loaded.slots.get('m')?.get('a/b.weight')).toEqual({ shape: [2], data: Float32Array.of(1e-45, -0) });
     expect(loaded.slots.get('v')?.get('__proto__')).toEqual({ shape: [1, 1], data: Float32Array.of(3) });
     expect(loaded.slots.get('seen')?.get('x')).toEqual({ shape: [], data: Int32Array.of(7) });
-    const bytes = new Uint8Array(await toBlob(optimizerStateToFile(state)).arrayBuffer());
-    expect([...(await SafetensorsFile.fromBytes('x', bytes)).tensors.keys()]).toEqual(['m/a/b.weight', 'seen/x', 'v/__proto__']);
+    const bytes = new Uint8Array(await (await toBlob(optimizerStateToFile(state))).arrayBuffer());
+    expect([...(await SafetensorsFile.fromBytes('x', bytes)).tensors.keys()]).toEqual(['m/a/b.weight', 'v/__proto__', 'seen/x']);
     expect((await read(optimizerStateToFile({ kind: 'sgd', step: 0, slots: new Map() }))).slots.size).toBe(0);
   });
 

@@ -2,7 +2,7 @@
 // trainer_state.json (where the run is). Written and read here; what the numbers mean is the trainer's business.
 import { FerroError } from '../errors';
 import { type ByteSource, checkpointError, type FileData, parseJsonObject } from './files';
-import { type TensorData, writeSafetensors } from './safetensors';
+import { type TensorData, writeSafetensors } from './safetensorsWriter';
 import { openTensors } from './weightFiles';
 
 export const OPTIMIZER_FILE = 'optimizer.safetensors';

@@ -22,6 +22,8 @@ export interface CausalConfig {
   readonly vocabSize: number;
   /** Probability of dropping an activation in training. */
   readonly dropout: number;
+  /** The head is the token table; false where it has weights of its own (`lm_head.weight`). */
+  readonly tieWordEmbeddings: boolean;
 }
 
 /** The keys and values of earlier positions, two persistent variables f32 [B, P, width of all key heads] for each layer. Whoever holds an engine allocates them. */

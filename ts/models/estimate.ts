@@ -20,6 +20,8 @@ export interface ParameterCounts {
   /** All c_fc and c_proj of the feed-forward parts. */
   mlp: number;
   norms: number;
+  /** A head of its own; 0 where the head is the token table. */
+  head: number;
   /** Changed by training. */
   trainable: number;
 }
@@ -74,7 +76,7 @@ const F32_BYTES = 4;
 
 /** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
 export function countParameters(config: GPTConfig, frozen: readonly string[] = []): ParameterCounts {
-  const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, trainable: 0 };
+  const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, head: 0, trainable: 0 };
   for (const [name, variable] of nameModules(createModel(config))) {
     counts.total += variable.size;
     counts[partOf(name)] += variable.size;
@@ -83,8 +85,9 @@ export function countParameters(config: GPTConfig, frozen: readonly string[] = [
   return counts;
 }
 
-function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attention' | 'mlp' | 'norms' {
+function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attention' | 'mlp' | 'norms' | 'head' {
   if (name.startsWith('transformer.wte.')) return 'tokenEmbedding';
+  if (name.startsWith('lm_head.')) return 'head';
   if (name.startsWith('transformer.wpe.')) return 'positionEmbedding';
   if (name.includes('.attn.')) return 'attention';
   return name.includes('.mlp.') ? 'mlp' : 'norms';

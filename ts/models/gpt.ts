@@ -5,9 +5,11 @@ import { FerroError } from '../errors';
 import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
 import {
   Block,
+  type BlockOptions,
   type CachePlace,
   Dropout,
   Embedding,
+  Head,
   LayerNorm,
   LearnedPositions,
   Module,
@@ -19,6 +21,9 @@ import {
 import type { CausalCache, CausalLM } from './causalLM';
 import type { GPTConfig } from './config';
 
+/** What Hugging Face's names of activations mean. */
+const ACTIVATIONS = { gelu_new: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', gelu: 'gelu_erf', relu: 'relu' } as const;
+
 /** The trunk: everything but the head. Its fields carry GPT-2's names, hence `transformer.h.0.ln_1.weight` and so on. */
 export class GPTTrunk extends Module {
   readonly wte: Embedding;
@@ -29,16 +34,25 @@ export class GPTTrunk extends Module {
 
   constructor(readonly config: GPTConfig) {
     super();
-    const { nLayer, nHead, nEmbd, blockSize, vocabSize, dropout, bias } = config;
-    const projectionStd = residualStd(nLayer);
+    const { nLayer, nHead, nEmbd, blockSize, vocabSize, bias, layerNormEpsilon: eps } = config;
+    const block: BlockOptions = {
+      nHead,
+      bias,
+      dropout: config.residPdrop,
+      attentionDropout: config.attnPdrop,
+      hidden: config.nInner,
+      activation: ACTIVATIONS[config.activationFunction],
+      eps,
+      projectionStd: residualStd(nLayer),
+    };
     this.wte = new Embedding(vocabSize, nEmbd);
     this.wpe =
       config.positionEmbedding === 'learned'
         ? new LearnedPositions(blockSize, nEmbd)
         : new SinusoidalPositions(blockSize, nEmbd, { noise: config.positionNoise });
-    this.drop = new Dropout(dropout);
-    this.h = Array.from({ length: nLayer }, () => new Block(nEmbd, { nHead, bias, dropout, projectionStd }));
-    this.ln_f = new LayerNorm(nEmbd, { bias });
+    this.drop = new Dropout(config.embdPdrop);
+    this.h = Array.from({ length: nLayer }, () => new Block(nEmbd, block));
+    this.ln_f = new LayerNorm(nEmbd, { bias, eps });
   }
 
   /** @param ids i32 [B, T], T ≤ P @returns f32 [B, T, C] after the final norm */
@@ -49,14 +63,17 @@ export class GPTTrunk extends Module {
   }
 }
 
-/** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019). */
+/** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019) unless the configuration unties it. */
 export class GPT extends Module implements CausalLM {
   readonly transformer: GPTTrunk;
+  /** The head's own weights; undefined where it is the token table. */
+  readonly lm_head: Head | undefined;
 
   /** @param config from `resolveConfig` */
   constructor(readonly config: GPTConfig) {
     super();
     this.transformer = new GPTTrunk(config);
+    this.lm_head = config.tieWordEmbeddings ? undefined : new Head(config.vocabSize, config.nEmbd);
   }
 
   /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
@@ -70,9 +87,14 @@ export class GPT extends Module implements CausalLM {
     return this.transformer.forward(ids);
   }
 
-  /** logits = x·wteᵀ: f32 [.., C] → f32 [.., V]. */
+  /** The head's weights [V, C]. */
+  get #headWeight(): Tensor {
+    return (this.lm_head ?? this.transformer.wte).weight.tensor;
+  }
+
+  /** logits = x·Wᵀ: f32 [.., C] → f32 [.., V]. */
   head(x: Tensor): Tensor {
-    return linear(x, this.transformer.wte.weight.tensor, undefined, { transposed: true });
+    return linear(x, this.#headWeight, undefined, { transposed: true });
   }
 
   /**
@@ -82,7 +104,7 @@ export class GPT extends Module implements CausalLM {
    */
   loss(ids: Tensor, labels: Tensor): RowLoss {
     const x = this.hidden(ids);
-    const { loss } = linearCrossEntropy(x, this.transformer.wte.weight.tensor, labels, { ignoreIndex: IGNORE_INDEX });
+    const { loss } = linearCrossEntropy(x, this.#headWeight, labels, { ignoreIndex: IGNORE_INDEX });
     return { sum: loss, count: countLabels(labels, IGNORE_INDEX) };
   }
 

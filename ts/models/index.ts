@@ -1,7 +1,7 @@
 // Pure architectures, their configurations and what they cost. Knows no engine.
 
 export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType } from './causalLM';
-export { type GPTConfig, type GPTConfigOptions, resolveConfig } from './config';
+export { type ActivationFunction, describeConfig, type GPTConfig, type GPTConfigOptions, resolveConfig, withDropout } from './config';
 export { createModel, type ModelConfig } from './create';
 export {
   countParameters,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Extent, input } from '../graph';
-import { countParameters, estimate, GPT, type GPTConfigOptions, PRESETS, resolveConfig } from './index';
+import { countParameters, describeConfig, estimate, GPT, type GPTConfigOptions, PRESETS, resolveConfig, withDropout } from './index';
 
 const small = { nLayer: 2, nHead: 2, nEmbd: 8, blockSize: 16, vocabSize: 11 };
 
@@ -103,11 +103,41 @@ describe('resolveConfig', () => {
       blockSize: 32,
       vocabSize: 65,
       dropout: 0,
+      embdPdrop: 0,
+      residPdrop: 0,
+      attnPdrop: 0,
       bias: true,
+      nInner: 512,
+      activationFunction: 'gelu_new',
+      layerNormEpsilon: 1e-5,
+      tieWordEmbeddings: true,
       positionEmbedding: 'learned',
       positionNoise: 0,
     });
     expect(Object.isFrozen(config)).toBe(true);
+  });
+  it('describes GPT-2 without what every GPT-2 has, and everything else', () => {
+    const plain = { preset: 'gpt-micro', vocabSize: 65, dropout: 0.2 } as const;
+    expect(describeConfig(resolveConfig(plain))).toEqual({
+      modelType: 'gpt2',
+      nLayer: 4,
+      nHead: 4,
+      nEmbd: 128,
+      blockSize: 64,
+      vocabSize: 65,
+      dropout: 0.2,
+      bias: true,
+      positionEmbedding: 'learned',
+      positionNoise: 0,
+    });
+    const other = { attnPdrop: 0, nInner: 100, activationFunction: 'relu', layerNormEpsilon: 1e-6, tieWordEmbeddings: false } as const;
+    expect(describeConfig(resolveConfig({ ...plain, ...other }))).toMatchObject(other);
+    expect(withDropout(resolveConfig({ ...plain, ...other }), 0.5)).toMatchObject({
+      dropout: 0.5,
+      embdPdrop: 0.5,
+      residPdrop: 0.5,
+      attnPdrop: 0.5,
+    });
   });
   it.each([
     [{ nHead: 3 }, '"nEmbd" must be divisible by nHead, got nEmbd 8 and nHead 3'],
@@ -159,6 +189,7 @@ describe('estimate', () => {
   it('counts by part', () => {
     expect(countParameters(resolveConfig({ preset: 'gpt2', vocabSize: 50257 }))).toEqual({
       total: 124_439_808,
+      head: 0,
       tokenEmbedding: 50257 * 768,
       positionEmbedding: 1024 * 768,
       attention: 12 * (768 * 3 * 768 + 3 * 768 + 768 * 768 + 768),

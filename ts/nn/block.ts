@@ -2,7 +2,7 @@
 
 import { add, type Tensor } from '../graph';
 import { LayerNorm } from './layerNorm';
-import { MLP } from './mlp';
+import { MLP, type MLPOptions } from './mlp';
 import { Module } from './module';
 import { type CachePlace, type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
 
@@ -13,6 +13,14 @@ export interface BlockOptions {
   bias?: boolean;
   /** Probability of dropping attention weights and both branches' outputs in training. Default 0. */
   dropout?: number;
+  /** Probability of dropping attention weights, where it is another. */
+  attentionDropout?: number;
+  /** Width of the feed-forward part's hidden layer. Default 4·width. */
+  hidden?: number;
+  /** Activation of the feed-forward part. Default 'gelu_tanh'. */
+  activation?: MLPOptions['activation'];
+  /** Added to the variance in both norms. Default 1e-5. */
+  eps?: number;
   /** True (default): a position sees itself and earlier ones. */
   causal?: boolean;
   /** Standard deviation of the initial weights of the two projections into the residual path. Default 0.02. */
@@ -29,18 +37,18 @@ export class Block extends Module {
   /** @throws INVALID_OPTION as its layers do */
   constructor(width: number, options: BlockOptions) {
     super();
-    const { bias, dropout, projectionStd } = options;
-    this.ln_1 = new LayerNorm(width, { bias });
+    const { bias, dropout, projectionStd, eps } = options;
+    this.ln_1 = new LayerNorm(width, { bias, eps });
     this.attn = new MultiHeadAttention(width, {
       nHead: options.nHead,
       causal: options.causal,
       bias,
       dropout,
-      attentionDropout: dropout,
+      attentionDropout: options.attentionDropout ?? dropout,
       projectionStd,
     });
-    this.ln_2 = new LayerNorm(width, { bias });
-    this.mlp = new MLP(width, { bias, dropout, projectionStd });
+    this.ln_2 = new LayerNorm(width, { bias, eps });
+    this.mlp = new MLP(width, { hidden: options.hidden, activation: options.activation, bias, dropout, projectionStd });
   }
 
   /** @param x f32 [B, T, C] @returns f32 [B, T, C] */

@@ -4,6 +4,7 @@ export { Block, type BlockOptions } from './block';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export { type GradientTargets, gradientProgram } from './gradient';
+export { Head } from './head';
 export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';

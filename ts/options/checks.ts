@@ -110,6 +110,16 @@ export const address: Check<string | URL> = {
   accepts: (value): value is string | URL => name.accepts(value) || value instanceof URL,
 };
 
+/** A size: bytes, or a number with a unit as Hugging Face writes it. Whoever uses it turns it into bytes. */
+export const sizeInBytes: Check<string | number> = {
+  kind: 'string',
+  rule: 'a positive number of bytes, or a size such as "200MB" or "1GiB"',
+  accepts: (value): value is string | number =>
+    typeof value === 'string'
+      ? /^\d+(?:\.\d+)?\s*(?:[KMG]i?B)?$/i.test(value) && Number.parseFloat(value) > 0
+      : seed.accepts(value) && value > 0,
+};
+
 /** A value as error messages show it: short, and telling "3" from 3. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);

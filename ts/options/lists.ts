@@ -28,7 +28,14 @@ export const GPT_CONFIG_OPTIONS = list(
   'blockSize',
   'vocabSize',
   'dropout',
+  'embdPdrop',
+  'residPdrop',
+  'attnPdrop',
   'bias',
+  'nInner',
+  'activationFunction',
+  'layerNormEpsilon',
+  'tieWordEmbeddings',
   'positionEmbedding',
   'positionNoise',
 );
@@ -38,6 +45,9 @@ export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'sig
 
 /** `GPT.fromPretrained`. */
 export const PRETRAINED_OPTIONS = list('signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
+
+/** `model.save` and `model.toFiles`. */
+export const SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
 
 /** The schedule and the optimizer. */
 export const OPTIMIZER_OPTIONS = list(

@@ -90,11 +90,25 @@ export const OPTIONS = named({
   blockSize: option(check.count, { help: 'context length in tokens', defaultText: '64 for the small presets, 1024 for GPT-2 sizes' }),
   vocabSize: option(check.count, { help: 'size of the vocabulary', defaultText: "the tokenizer's" }),
   dropout: option(check.belowOne, { default: 0, help: 'probability of dropping an activation while training' }),
+  embdPdrop: option(check.belowOne, { help: 'dropout after the embeddings', defaultText: "dropout's" }),
+  residPdrop: option(check.belowOne, { help: 'dropout after both branches of a block', defaultText: "dropout's" }),
+  attnPdrop: option(check.belowOne, { help: 'dropout of attention weights', defaultText: "dropout's" }),
   bias: option(check.flag, { default: true, help: 'biases in linear layers and norms' }),
+  nInner: option(check.count, { help: 'width of the feed-forward layers', defaultText: '4 · nEmbd' }),
+  activationFunction: option(check.oneOf('gelu_new', 'gelu_pytorch_tanh', 'gelu', 'relu'), {
+    default: 'gelu_new',
+    help: 'activation of the feed-forward layers',
+  }),
+  layerNormEpsilon: option(check.positive, { default: 1e-5, help: 'added to the variance in norms' }),
+  tieWordEmbeddings: option(check.flag, { default: true, help: 'the head is the token table; false gives it weights of its own' }),
   positionEmbedding: option(check.oneOf('learned', 'sinusoidal'), { default: 'learned', help: 'position encoding' }),
   positionNoise: option(check.nonNegative, { default: 0, help: 'standard deviation of the noise added to sinusoidal positions' }),
   tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
   seed: option(check.seed, { default: 42, help: 'seed of everything random' }),
+
+  // Saving.
+  dtype: option(check.oneOf('float32', 'bfloat16'), { default: 'float32', help: 'how weights are saved' }),
+  maxShardSize: option(check.sizeInBytes, { help: 'largest weight file: bytes, or 200MB, 1GiB', defaultText: 'one file' }),
 
   // Data.
   data: option(check.names, { help: 'UTF-8 text files' }),

@@ -128,7 +128,7 @@ export class TrainStep<M extends Module = Module> {
 
   /** The optimizer's state as the bytes of optimizer.safetensors. */
   async saveState(): Promise<Uint8Array> {
-    return new Uint8Array(await toBlob(optimizerStateToFile(await this.#state.export())).arrayBuffer());
+    return new Uint8Array(await (await toBlob(optimizerStateToFile(await this.#state.export()))).arrayBuffer());
   }
 
   /**
@@ -136,7 +136,7 @@ export class TrainStep<M extends Module = Module> {
    * @throws INVALID_CHECKPOINT for a damaged file, CHECKPOINT_MISMATCH for one of another model or optimizer; nothing was changed then
    */
   async loadState(bytes: Uint8Array): Promise<void> {
-    await this.#state.import(await optimizerStateFromFile(sourceOf(OPTIMIZER_FILE, bytes)));
+    await this.#state.import(await optimizerStateFromFile(await sourceOf(OPTIMIZER_FILE, bytes)));
   }
 
   /** Frees gradients, optimizer state and programs. Twice is fine; `bound.close()` does it too. */

@@ -41,8 +41,8 @@ export function createEngineApi(yieldToEventLoop: () => Promise<void>): Engine {
       })),
     allocate: (variables, seed, token) => core.call('allocate', token, (parts, turn) => allocate(parts, variables, seed, turn)),
     release: (ids) => core.call('release', 0, (parts) => release(parts, ids)),
-    write: (id, data) => core.call('write', 0, ({ regions }) => regions.write(id, data)),
-    read: (id) => core.call('read', 0, ({ regions }) => sent(regions.read(id))),
+    write: (id, data, start) => core.call('write', 0, ({ regions }) => regions.write(id, data, start)),
+    read: (id, start, end) => core.call('read', 0, ({ regions }) => sent(regions.read(id, start, end))),
     load: (program) => core.call('load', 0, ({ programs }) => programs.add(program)),
     unload: (id) => core.call('unload', 0, ({ programs }) => programs.remove(id)),
     run: (calls, token) =>

@@ -67,17 +67,17 @@ export class Kernels {
     this.#glue.region_fill_sinusoidal(region, rows, cols, noise, ...key);
   }
 
-  /** Copies `data` to the start of a region. */
-  write(region: number, data: Numbers): void {
-    const pointer = this.#glue.region_ptr(region) >>> 0;
+  /** Copies `data` into a region, from element `start` on. */
+  write(region: number, data: Numbers, start = 0): void {
+    const pointer = (this.#glue.region_ptr(region) >>> 0) + 4 * start;
     if (data instanceof Float32Array) new Float32Array(this.memory.buffer, pointer, data.length).set(data);
     else new Int32Array(this.memory.buffer, pointer, data.length).set(data);
     this.#glue.region_touch(region);
   }
 
-  /** A copy of the first `elements` of a region, in memory of its own. */
-  read(region: number, elements: number, dtype: string): Numbers {
-    const pointer = this.#glue.region_ptr(region) >>> 0;
+  /** A copy of `elements` of a region, from `start` on, in memory of its own. */
+  read(region: number, elements: number, dtype: string, start = 0): Numbers {
+    const pointer = (this.#glue.region_ptr(region) >>> 0) + 4 * start;
     const view =
       dtype === 'i32' ? new Int32Array(this.memory.buffer, pointer, elements) : new Float32Array(this.memory.buffer, pointer, elements);
     return view.slice();

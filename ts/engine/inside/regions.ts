@@ -70,13 +70,15 @@ export class RegionStore {
     this.#kernels.regionFree(found.region);
   }
 
-  write(id: number, data: Numbers): void {
-    this.#kernels.write(this.get(id, 'write').region, data);
+  /** Copies `data` into a variable from element `start` on; the outside has checked that it fits. */
+  write(id: number, data: Numbers, start = 0): void {
+    this.#kernels.write(this.get(id, 'write').region, data, start);
   }
 
-  read(id: number): Numbers {
+  /** A copy of a variable's elements `start` … `end` − 1. */
+  read(id: number, start = 0, end?: number): Numbers {
     const { region, bytes, dtype } = this.get(id, 'read');
-    return this.#kernels.read(region, bytes / 4, dtype);
+    return this.#kernels.read(region, (end ?? bytes / 4) - start, dtype, start);
   }
 
   #fill(region: number, bytes: number, dtype: string, init: WireInit, key: RandomKey): void {

@@ -16,7 +16,19 @@ import { planSimd } from './simd';
 import { receiveValues } from './stream';
 import { TileChoices } from './tiles';
 import type { EngineBytes, EngineInfo, EngineOptions, InstructionProfile, Outputs, RunCall, SequenceOptions, SequenceRun } from './types';
-import { checkedData, claimRegion, findRegion, type RegionRef, requireRegion, wireBindings, wireVariable } from './variables';
+import {
+  checkedData,
+  checkedPart,
+  checkedRange,
+  claimRegion,
+  type ElementRange,
+  findRegion,
+  type RegionRef,
+  requireRegion,
+  type WriteOptions,
+  wireBindings,
+  wireVariable,
+} from './variables';
 import { openWorkers } from './workers';
 
 /**
@@ -94,9 +106,9 @@ export class EngineHost {
 
   /**
    * Makes room for variables and fills them as their `init` says: all of them or, after an error, none. Random numbers depend on `seed` (an integer
-   * from 0 to 2^53 − 1) and the variable's name alone. @throws FerroError OUT_OF_MEMORY before anything is allocated; WRONG_ENGINE, INVALID_OPTION …
+   * from 0 to 2^53 − 1) and the variable's name alone; `empty` fills all with zeros instead. @throws FerroError OUT_OF_MEMORY before anything is allocated; WRONG_ENGINE, INVALID_OPTION …
    */
-  async allocate(variables: readonly Variable[], options: { seed: number; signal?: AbortSignal }): Promise<void> {
+  async allocate(variables: readonly Variable[], options: { seed: number; signal?: AbortSignal; empty?: boolean }): Promise<void> {
     const op = 'allocate';
     this.#assertOpen(op);
     if (!Number.isSafeInteger(options.seed) || options.seed < 0)
@@ -106,7 +118,8 @@ export class EngineHost {
       const wires = variables.map((variable): WireVariable => {
         const region = claimRegion(variable, this, ++this.#lastId, op);
         claimed.push(region);
-        return wireVariable(variable, region.id);
+        const wire = wireVariable(variable, region.id);
+        return options.empty ? { ...wire, init: { kind: 'constant', value: 0 } } : wire;
       });
       const buffers = wires.flatMap(({ init }) => (init.kind === 'data' ? [init.data.buffer as ArrayBuffer] : []));
       await this.#call(op, (api, token) => api.allocate(transfer(wires, buffers), options.seed, token), options.signal);
@@ -125,17 +138,23 @@ export class EngineHost {
     if (ids.length > 0) await this.#call('release', (api) => api.release(ids));
   }
 
-  /** Overwrites a variable with a copy of `data`: all its elements, row-major, Float32Array or Int32Array by its dtype. @throws FerroError */
-  async write(variable: Variable, data: Numbers): Promise<void> {
+  /**
+   * Overwrites a variable with a copy of `data`, row-major, Float32Array or Int32Array by its dtype: all its elements, or with `start` as many as there
+   * are from that one on. `give` moves the array instead of copying it: it is then empty for the caller. @throws FerroError
+   */
+  async write(variable: Variable, data: Numbers, { start, give = false }: WriteOptions = {}): Promise<void> {
     const { id } = requireRegion(variable, this, 'write');
-    const copy = checkedData(variable, data, 'write').slice();
-    await this.#call('write', (api) => api.write(id, transfer(copy, [copy.buffer as ArrayBuffer])));
+    const checked = start === undefined ? checkedData(variable, data, 'write') : checkedPart(variable, data, start, 'write');
+    const whole = checked.byteLength === checked.buffer.byteLength && checked.buffer instanceof ArrayBuffer;
+    const sent = give && whole ? checked : checked.slice();
+    await this.#call('write', (api) => api.write(id, transfer(sent, [sent.buffer as ArrayBuffer]), start ?? 0));
   }
 
-  /** A copy of a variable: all its elements, row-major. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE */
-  async read(variable: Variable): Promise<Numbers> {
+  /** A copy of a variable, row-major: all its elements, or those from `start` to `end` − 1. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE */
+  async read(variable: Variable, range: ElementRange = {}): Promise<Numbers> {
     const { id } = requireRegion(variable, this, 'read');
-    return this.#call('read', (api) => api.read(id));
+    const { start, end } = checkedRange(variable, range, 'read');
+    return this.#call('read', (api) => api.read(id, start, end));
   }
 
   /** Loads a program; its variables must be allocated here. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE, OUT_OF_MEMORY, BAD_PROGRAM */

@@ -88,11 +88,50 @@ function wireInit(variable: Variable): WireInit {
   }
 }
 
+/** How a variable is written. */
+export interface WriteOptions {
+  /** First element to overwrite; the data may then be shorter than the variable. */
+  start?: number;
+  /** The array may be moved to the engine instead of copied; the caller must not use it afterwards. */
+  give?: boolean;
+}
+
+/** A part of a variable: elements `start` (default 0) to `end` − 1 (default the last). */
+export interface ElementRange {
+  start?: number;
+  end?: number;
+}
+
+function checkArray(variable: Variable, data: Numbers, op: string): void {
+  const right = variable.dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array;
+  if (right) return;
+  throw new FerroError('INVALID_DTYPE', `${op}: "${variable.name}" takes ${arrayName(variable.dtype)}, got ${describeArray(data)}`);
+}
+
+/** A range with both ends, within the variable. @throws FerroError INVALID_SHAPE */
+export function checkedRange(
+  variable: Variable,
+  { start = 0, end = elementsOf(variable) }: ElementRange,
+  op: string,
+): Required<ElementRange> {
+  if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end <= elementsOf(variable))
+    return { start, end };
+  throw new FerroError(
+    'INVALID_SHAPE',
+    `${op}: "${variable.name}" has the elements 0 to ${elementsOf(variable) - 1}, got the range from ${start} to before ${end}`,
+  );
+}
+
+/** The data, if it is of the variable's dtype and lies in it from `start` on. @throws FerroError INVALID_DTYPE, INVALID_SHAPE */
+export function checkedPart(variable: Variable, data: Numbers, start: number, op: string): Numbers {
+  checkArray(variable, data, op);
+  checkedRange(variable, { start, end: start + data.length }, op);
+  return data;
+}
+
 /** The data, if it is of the variable's dtype and length. @throws FerroError INVALID_DTYPE, INVALID_SHAPE */
 export function checkedData(variable: Variable, data: Numbers, op: string): Numbers {
-  const right = variable.dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array;
-  if (!right)
-    throw new FerroError('INVALID_DTYPE', `${op}: "${variable.name}" takes ${arrayName(variable.dtype)}, got ${describeArray(data)}`);
+  checkArray(variable, data, op);
   const elements = elementsOf(variable);
   if (data.length !== elements)
     throw new FerroError(

@@ -3,7 +3,7 @@
 // interrupted replacement left.
 import { FerroError, throwIfAborted } from '../../errors';
 import { createSha256 } from '../../math/sha256';
-import { type FileData, parseJsonObject, pieces } from '../files';
+import { type FileData, parseJsonObject, pieces, sizeOf } from '../files';
 import {
   absolutePath,
   errnoOf,
@@ -30,13 +30,6 @@ export interface ManifestEntry {
 export interface FolderOptions {
   fs?: FileSystem;
   signal?: AbortSignal;
-}
-
-/** Bytes of a file that is about to be written. */
-function sizeOf(data: FileData): number {
-  if (typeof data === 'string') return 3 * data.length; // at most
-  if (data instanceof Blob) return data.size;
-  return data instanceof Uint8Array ? data.length : data.reduce((sum, piece) => sum + piece.length, 0);
 }
 
 /** Refuses before anything is written when the disk cannot hold it (a full disk after hours of training should not cost a half-written file). */

@@ -1,0 +1,33 @@
+// What a model folder needs to know of an architecture: how config.json says it, and how its tensors are called. One object for each architecture
+// (gptFolder.ts and its neighbours); opening and writing folders (modelFolder.ts) is the same for all.
+import type { CausalConfig } from '../models';
+import type { ConfigFields, SpecialIds } from './configFields';
+
+/** The tensors of one model as its folder holds them. */
+export interface TensorLayout {
+  /** Every tensor by its name in a folder that transformers saves, with its shape there: the parameter of that name has the same. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Of these the ones that are no parameters: the file holds zeros (biases of a model without biases). */
+  readonly zeros: ReadonlySet<string>;
+}
+
+/** An architecture in Hugging Face's layout. */
+export interface Architecture<C extends CausalConfig> {
+  readonly modelType: C['modelType'];
+  /** The token table, and the head's own weights where it is not tied. */
+  readonly tokenTable: string;
+  readonly head: string;
+  /**
+   * The configuration that config.json describes; unknown fields are ignored.
+   * @throws INVALID_CHECKPOINT for a missing field or a wrong type; NOT_BUILT for a variant that computes something else
+   */
+  readConfig(fields: ConfigFields): C;
+  /** The object that config.json holds (without the dtype of the weights). */
+  configToJson(config: C, ids: SpecialIds): Record<string, unknown>;
+  layout(config: C): TensorLayout;
+  /**
+   * The name in `layout` of each tensor of a file: those that are no parameters (masks in old files) are left out, a missing prefix is added.
+   * @returns our name → the file's; a tensor that nobody knows is there under its own name
+   */
+  canonicalNames(stored: Iterable<string>): Map<string, string>;
+}

@@ -1,0 +1,96 @@
+// A causal language model as the files of a folder in Hugging Face's layout: config.json, generation_config.json, the weights, the tokenizer's files. The
+// same for every architecture; weights are read from their owner while they are written. Opening is in modelFolder.ts.
+import { FerroError } from '../errors';
+import type { CausalConfig } from '../models';
+import type { Tokenizer } from '../tokenizers';
+import type { Architecture } from './architecture';
+import { generationConfigToJson } from './configFields';
+import { elementsOf } from './dtypes';
+import type { FileData } from './files';
+import { toBfloat16 } from './floats';
+import { mismatch } from './modelFolder';
+import type { TensorSource } from './safetensorsWriter';
+import { weightsToFiles } from './saveWeights';
+
+/** How weights are saved. */
+export interface SaveFormat {
+  /** 'bfloat16' rounds to the nearest, ties to even. Default 'float32'. */
+  dtype?: 'float32' | 'bfloat16';
+  /** Largest size of a weight file: bytes, or '200MB', '1GiB' as Hugging Face writes it. Default: one file. */
+  maxShardSize?: string | number;
+}
+
+/** A parameter's values, given piece by piece whenever they are asked for. */
+export interface ParameterValues {
+  readonly elements: number;
+  pieces(): Iterable<Float32Array> | AsyncIterable<Float32Array>;
+}
+
+/** What a folder is made from. */
+export interface ModelContents<C extends CausalConfig> {
+  config: C;
+  /** Values by parameter name, as the model names them; row-major. */
+  parameters: ReadonlyMap<string, Float32Array | ParameterValues>;
+  tokenizer?: Tokenizer | null;
+}
+
+/** Elements written at a time where they are made here. */
+const PIECE_ELEMENTS = 1 << 20;
+
+function* zeros(elements: number): Generator<Float32Array> {
+  for (let left = elements; left > 0; left -= PIECE_ELEMENTS) yield new Float32Array(Math.min(left, PIECE_ELEMENTS));
+}
+
+const bytesOf = (data: Float32Array | Uint16Array): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+/** A parameter as a tensor to write. */
+function tensorOf(shape: readonly number[], values: ParameterValues, bfloat16: boolean): TensorSource {
+  return {
+    dtype: bfloat16 ? 'BF16' : 'F32',
+    shape,
+    async *pieces() {
+      for await (const piece of values.pieces()) yield bytesOf(bfloat16 ? toBfloat16(piece) : piece);
+    },
+  };
+}
+
+const asValues = (data: Float32Array | ParameterValues): ParameterValues =>
+  data instanceof Float32Array ? { elements: data.length, pieces: () => [data] } : data;
+
+const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/**
+ * The files of a model's folder. Nothing is copied: values are read when a file is written.
+ * @throws INVALID_CHECKPOINT where parameters are missing, unknown or of another size, all of them listed; INVALID_OPTION
+ */
+export function modelToFiles<C extends CausalConfig>(
+  architecture: Architecture<C>,
+  { config, parameters, tokenizer }: ModelContents<C>,
+  format: SaveFormat = {},
+): Map<string, FileData> {
+  const { dtype = 'float32' } = format;
+  if (dtype !== 'float32' && dtype !== 'bfloat16')
+    throw new FerroError('INVALID_OPTION', `save: "dtype" must be "float32" or "bfloat16", got ${JSON.stringify(dtype)}`);
+  const tensors = new Map<string, TensorSource>();
+  const problems: string[] = [];
+  const { shapes, zeros: absent } = architecture.layout(config);
+  for (const [name, shape] of shapes) {
+    const elements = elementsOf(shape);
+    const given = parameters.get(name);
+    const values = given !== undefined ? asValues(given) : absent.has(name) ? { elements, pieces: () => zeros(elements) } : undefined;
+    if (values === undefined) problems.push(`missing ${name}`);
+    else if (values.elements !== elements) problems.push(`${name} has ${values.elements} elements, not [${shape.join(', ')}]`);
+    else tensors.set(name, tensorOf(shape, values, dtype === 'bfloat16'));
+  }
+  for (const name of parameters.keys()) if (!shapes.has(name)) problems.push(`unexpected ${name}`);
+  if (problems.length > 0) throw mismatch('save', problems);
+
+  const ids = { bosId: tokenizer?.bosId ?? null, eosId: tokenizer?.eosId ?? null, padId: tokenizer?.padId ?? null };
+  const files = new Map<string, FileData>([
+    ['config.json', json({ ...architecture.configToJson(config, ids), dtype })],
+    ['generation_config.json', json(generationConfigToJson(ids))],
+    ...weightsToFiles(tensors, format.maxShardSize),
+  ]);
+  for (const [name, text] of tokenizer?.toFiles({ modelMaxLength: config.blockSize }) ?? []) files.set(name, text);
+  return files;
+}

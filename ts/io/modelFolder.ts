@@ -1,0 +1,169 @@
+// A causal language model's folder in Hugging Face's layout, opened: configuration, tokenizer, and the parameters' values in the order of the files. The
+// same for every architecture (architecture.ts); it knows no engine and no file system. Writing is in modelFiles.ts.
+import { FerroError, throwIfAborted } from '../errors';
+import type { CausalConfig } from '../models';
+import type { Architecture, TensorLayout } from './architecture';
+import { ConfigFields } from './configFields';
+import { checkpointError, type OpenOptions, type ReadableFolder, readFolderText } from './files';
+import type { TensorPiece } from './safetensors';
+import { type FolderTokenizer, readTokenizer } from './tokenizerFolder';
+import { openWeights, type WeightFiles } from './weightFiles';
+
+/** What loading found beside the model's own tensors. A missing tensor is an error, so none is listed here. */
+export interface LoadReport {
+  /** Tensors of the files that this model has no parameter for. They were left out, as transformers does. */
+  readonly unexpected: readonly string[];
+  /** Whether the head is the token table: because the files hold only one of the two, or both with the same values. */
+  readonly tiedHead: boolean;
+  /** The dtypes that the parameters are stored in. */
+  readonly dtypes: readonly string[];
+}
+
+/** A part of a parameter: its elements from `start` on, f32 in row-major order; an array of its own. */
+export interface ParameterPiece extends TensorPiece {
+  readonly name: string;
+}
+
+/** A model's folder, opened and checked. */
+export interface OpenedModel<C extends CausalConfig> extends FolderTokenizer {
+  /** As config.json says; `tieWordEmbeddings` is false as well where the files hold a head that differs from the token table. */
+  readonly config: C;
+  /** Names and shapes of the model's parameters. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  readonly report: LoadReport;
+  /** All parameters, piece by piece, in the order in which the files hold them: nothing is read twice. */
+  values(signal?: AbortSignal): AsyncGenerator<ParameterPiece>;
+  /** One whole parameter. */
+  read(name: string): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** The error for tensors that do not fit, all of them listed. */
+export function mismatch(op: string, problems: readonly string[]): FerroError {
+  const shown = problems.slice(0, 20).join('; ');
+  const rest = problems.length > 20 ? `; and ${problems.length - 20} more` : '';
+  return new FerroError('INVALID_CHECKPOINT', `${op}: the tensors must be those of the configuration, got ${shown}${rest}`);
+}
+
+async function readConfig<C extends CausalConfig>(
+  folder: ReadableFolder,
+  architectures: readonly Architecture<C>[],
+  options: OpenOptions,
+): Promise<{ architecture: Architecture<C>; config: C }> {
+  try {
+    const text = await readFolderText(folder, 'config.json', options);
+    if (text === null) throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have config.json, got none`);
+    const fields = ConfigFields.parse(`${folder.label}/config.json`, text);
+    const type = fields.values.get('model_type');
+    if (typeof type !== 'string') throw fields.invalid('model_type', 'a name');
+    const architecture = architectures.find(({ modelType }) => modelType === type);
+    if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields) };
+    const known = architectures.map(({ modelType }) => `"${modelType}"`).join(' or ');
+    throw new FerroError('NOT_BUILT', `${fields.name}: "model_type" can only be ${known} so far, got ${JSON.stringify(type)}`);
+  } catch (error) {
+    throw checkpointError(error);
+  }
+}
+
+/** Whether two tensors of the files hold the same bits. The first is held in memory meanwhile, so that each is read once, front to end. */
+async function equalTensors(weights: WeightFiles, a: string, b: string): Promise<boolean> {
+  if (weights.entry(a).shape.join() !== weights.entry(b).shape.join()) return false;
+  const values = new Uint32Array((await weights.float32(a)).buffer);
+  for await (const { start, data } of weights.pieces(b)) {
+    const bits = new Uint32Array(data.buffer);
+    for (let i = 0; i < bits.length; i++) if (bits[i] !== values[start + i]) return false;
+  }
+  return true;
+}
+
+/**
+ * Settles whose weights the head has, by what the files hold: with a tied head either name suffices; both with different values mean that it is not tied
+ * (as in transformers), which changes the configuration. `names` loses the name that is not needed.
+ */
+async function settleHead<C extends CausalConfig>(
+  { tokenTable, head }: Architecture<C>,
+  config: C,
+  weights: WeightFiles,
+  names: Map<string, string>,
+): Promise<C> {
+  const [storedTable, storedHead] = [names.get(tokenTable), names.get(head)];
+  if (!config.tieWordEmbeddings || storedHead === undefined) return config;
+  if (storedTable !== undefined && !(await equalTensors(weights, storedHead, storedTable))) return { ...config, tieWordEmbeddings: false };
+  names.delete(head);
+  names.set(tokenTable, storedTable ?? storedHead);
+  return config;
+}
+
+/** Compares what the files have with what the configuration asks for. @throws INVALID_CHECKPOINT listing every difference. @returns unexpected names */
+function checkTensors(label: string, { shapes }: TensorLayout, names: ReadonlyMap<string, string>, weights: WeightFiles): string[] {
+  const problems: string[] = [];
+  for (const [name, shape] of shapes) {
+    const stored = names.get(name);
+    const got = stored === undefined ? undefined : weights.entry(stored).shape;
+    if (got === undefined) problems.push(`missing ${name}`);
+    else if (got.join() !== shape.join()) problems.push(`${name} [${got.join(', ')}], not [${shape.join(', ')}]`);
+  }
+  const unexpected = [...names.keys()].filter((name) => !shapes.has(name));
+  if (problems.length > 0) throw mismatch(label, problems.concat(unexpected.map((name) => `unexpected ${name}`)));
+  return unexpected;
+}
+
+/**
+ * Opens a folder in Hugging Face's layout (ours or anyone's) and checks everything that can be checked without reading all the weights.
+ * @param architectures those that can be opened
+ * @throws FILE_NOT_FOUND without config.json or weights; INVALID_CHECKPOINT (missing and wrong tensors listed together with unexpected ones; a truncated
+ *   file); NOT_BUILT for another architecture; PICKLE_REFUSED; INVALID_TOKENIZER; VOCABULARY_MISMATCH; ABORTED
+ */
+export async function openModel<C extends CausalConfig>(
+  folder: ReadableFolder,
+  architectures: readonly Architecture<C>[],
+  options: OpenOptions = {},
+): Promise<OpenedModel<C>> {
+  const { architecture, config: told } = await readConfig(folder, architectures, options);
+  const tokenizer = await readTokenizer(folder, told.vocabSize, options);
+  const weights = await openWeights(folder, options);
+  try {
+    const names = architecture.canonicalNames(weights.names());
+    const config = await settleHead(architecture, told, weights, names);
+    const layout = architecture.layout(config);
+    const unexpected = checkTensors(folder.label, layout, names, weights);
+    const shapes = new Map([...layout.shapes].filter(([name]) => !layout.zeros.has(name)));
+    const stored = [...layout.shapes.keys()].map((name) => weights.entry(names.get(name)!).dtype);
+    return {
+      config,
+      ...tokenizer,
+      shapes,
+      report: { unexpected, tiedHead: config.tieWordEmbeddings, dtypes: [...new Set(stored)].sort() },
+      values: (signal) => values(folder.label, layout, names, weights, signal),
+      read: (name) => {
+        if (shapes.has(name)) return weights.float32(names.get(name)!);
+        throw new FerroError('INVALID_CHECKPOINT', `${folder.label}: must have the tensor ${name}, got none`);
+      },
+      close: () => weights.close(),
+    };
+  } catch (error) {
+    await weights.close();
+    throw error;
+  }
+}
+
+/** The parameters in the order of the files; what must be zero is checked as it passes. */
+async function* values(
+  label: string,
+  layout: TensorLayout,
+  names: ReadonlyMap<string, string>,
+  weights: WeightFiles,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ParameterPiece> {
+  const nameOf = new Map(Array.from(names, ([name, stored]) => [stored, name]));
+  for (const stored of weights.names()) {
+    const name = nameOf.get(stored);
+    if (name === undefined || !layout.shapes.has(name)) continue;
+    for await (const { start, data } of weights.pieces(stored)) {
+      throwIfAborted(signal, 'load');
+      if (!layout.zeros.has(name)) yield { name, start, data };
+      else if (data.some((value) => value !== 0))
+        throw new FerroError('INVALID_CHECKPOINT', `${label}: with "bias": false every bias must be zero, got others in ${name}`);
+    }
+  }
+}
