@@ -97,7 +97,8 @@ function dropout(batch, random) {
 function attention(batch, random) {
   const long = random.below(25) === 0;
   const headDim = long ? 8 : random.of(1, 3, 4, 8, 12, 16, 20, 32, 64);
-  const heads = headDim > 16 ? 1 : 1 + random.below(3);
+  const kvHeads = headDim > 16 ? 1 : 1 + random.below(2);
+  const heads = kvHeads * random.of(1, 1, 2, headDim > 16 ? 1 : 3);
   const time = () => (long ? 64 + random.below(240) : random.size(48));
   const [entries, tq, tk] = [long ? 1 : 1 + random.below(2), random.of(1, time(), time()), time()];
   const width = heads * headDim;
@@ -106,7 +107,7 @@ function attention(batch, random) {
   const keys = causal === 1 ? Math.max(tq, tk) : tk;
   const dims = [entries, tq, keys, row, row, row, tq * row, keys * row, keys * row];
   const span = (steps) => entries * steps * row;
-  const params = [heads, headDim, causal, 1 / Math.sqrt(headDim), ...dropoutParams(random)];
+  const params = [heads, kvHeads, headDim, causal, 1 / Math.sqrt(headDim), ...dropoutParams(random)];
   const [q, k, v, mask] = [
     batch.any(span(tq)),
     batch.any(span(keys)),
@@ -115,7 +116,7 @@ function attention(batch, random) {
   ];
   const [out, lse, dout] = [batch.result(entries * tq * width), batch.result(entries * heads * tq), batch.any(entries * tq * width)];
   batch.emit('attention', [q, k, v, mask, null, out, lse], dims, params);
-  if (params[4] === 0 && keys >= 4 && random.below(3) === 0) attentionByCounts(batch, dims, params);
+  if (params[5] === 0 && keys >= 4 && random.below(3) === 0) attentionByCounts(batch, dims, params);
   if (random.below(2) === 0) {
     const gradients = [batch.result(span(tq)), batch.result(span(keys)), batch.result(span(keys))];
     batch.emit('attention_backward', [q, k, v, mask, out, lse, dout, ...gradients], dims, params);
@@ -130,7 +131,7 @@ function attention(batch, random) {
 function attentionByCounts(batch, dims, params) {
   const [entries, tq, keys, row] = dims;
   const [queries, cache] = [batch.any(entries * tq * row), batch.any(entries * keys * row)];
-  const width = params[0] * params[1];
+  const width = params[0] * params[2];
   const results = [batch.result(entries * tq * width), batch.result(entries * params[0] * tq)];
   batch.emit('attention', [queries, cache, cache, null, batch.counts(entries), ...results], dims, params);
 }

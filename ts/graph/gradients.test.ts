@@ -180,6 +180,16 @@ describe('attention', () => {
     const keyMask = ids([1, 0, 1, 0, 0, 0], [2, 3]);
     gradcheck(weighted([attention(q, k, v, { nHead: 1, causal: false, keyMask, scale: 0.7 })]), [q, k, v]);
   });
+  it.each([
+    ['many heads', 2, 6, 3],
+    ['few heads', 1, 4, 2],
+    ['one for all', 1, 3, 1],
+  ])('grouped heads: %s', (_name, batch, nHead, nKvHead) => {
+    const [q, k, v] = [variable('q', batch, 3, nHead * 2), variable('k', batch, 4, nKvHead * 2), variable('v', batch, 4, nKvHead * 2)];
+    gradcheck(weighted([attention(q, k, v, { nHead, nKvHead, causal: true })]), [q, k, v]);
+    const qkv = variable('qkv', batch, 3, (nHead + 2 * nKvHead) * 2);
+    gradcheck(weighted([attentionQkv(qkv, { nHead, nKvHead, causal: true })]), [qkv]);
+  });
   it('packed', () => {
     const qkv = variable('qkv', 2, 3, 12);
     gradcheck(weighted([attentionQkv(qkv, options)]), [qkv]);

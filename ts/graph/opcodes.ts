@@ -55,7 +55,7 @@ function spec<N extends string>(
 
 const DROPOUT = 'p:f32 path_lo path_hi seed_lo:scalar seed_hi:scalar step:scalar micro:scalar';
 const ATTENTION_DIMS = 'batch tq tk q_row k_row v_row q_batch k_batch v_batch';
-const ATTENTION = `heads head_dim causal scale:f32 ${DROPOUT}`;
+const ATTENTION = `heads kv_heads head_dim causal scale:f32 ${DROPOUT}`;
 const ADAMW = 'lr:scalar c1:scalar c2:scalar beta1:f32 beta2:f32 eps:f32 weight_decay:f32 one_minus_beta1:f32 one_minus_beta2:f32';
 
 const HEAD_DIMS = 'rows vocab cols most stride';

@@ -128,6 +128,31 @@ const REFUSED: [() => unknown, string, string][] = [
     'attentionQkv: path must name the module when dropout is above 0, got undefined',
   ],
   [
+    () => g.attentionQkv(f(1, 2, 12), { ...heads, nHead: 6, nKvHead: 4 }),
+    'INVALID_OPTION',
+    'attentionQkv: nHead must be divisible by nKvHead, got 6 and 4',
+  ],
+  [
+    () => g.attentionQkv(f(1, 2, 12), { ...heads, nHead: 4, nKvHead: 2 }),
+    'INVALID_SHAPE',
+    'attentionQkv: the last size of qkv must be divisible by nHead + 2·nKvHead = 8, got [1, 2, 12]',
+  ],
+  [
+    () => g.attention(f(1, 2, 8), f(1, 2, 8), f(1, 2, 8), { ...heads, nHead: 4, nKvHead: 2 }),
+    'INVALID_SHAPE',
+    'attention: q and k must agree in batch and width, got [1, 2, 8] and [1, 2, 8]',
+  ],
+  [
+    () => g.attention(f(1, 2, 8), f(1, 2, 8), f(1, 2, 8), { ...heads, nHead: 4, nKvHead: 0 }),
+    'INVALID_OPTION',
+    'attention: nKvHead must be a positive integer, got 0',
+  ],
+  [
+    () => g.attentionCached(f(1, 2, 12), cache, cache, { nHead: 4, nKvHead: 1, keysUsed: T }),
+    'INVALID_SHAPE',
+    'attentionCached: keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D], got [1, 8, 4] and [1, 2, 12]',
+  ],
+  [
     () => g.attentionCached(f(1, 2, 12), cache, v(1, 7, 4), { nHead: 2, keysUsed: T }),
     'INVALID_SHAPE',
     'attentionCached: keys and values must have the same shape, got [1, 8, 4] and [1, 7, 4]',
@@ -300,6 +325,12 @@ describe('what is made', () => {
     ['embedding', g.embedding(f(9, 4), i(B, T)), 'f32[batch≤12, time≤8, 4]'],
     ['addPosition', g.addPosition(f(B, T, 4), f(8, 4)), 'f32[batch≤12, time≤8, 4]'],
     ['attention', g.attention(f(B, 2, 4), f(B, 3, 4), f(B, 3, 4), heads), 'f32[batch≤12, 2, 4]'],
+    [
+      'attention with grouped heads',
+      g.attention(f(B, 2, 8), f(B, 3, 4), f(B, 3, 4), { ...heads, nHead: 4, nKvHead: 2 }),
+      'f32[batch≤12, 2, 8]',
+    ],
+    ['attentionQkv with grouped heads', g.attentionQkv(f(B, T, 16), { ...heads, nHead: 4, nKvHead: 2 }), 'f32[batch≤12, time≤8, 8]'],
     ['attentionQkv', g.attentionQkv(f(B, T, 12), heads), 'f32[batch≤12, time≤8, 4]'],
     ['crossEntropy', g.crossEntropy(f(B, 5), i(B)).logZ, 'f32[batch≤12]'],
     ['linearCrossEntropy', g.linearCrossEntropy(f(B, T, 3), f(5, 3), i(B, T)).loss, 'f32[batch≤12, time≤8]'],

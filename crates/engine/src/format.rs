@@ -286,7 +286,13 @@ impl Parsed {
                 for (position, operand) in self.operands_of(instruction).enumerate() {
                     let spec = &instruction.signature.operands[position];
                     if let Some(&range) = operand.filter(|operand| operand.bytes > 0) {
-                        accesses.push(Access { range, index, position, spec, first_result: Some(position) == first_result });
+                        accesses.push(Access {
+                            range,
+                            index,
+                            position,
+                            spec,
+                            first_result: Some(position) == first_result,
+                        });
                     }
                 }
             }

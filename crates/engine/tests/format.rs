@@ -41,7 +41,7 @@ fn everything() -> Builder {
     let (p, columns, flipped) = (b.banked(ROWS * V, F32), b.banked(C, F32), b.banked(ROWS * C, F32));
 
     let path = [f(0.25), 7, 9, 0, 1, 2, 3];
-    let attention = [&[2, C / 2, 1, f(0.5)][..], &path].concat();
+    let attention = [&[2, 2, C / 2, 1, f(0.5)][..], &path].concat();
     let strides = [nb, nt, nt, c3, c3, c3, qkv_batch, qkv_batch, qkv_batch];
     let ignore = -100i32 as u32;
     b.stage().op(14, &[w, ids, x], &[rows, c, v], &[]).op(8, &[ones], &[rows], &[f(1.0)]);

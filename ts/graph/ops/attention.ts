@@ -7,13 +7,15 @@ import { attentionOp } from './attentionCore';
 
 /** Options of both forms. */
 export interface AttentionOptions {
-  /** Number of heads; it divides the width C. */
+  /** Number of heads (H). */
   nHead: number;
+  /** Number of heads of keys and values (Hkv), a divisor of nHead: query head h reads head ⌊h·Hkv÷H⌋. Default nHead. */
+  nKvHead?: number;
   /** Whether a query sees only keys up to its own position; with Tq ≠ Tk the last query sees the last key. */
   causal: boolean;
   /** i32 [B, Tk]: 1 keep, 0 drop. A row whose keys are all dropped gives zeros. */
   keyMask?: Operand;
-  /** Default 1 ÷ √(C ÷ nHead). */
+  /** Default 1 ÷ √D, D the width of a head. */
   scale?: number;
   /** Probability of dropping an attention weight; default 0. */
   dropout?: number;
@@ -28,10 +30,29 @@ export function checkHeads(op: string, width: number, nHead: number): number {
   return width / nHead;
 }
 
-function build(op: string, tensors: readonly Tensor[], width: number, options: AttentionOptions): Tensor {
-  const { nHead, causal, keyMask, dropout = 0, path } = options;
+/** nKvHead checked against nHead. */
+function checkKvHeads(op: string, nHead: number, nKvHead: number): void {
+  checkOption(Number.isInteger(nKvHead) && nKvHead >= 1, op, 'nKvHead must be a positive integer', nKvHead);
+  checkOption(nHead % nKvHead === 0, op, 'nHead must be divisible by nKvHead', `${nHead} and ${nKvHead}`);
+}
+
+/** The width of one head of packed rows [.., (H + 2·Hkv)·D]. @throws INVALID_SHAPE, INVALID_OPTION. */
+export function packedHeadDim(op: string, qkv: Tensor, nHead: number, nKvHead: number): number {
+  const row = staticLast(op, 'qkv', qkv);
+  if (nKvHead === nHead) {
+    checkRule(row % 3 === 0, op, 'the last size of qkv must be divisible by 3', qkv);
+    return checkHeads(op, row / 3, nHead);
+  }
+  checkOption(Number.isInteger(nHead) && nHead >= 1, op, 'nHead must be a positive integer', nHead);
+  checkKvHeads(op, nHead, nKvHead);
+  const heads = nHead + 2 * nKvHead;
+  checkRule(row % heads === 0, op, `the last size of qkv must be divisible by nHead + 2·nKvHead = ${heads}`, qkv);
+  return row / heads;
+}
+
+function build(op: string, tensors: readonly Tensor[], headDim: number, options: AttentionOptions): Tensor {
+  const { nHead, nKvHead = nHead, causal, keyMask, dropout = 0, path } = options;
   const packed = tensors.length === 1;
-  const headDim = checkHeads(op, width, nHead);
   checkOption(typeof causal === 'boolean', op, 'causal must be true or false', causal);
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   checkOption(Number.isFinite(scale), op, 'scale must be a finite number', scale);
@@ -43,13 +64,26 @@ function build(op: string, tensors: readonly Tensor[], width: number, options: A
     checkDtype(op, 'keyMask', mask, 'i32');
     checkRule(shapeEquals(mask.shape, [batch, tk]), op, 'keyMask must be [B, Tk]', mask, [batch, tk]);
   }
-  const attrs = { packed, hasMask: mask !== undefined, nHead, headDim, causal, scale, p: dropout, path: path ?? '', batch, tq, tk };
+  const attrs = {
+    packed,
+    hasMask: mask !== undefined,
+    nHead,
+    nKvHead,
+    headDim,
+    causal,
+    scale,
+    p: dropout,
+    path: path ?? '',
+    batch,
+    tq,
+    tk,
+  };
   return apply(attentionOp, mask === undefined ? tensors : [...tensors, mask], attrs)[0];
 }
 
 /**
- * Attention of queries over keys and values. q: f32 [B, Tq, C]; k, v: f32 [B, Tk, C] → [B, Tq, C].
- * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION (nHead, scale, dropout).
+ * Attention of queries over keys and values. q: f32 [B, Tq, H·D]; k, v: f32 [B, Tk, Hkv·D] → [B, Tq, H·D].
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION (nHead, nKvHead, scale, dropout).
  */
 export function attention(q: Operand, k: Operand, v: Operand, options: AttentionOptions): Tensor {
   const op = 'attention';
@@ -61,26 +95,27 @@ export function attention(q: Operand, k: Operand, v: Operand, options: Attention
   }
   const width = staticLast(op, 'q', query);
   checkRule(shapeEquals(key.shape, value.shape), op, 'k and v must have the same shape', key, value);
+  const { nHead, nKvHead = nHead } = options;
+  const headDim = checkHeads(op, width, nHead);
+  checkKvHeads(op, nHead, nKvHead);
   checkRule(
-    dimEquals(query.shape[0], key.shape[0]) && dimEquals(query.shape[2], key.shape[2]),
+    dimEquals(query.shape[0], key.shape[0]) && dimEquals(nKvHead * headDim, key.shape[2]),
     op,
     'q and k must agree in batch and width',
     query,
     key,
   );
-  return build(op, tensors, width, options);
+  return build(op, tensors, headDim, options);
 }
 
 /**
- * Self-attention of packed projections. qkv: f32 [B, T, 3C], each row q, k and v side by side → [B, T, C].
- * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION (nHead, scale, dropout).
+ * Self-attention of packed projections. qkv: f32 [B, T, (H + 2·Hkv)·D], each row q, k and v side by side → [B, T, H·D].
+ * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION (nHead, nKvHead, scale, dropout).
  */
 export function attentionQkv(qkv: Operand, options: AttentionOptions): Tensor {
   const op = 'attentionQkv';
   const tensor = asTensor(op, 'qkv', qkv);
   checkDtype(op, 'qkv', tensor, 'f32');
   checkRule(tensor.rank === 3, op, 'qkv must be [B, T, 3C]', tensor);
-  const row = staticLast(op, 'qkv', tensor);
-  checkRule(row % 3 === 0, op, 'the last size of qkv must be divisible by 3', tensor);
-  return build(op, [tensor], row / 3, options);
+  return build(op, [tensor], packedHeadDim(op, tensor, options.nHead, options.nKvHead ?? options.nHead), options);
 }

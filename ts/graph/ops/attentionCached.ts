@@ -1,8 +1,8 @@
 // Attention of new positions over a cache of keys and values (generation; forward only).
 import { dimEquals, type Extent, shapeEquals } from '../dims';
-import { apply, asSequenceNumbers, asTensor, checkDtype, checkRule, type OpDefinition, staticLast } from '../op';
+import { apply, asSequenceNumbers, asTensor, checkDtype, checkRule, type OpDefinition } from '../op';
 import type { Operand, Tensor } from '../tensor';
-import { checkHeads } from './attention';
+import { packedHeadDim } from './attention';
 import { type AttentionAttrs, attentionOp } from './attentionCore';
 
 /** The same instruction as `attention`, without a gradient rule: what is read from a cache was made by earlier runs. */
@@ -10,19 +10,22 @@ const attentionCachedOp: OpDefinition<AttentionAttrs> = { name: 'attention_cache
 
 /** Options of attention over a cache. */
 export interface CachedAttentionOptions {
-  /** Number of heads; it divides the width C. */
+  /** Number of heads (H). */
   nHead: number;
+  /** Number of heads of keys and values (Hkv), a divisor of nHead. Default nHead. */
+  nKvHead?: number;
   /** How many rows of the caches hold something: of the longest sequence, where they differ. */
   keysUsed: Extent;
   /** i32 [B], each from 1 to keysUsed: sequence b sees only its first keyCounts[b] rows, and gets the bits it gets alone. */
   keyCounts?: Operand;
-  /** Default 1 ÷ √(C ÷ nHead). */
+  /** Default 1 ÷ √D, D the width of a head. */
   scale?: number;
 }
 
 /**
  * Causal attention of the queries in qkv over the first `keysUsed` rows of the caches; the last query sees the last of them.
- * qkv: f32 [B, T, 3C] (its keys and values must already be in the caches: see writeRows); keys, values: f32 [B, P, C] → [B, T, C].
+ * qkv: f32 [B, T, (H + 2·Hkv)·D] (its keys and values must already be in the caches: see writeRows); keys, values: f32 [B, P, Hkv·D]
+ * → [B, T, H·D].
  * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. A count out of range ends the run with INVALID_SHAPE. Not differentiable.
  */
 export function attentionCached(qkv: Operand, keys: Operand, values: Operand, options: CachedAttentionOptions): Tensor {
@@ -34,14 +37,13 @@ export function attentionCached(qkv: Operand, keys: Operand, values: Operand, op
     checkDtype(op, name, part, 'f32');
     checkRule(part.rank === 3, op, `${name} must have three axes`, part);
   }
-  const row = staticLast(op, 'qkv', tensor);
-  checkRule(row % 3 === 0, op, 'the last size of qkv must be divisible by 3', tensor);
-  const width = row / 3;
+  const { nHead, nKvHead = nHead } = options;
+  const headDim = packedHeadDim(op, tensor, nHead, nKvHead);
   checkRule(shapeEquals(key.shape, value.shape), op, 'keys and values must have the same shape', key, value);
   checkRule(
-    dimEquals(tensor.shape[0], key.shape[0]) && key.shape[2] === width,
+    dimEquals(tensor.shape[0], key.shape[0]) && key.shape[2] === nKvHead * headDim,
     op,
-    'keys must be [B, P, C] for qkv [B, T, 3C]',
+    'keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D]',
     key,
     tensor,
   );
@@ -53,12 +55,12 @@ export function attentionCached(qkv: Operand, keys: Operand, values: Operand, op
     key,
   );
   const counts = options.keyCounts === undefined ? undefined : asSequenceNumbers(op, 'keyCounts', options.keyCounts, tensor.shape[0]);
-  const headDim = checkHeads(op, width, options.nHead);
   const attrs: AttentionAttrs = {
     packed: false,
     hasMask: false,
     hasCounts: counts !== undefined,
-    nHead: options.nHead,
+    nHead,
+    nKvHead,
     headDim,
     causal: true,
     scale: options.scale ?? 1 / Math.sqrt(headDim),

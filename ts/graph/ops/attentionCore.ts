@@ -7,12 +7,13 @@ import type { Tensor } from '../tensor';
 
 /** Everything but the data. Inputs are q, k, v (or one packed qkv), then the key mask if there is one, then the key counts. */
 export interface AttentionAttrs {
-  /** One [B, T, 3C] tensor holds q, k and v side by side. */
+  /** One [B, T, (H + 2·Hkv)·D] tensor holds q, k and v side by side. */
   readonly packed: boolean;
   readonly hasMask: boolean;
   /** The number of keys of each sequence is given: i32 [B]. Forward only. */
   readonly hasCounts?: boolean;
   readonly nHead: number;
+  readonly nKvHead: number;
   readonly headDim: number;
   readonly causal: boolean;
   readonly scale: number;
@@ -26,7 +27,7 @@ export interface AttentionAttrs {
 const BYTES = 4;
 
 /**
- * Heads (of all sequences) from which backward takes a whole head per work item: five products instead of seven. With fewer heads
+ * Heads of keys and values (of all sequences) from which backward takes a whole head per work item: five products instead of seven. With fewer heads
  * more than this many threads would idle, so the work is cut by queries and keys. Both give the same bits.
  */
 const WHOLE_HEADS = 6;
@@ -56,9 +57,9 @@ const attentionBackwardOp: OpDefinition<AttentionAttrs> = {
   lower: (c) => {
     const { operands, dims, params, rest } = lowering(c);
     const [out, lse, dout] = rest.map((tensor) => c.view(tensor));
-    const { packed, batch, nHead, tq } = c.attrs;
+    const { packed, batch, nHead, nKvHead, tq } = c.attrs;
     const [dq, dk, dv] = packed ? slices(c.out(0), c.attrs) : [c.out(0), c.out(1), c.out(2)];
-    if (dimMax(batch) * nHead >= WHOLE_HEADS) {
+    if (dimMax(batch) * nKvHead >= WHOLE_HEADS) {
       c.emit('attention_backward', { ...operands, out, lse, dout, dq, dk, dv }, dims, params);
       return;
     }
@@ -68,13 +69,13 @@ const attentionBackwardOp: OpDefinition<AttentionAttrs> = {
   },
 };
 
-/** A packed buffer [B, T, 3C] as q, k and v: the same rows, beginning C elements apart. */
-function slices(view: View, { nHead, headDim }: AttentionAttrs): [View, View, View] {
-  const part = (index: number): View => {
-    const skip = index * nHead * headDim * BYTES;
+/** A packed buffer [B, T, (H + 2·Hkv)·D] as q, k and v: the same rows, beginning after each other. */
+function slices(view: View, { nHead, nKvHead, headDim }: AttentionAttrs): [View, View, View] {
+  const part = (heads: number): View => {
+    const skip = heads * headDim * BYTES;
     return { ...view, offset: view.offset + skip, bytes: view.bytes - skip };
   };
-  return [part(0), part(1), part(2)];
+  return [part(0), part(nHead), part(nHead + nKvHead)];
 }
 
 function lowering(c: LowerContext<AttentionAttrs>): {
@@ -83,7 +84,7 @@ function lowering(c: LowerContext<AttentionAttrs>): {
   params: Record<string, number | string>;
   rest: readonly Tensor[];
 } {
-  const { packed, hasMask, nHead, headDim, causal, scale, p, path, batch, tq, tk } = c.attrs;
+  const { packed, hasMask, nHead, nKvHead, headDim, causal, scale, p, path, batch, tq, tk } = c.attrs;
   const count = packed ? 1 : 3;
   const views = c.inputs.slice(0, count).map((tensor) => c.view(tensor));
   // In attentionCached q is the first part of packed rows while k and v are caches: strides are those of each tensor.
@@ -105,7 +106,7 @@ function lowering(c: LowerContext<AttentionAttrs>): {
       k_batch: batchOf(tensors[1]),
       v_batch: batchOf(tensors[2]),
     },
-    params: { heads: nHead, head_dim: headDim, causal: Number(causal), scale, ...dropoutParams(p, path) },
+    params: { heads: nHead, kv_heads: nKvHead, head_dim: headDim, causal: Number(causal), scale, ...dropoutParams(p, path) },
     rest: c.inputs.slice(count + Number(hasMask)),
   };
 }

@@ -3,43 +3,54 @@ import { type Dim, dimEquals, dimMax, dimMul, Extent } from '../dims';
 import { apply, asSequenceNumbers, asTensor, checkDtype, checkOption, checkRule, type OpDefinition, staticLast, type View } from '../op';
 import { UNARY_KINDS } from '../opcodes';
 import { type Operand, type Tensor, Variable } from '../tensor';
+import { packedHeadDim } from './attention';
 
 const BYTES = 4;
 
-/** One of the three parts of packed projections [B, T, 3C], as a source of rows. */
+/** One of the three parts of packed projections [B, T, (H + 2·Hkv)·D], as a source of rows. */
 export interface QkvPart {
   readonly qkv: Tensor;
-  /** 0 q, 1 k, 2 v. */
-  readonly part: 0 | 1 | 2;
+  /** The column of qkv with which it begins. */
+  readonly column: number;
+  readonly width: number;
 }
 
-/** The q, k or v part of packed projections qkv [B, T, 3C], for `writeRows`. No copy, no node. */
-export function qkvPart(qkv: Operand, part: 'q' | 'k' | 'v'): QkvPart {
+/**
+ * The q, k or v part of packed projections qkv [B, T, (H + 2·Hkv)·D], for `writeRows`. No copy, no node. Without `heads` the parts are thirds.
+ * @throws INVALID_SHAPE, INVALID_OPTION.
+ */
+export function qkvPart(
+  qkv: Operand,
+  part: 'q' | 'k' | 'v',
+  heads: { readonly nHead: number; readonly nKvHead?: number } = { nHead: 1 },
+): QkvPart {
   const tensor = asTensor('qkvPart', 'qkv', qkv);
   const index = ['q', 'k', 'v'].indexOf(part);
   checkOption(index >= 0, 'qkvPart', "part must be 'q', 'k' or 'v'", part);
-  checkRule(tensor.rank === 3 && staticLast('qkvPart', 'qkv', tensor) % 3 === 0, 'qkvPart', 'qkv must be [B, T, 3C]', tensor);
-  return { qkv: tensor, part: index as 0 | 1 | 2 };
+  checkRule(tensor.rank === 3, 'qkvPart', 'qkv must have three axes', tensor);
+  const { nHead, nKvHead = nHead } = heads;
+  const headDim = packedHeadDim('qkvPart', tensor, nHead, nKvHead);
+  return { qkv: tensor, column: [0, nHead, nHead + nKvHead][index] * headDim, width: (index === 0 ? nHead : nKvHead) * headDim };
 }
 
 interface WriteRowsAttrs {
   readonly variable: Variable;
   /** Where all sequences begin; undefined when a second input, i32 [B], says where each does. */
   readonly position: Dim | undefined;
-  /** Which C columns of the source rows are taken: 0, 1 or 2. */
-  readonly part: number;
+  /** The first of the C columns of the source rows that are taken. */
+  readonly column: number;
 }
 
 const writeRowsOp: OpDefinition<WriteRowsAttrs> = {
   name: 'write_rows',
   infer: (_inputs, { variable }) => [{ shape: variable.shape, dtype: 'f32' }],
   lower: (c) => {
-    const { variable, position, part } = c.attrs;
+    const { variable, position, column } = c.attrs;
     const [rows, positions] = c.inputs;
     const [batch, time, row] = rows.shape;
     const [, cacheRows, cols] = variable.shape;
     const source = c.view(rows);
-    const skip = part * cols * BYTES;
+    const skip = column * BYTES;
     const src: View = { ...source, offset: source.offset + skip, bytes: source.bytes - skip };
     const dst = c.write(variable);
     c.emit(
@@ -75,10 +86,9 @@ export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Ex
   checkDtype(op, 'rows', source, 'f32');
   checkDtype(op, 'cache', cache.tensor, 'f32');
   checkRule(cache.shape.length === 3 && source.rank === 3, op, 'cache must be [B, P, C] and rows [B, T, C]', cache.shape, source);
-  const part = packed ? rows.part : 0;
-  const width = cache.shape[2] * (packed ? 3 : 1);
+  const column = packed ? rows.column : 0;
   checkRule(
-    dimEquals(source.shape[0], cache.shape[0]) && source.shape[2] === width,
+    dimEquals(source.shape[0], cache.shape[0]) && (packed ? rows.width : source.shape[2]) === cache.shape[2],
     op,
     'rows must agree with the cache in batch and width',
     source,
@@ -92,9 +102,9 @@ export function writeRows(cache: Variable, rows: Operand | QkvPart, position: Ex
     checkRule(position.max <= cache.shape[1], op, 'position must not exceed the rows of the cache', position, cache.shape);
   } else {
     const positions = asSequenceNumbers(op, 'position', position, cache.shape[0]);
-    return apply(writeRowsOp, [source, positions], { variable: cache, position: undefined, part })[0];
+    return apply(writeRowsOp, [source, positions], { variable: cache, position: undefined, column })[0];
   }
-  return apply(writeRowsOp, [source], { variable: cache, position, part })[0];
+  return apply(writeRowsOp, [source], { variable: cache, position, column })[0];
 }
 
 const lastRowOp: OpDefinition = {

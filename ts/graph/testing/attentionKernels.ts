@@ -16,6 +16,7 @@ class Attention {
   readonly tq: number;
   readonly tk: number;
   readonly heads: number;
+  readonly kvHeads: number;
   readonly size: number;
   readonly scale: number;
   readonly q: (b: number, i: number, h: number, d: number) => number;
@@ -28,7 +29,7 @@ class Attention {
     this.#args = args;
     const { dim, param } = args;
     [this.batch, this.tq, this.tk] = ['batch', 'tq', 'tk'].map(dim);
-    [this.heads, this.size, this.scale] = ['heads', 'head_dim', 'scale'].map(param);
+    [this.heads, this.kvHeads, this.size, this.scale] = ['heads', 'kv_heads', 'head_dim', 'scale'].map(param);
     const reader = (name: string): ((b: number, t: number, h: number, d: number) => number) => {
       const cells = args.operand(name);
       return (b, t, h, d) => cells.get(this.at(name, b, t, h, d));
@@ -39,9 +40,10 @@ class Attention {
     this.#keep = dropoutOf(args);
   }
 
-  /** Element index in a strided operand: those of q, k and v serve their gradients too. */
+  /** Element index in a strided operand, for head h of q: those of q, k and v serve their gradients too. */
   at(name: string, b: number, t: number, h: number, d: number): number {
-    return b * this.#args.dim(`${name}_batch`) + t * this.#args.dim(`${name}_row`) + h * this.size + d;
+    const head = name === 'q' ? h : Math.floor((h * this.kvHeads) / this.heads);
+    return b * this.#args.dim(`${name}_batch`) + t * this.#args.dim(`${name}_row`) + head * this.size + d;
   }
   /** Element index in out and dout, [B, Tq, H·D]. */
   outAt(b: number, i: number, h: number, d: number): number {
@@ -160,8 +162,10 @@ export function attentionBackward(args: KernelArgs): void {
 
 function writeDkv(a: Attention, lse: Cells, dout: Cells, delta: (b: number, h: number, i: number) => number, dk: Cells, dv: Cells): void {
   for (let b = 0; b < a.batch; b++) {
+    const group = a.heads / a.kvHeads;
+    let sums: { k: number; v: number }[] = [];
     for (let h = 0; h < a.heads; h++) {
-      const sums = Array.from({ length: a.tk * a.size }, () => ({ k: 0, v: 0 }));
+      if (h % group === 0) sums = Array.from({ length: a.tk * a.size }, () => ({ k: 0, v: 0 }));
       for (let i = 0; i < a.tq; i++) {
         for (const { j, p, ds } of scoreGradients(a, a.row(b, h, i), lse, dout, delta(b, h, i), b, h, i)) {
           for (let d = 0; d < a.size; d++) {

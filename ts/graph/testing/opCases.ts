@@ -157,6 +157,28 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const [q, k, w] = [v('q', 1, 6, 4), v('k', 1, 3, 4), v('w', 1, 3, 4)];
     return graded([attention(q, k, w, { nHead: 1, causal: true })], [q, k, w]);
   },
+  'attention with grouped heads, apart and packed, many and few of them': () => {
+    const [q, k, w] = [v('q', 2, 5, 24), v('k', 2, 7, 12), v('w', 2, 7, 12)];
+    const [qkv, one] = [v('qkv', 2, 4, 20), v('one', 1, 3, 18)];
+    return graded(
+      [
+        attention(q, k, w, { nHead: 6, nKvHead: 3, causal: true }),
+        attention(q, k, w, { nHead: 2, nKvHead: 1, causal: false }),
+        attentionQkv(qkv, { nHead: 6, nKvHead: 2, causal: true }),
+        attentionQkv(one, { nHead: 4, nKvHead: 1, causal: true, dropout: 0.25, path: 'p' }),
+      ],
+      [q, k, w, qkv, one],
+    );
+  },
+  'grouped heads over caches': () => {
+    const heads = { nHead: 4, nKvHead: 2 };
+    const [keys, values, qkv] = [v('keys', 2, 8, 6), v('values', 2, 8, 6), v('qkv', 2, 1, 24)];
+    const positions = ids([4, 0], [2]);
+    const k = writeRows(keys, qkvPart(qkv, 'k', heads), positions);
+    const w = writeRows(values, qkvPart(qkv, 'v', heads), positions);
+    const y = attentionCached(qkv, k, w, { ...heads, keysUsed: new Extent('used', 8), keyCounts: ids([5, 1], [2]) });
+    return forward({ y, k }, [keys, values, qkv], { extents: { used: 5 } });
+  },
   'packed attention with dropout': () => {
     const qkv = v('qkv', 2, 9, 24);
     return graded(

@@ -52,8 +52,8 @@ fn inputs(args: &Args<'_>, dims: AttentionDims, sizes: &Sizes, lse: usize) -> Re
 /// attention_backward: q k v key_mask? out lse dout dq dk dv
 pub fn attention_backward(args: &Args<'_>) -> Result<Op, EngineError> {
     let (dims, sizes) = dims(args)?;
-    let width = dims.heads * dims.head_dim;
-    args.distinct("dq", &[(dims.batch, dims.q_batch), (dims.tq, dims.q_row)], width)?;
+    let width = dims.kv_heads * dims.head_dim;
+    args.distinct("dq", &[(dims.batch, dims.q_batch), (dims.tq, dims.q_row)], dims.heads * dims.head_dim)?;
     args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
     args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
     Ok(AttentionBackward {
@@ -82,7 +82,7 @@ pub fn attention_backward_q(args: &Args<'_>) -> Result<Op, EngineError> {
 /// attention_backward_kv: q k v key_mask? lse dout delta dk dv
 pub fn attention_backward_kv(args: &Args<'_>) -> Result<Op, EngineError> {
     let (dims, sizes) = dims(args)?;
-    let width = dims.heads * dims.head_dim;
+    let width = dims.kv_heads * dims.head_dim;
     args.distinct("dk", &[(dims.batch, dims.k_batch), (dims.tk, dims.k_row)], width)?;
     args.distinct("dv", &[(dims.batch, dims.v_batch), (dims.tk, dims.v_row)], width)?;
     Ok(AttentionBackwardKv {
@@ -94,16 +94,19 @@ pub fn attention_backward_kv(args: &Args<'_>) -> Result<Op, EngineError> {
     .into())
 }
 
-/// batch tq tk q_row k_row v_row q_batch k_batch v_batch | heads head_dim causal scale, then as dropout
+/// batch tq tk q_row k_row v_row q_batch k_batch v_batch | heads kv_heads head_dim causal scale, then as dropout
 fn dims(args: &Args<'_>) -> Result<(AttentionDims, Sizes), EngineError> {
     let [batch, tq, tk, q_row, k_row, v_row, q_batch, k_batch, v_batch] =
         [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
-    let (heads, head_dim) = (args.word(0) as usize, args.word(1) as usize);
+    let [heads, kv_heads, head_dim] = [0, 1, 2].map(|i| args.word(i) as usize);
     let width = count(&[heads, head_dim]);
     if width == 0 || width > u64::from(u32::MAX >> 2) {
         return Err(args.error(format!("heads x head_dim must be from 1 to 2^30, got {heads} x {head_dim}")));
     }
-    let keep = args.dropout(4)?.keep();
+    if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+        return Err(args.error(format!("kv_heads must divide heads, got {kv_heads} and {heads}")));
+    }
+    let keep = args.dropout(5)?.keep();
     let dims = AttentionDims {
         batch,
         tq,
@@ -115,16 +118,18 @@ fn dims(args: &Args<'_>) -> Result<(AttentionDims, Sizes), EngineError> {
         k_batch,
         v_batch,
         heads,
+        kv_heads,
         head_dim,
-        causal: args.word(2) != 0,
-        scale: args.float(3),
+        causal: args.word(3) != 0,
+        scale: args.float(4),
         dropout: keep,
     };
-    let strided = |time: usize, row: usize, pitch: usize| span(&[(batch, pitch), (time, row)], width as usize);
+    let strided =
+        |time: usize, row: usize, pitch: usize, heads: usize| span(&[(batch, pitch), (time, row)], heads * head_dim);
     let sizes = Sizes {
-        q: strided(tq, q_row, q_batch),
-        k: strided(tk, k_row, k_batch),
-        v: strided(tk, v_row, v_batch),
+        q: strided(tq, q_row, q_batch, heads),
+        k: strided(tk, k_row, k_batch, kv_heads),
+        v: strided(tk, v_row, v_batch, kv_heads),
         mask: count(&[batch, tk]),
         out: count(&[batch, tq, heads, head_dim]),
         lse: count(&[batch, heads, tq]),

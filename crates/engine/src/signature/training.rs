@@ -13,8 +13,9 @@ const PATH: [(&str, Param); 7] = [
     ("micro", MaybeScalar),
 ];
 const ATTENTION_DIMS: [&str; 9] = ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch"];
-const ATTENTION_PARAMS: [(&str, Param); 11] = [
+const ATTENTION_PARAMS: [(&str, Param); 12] = [
     ("heads", Integer(u32::MAX)),
+    ("kv_heads", Integer(u32::MAX)),
     ("head_dim", Integer(u32::MAX)),
     ("causal", Integer(1)),
     ("scale", Float),

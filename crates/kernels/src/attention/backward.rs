@@ -2,7 +2,9 @@
 //! `dS = P∘(F∘dP − delta)·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`, `dV = (P∘F)ᵀ·dout`. P is made again from the scores and the
 //! stored log-sum-exp, so nothing of size Tq x Tk is kept (Dao et al., arXiv:2205.14135).
 //!
-//! Two cuts with the same bits: [`AttentionBackward`] takes a whole head per work item and makes every rectangle of scores once
+//! A head of k and v that several heads of q share has the sum of their gradients, head by head in ascending order.
+//!
+//! Two cuts with the same bits: [`AttentionBackward`] takes a whole head of k and v per work item and makes every rectangle of scores once
 //! (five products); [`AttentionBackwardQ`] and [`AttentionBackwardKv`] make it twice (seven products) and so have work for many
 //! threads when heads are few.
 
@@ -20,7 +22,7 @@ const QUERIES: usize = 256;
 /// Queries of a work item of [`AttentionBackwardQ`].
 const FEW_QUERIES: usize = 64;
 
-/// Arguments of backward in one go, a head per work item. Layouts: [`AttentionDims`].
+/// Arguments of backward in one go, a head of k and v (with the heads of q that share it) per work item. Layouts: [`AttentionDims`].
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionBackward {
     /// What it reads.
@@ -37,7 +39,7 @@ pub struct AttentionBackward {
 
 impl TileOp for AttentionBackward {
     fn tiles(&self) -> usize {
-        self.inputs.dims.batch * self.inputs.dims.heads
+        self.inputs.dims.batch * self.inputs.dims.kv_heads
     }
 
     fn scratch_len(&self) -> usize {
@@ -46,13 +48,30 @@ impl TileOp for AttentionBackward {
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.inputs.dims;
-        let head = d.head(tile);
-        let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
-        // SAFETY (whole body): operands and scratch as the caller vouches.
+        let head = d.group_head(tile);
+        // SAFETY: operands and scratch as the caller vouches.
         unsafe {
             if d.tq == 0 {
                 d.clear_keys(head, (0, d.tk), self.dk, self.dv);
             }
+            for shared in 0..d.group() {
+                self.head(Head { h: head.h + shared, ..head }, shared == 0, scratch);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AttentionBackward {
+    /// One head of q; `first_of_group`: whether dK and dV begin with it.
+    ///
+    /// # Safety
+    /// As `run_tile`.
+    unsafe fn head(&self, head: Head, first_of_group: bool, scratch: *mut f32) {
+        let d = &self.inputs.dims;
+        let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
+        // SAFETY (whole body): as in run_tile.
+        unsafe {
             for first in (0..d.tq).step_by(QUERIES) {
                 let count = QUERIES.min(d.tq - first);
                 let queries = self.inputs.pack(head, (first, count), true, most, scratch);
@@ -69,13 +88,12 @@ impl TileOp for AttentionBackward {
                         dq_begins: key == 0,
                         dk: self.dk,
                         dv: self.dv,
-                        dkv_begin: d.first(key) >= first,
+                        dkv_begin: first_of_group && d.first(key) >= first,
                     };
                     self.inputs.rectangle(&queries, (key, count), &to);
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -143,7 +161,7 @@ pub struct AttentionBackwardKv {
 
 impl TileOp for AttentionBackwardKv {
     fn tiles(&self) -> usize {
-        self.inputs.dims.batch * self.inputs.dims.heads * self.inputs.dims.tk.div_ceil(KEYS)
+        self.inputs.dims.batch * self.inputs.dims.kv_heads * self.inputs.dims.tk.div_ceil(KEYS)
     }
 
     fn scratch_len(&self) -> usize {
@@ -152,8 +170,8 @@ impl TileOp for AttentionBackwardKv {
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.inputs.dims;
-        let heads = d.batch * d.heads;
-        let head = d.head(tile % heads);
+        let heads = d.batch * d.kv_heads;
+        let head = d.group_head(tile % heads);
         let key = tile / heads * KEYS; // early keys are seen by most queries: longest first
         let keys = KEYS.min(d.tk - key);
         let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
@@ -164,14 +182,17 @@ impl TileOp for AttentionBackwardKv {
                 d.clear_keys(head, (key, keys), self.dk, self.dv);
             }
             let dq = core::ptr::null_mut();
-            for first in (begin..d.tq).step_by(QUERIES) {
-                let count = QUERIES.min(d.tq - first);
-                let delta = self.delta.add(d.lse_at(head, first));
-                let queries = self.inputs.pack(head, (first, count), true, most, scratch);
-                core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
-                let dkv_begin = first == begin;
-                let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
-                self.inputs.rectangle(&queries, (key, keys), &to);
+            for shared in 0..d.group() {
+                let head = Head { h: head.h + shared, ..head };
+                for first in (begin..d.tq).step_by(QUERIES) {
+                    let count = QUERIES.min(d.tq - first);
+                    let delta = self.delta.add(d.lse_at(head, first));
+                    let queries = self.inputs.pack(head, (first, count), true, most, scratch);
+                    core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
+                    let dkv_begin = shared == 0 && first == begin;
+                    let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
+                    self.inputs.rectangle(&queries, (key, keys), &to);
+                }
             }
         }
         Ok(())

@@ -35,7 +35,8 @@ use simd::F32x4;
 
 /// Sizes, strides and settings of attention. Strides are in elements: element (b, t, head, d) of q is
 /// `q[b·q_batch + t·q_row + head·head_dim + d]`, likewise k and v; dq, dk and dv lie as q, k and v do. `out` and `dout` are
-/// `[batch, tq, heads·head_dim]`, `lse` and `delta` `[batch, heads, tq]`.
+/// `[batch, tq, heads·head_dim]`, `lse` and `delta` `[batch, heads, tq]`. Head h reads head `h / (heads / kv_heads)` of k and v
+/// (Ainslie et al., arXiv:2305.13245), whose rows are `kv_heads·head_dim` wide.
 #[derive(Clone, Copy, Debug)]
 pub struct AttentionDims {
     /// Sequences.
@@ -58,6 +59,8 @@ pub struct AttentionDims {
     pub v_batch: usize,
     /// Heads.
     pub heads: usize,
+    /// Heads of k and v; divides `heads`.
+    pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
     /// Whether query i sees only the keys `..= i + tk − tq`.
@@ -97,6 +100,7 @@ impl AttentionDims {
             k_batch: tk * c,
             v_batch: tk * c,
             heads,
+            kv_heads: heads,
             head_dim,
             causal,
             scale: 1.0 / (head_dim.max(1) as f32).sqrt(),
@@ -112,6 +116,20 @@ impl AttentionDims {
         let (q_batch, k_batch, v_batch) = (t * row, t * row, t * row);
         let same = Self::contiguous(batch, t, t, heads, head_dim, causal);
         Self { q_row, k_row, v_row, q_batch, k_batch, v_batch, ..same }
+    }
+
+    /// Dims of k and v with fewer heads than q, contiguous, otherwise as [`AttentionDims::contiguous`].
+    pub fn grouped(
+        batch: usize,
+        tq: usize,
+        tk: usize,
+        [heads, kv_heads]: [usize; 2],
+        head_dim: usize,
+        causal: bool,
+    ) -> Self {
+        let (row, pitch) = (kv_heads * head_dim, tk * kv_heads * head_dim);
+        let same = Self::contiguous(batch, tq, tk, heads, head_dim, causal);
+        Self { kv_heads, k_row: row, v_row: row, k_batch: pitch, v_batch: pitch, ..same }
     }
 
     /// How far the diagonal is shifted: query i sees key i + shift last.
@@ -141,16 +159,26 @@ impl AttentionDims {
         Head { b: index / self.heads, h: index % self.heads }
     }
 
+    /// Heads that share one head of k and v.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// The first of the heads that share head `index` of k and v, counted over all sequences.
+    fn group_head(&self, index: usize) -> Head {
+        self.head(index * self.group())
+    }
+
     fn q_at(&self, head: Head, i: usize) -> usize {
         head.b * self.q_batch + i * self.q_row + head.h * self.head_dim
     }
 
     fn k_at(&self, head: Head, j: usize) -> usize {
-        head.b * self.k_batch + j * self.k_row + head.h * self.head_dim
+        head.b * self.k_batch + j * self.k_row + head.h / self.group() * self.head_dim
     }
 
     fn v_at(&self, head: Head, j: usize) -> usize {
-        head.b * self.v_batch + j * self.v_row + head.h * self.head_dim
+        head.b * self.v_batch + j * self.v_row + head.h / self.group() * self.head_dim
     }
 
     /// Elements from row to row of out and dout.

@@ -61,8 +61,9 @@ impl Inputs {
         let row = (b * d.heads + h) * d.tq + i;
         let width = d.head_dim;
         let qi = b * d.q_batch + i * d.q_row + h * width;
-        let kj = |j: usize| b * d.k_batch + j * d.k_row + h * width;
-        let vj = |j: usize| b * d.v_batch + j * d.v_row + h * width;
+        let shared = h * d.kv_heads / d.heads;
+        let kj = |j: usize| b * d.k_batch + j * d.k_row + shared * width;
+        let vj = |j: usize| b * d.v_batch + j * d.v_row + shared * width;
         let oi = (b * d.tq + i) * d.heads * width + h * width;
         let keys: Vec<usize> = (0..d.tk).filter(|&j| self.visible(b, i, j)).collect();
         if keys.is_empty() {
@@ -97,29 +98,30 @@ impl Inputs {
 fn the_reference_gradients_are_the_slopes_of_the_reference_output() {
     use crate::testkit::{wide, Rng};
     let mut rng = Rng::new(3);
-    let mut dims = AttentionDims::contiguous(2, 3, 4, 2, 3, true);
-    dims.dropout = Some(crate::philox::Keep::new(0.3, crate::philox::Stream::new([1, 2], 3, 4, [5, 6])));
-    let inputs = Inputs {
-        dims,
-        q: wide(&rng.normals(2 * 3 * 6)),
-        k: wide(&rng.normals(2 * 4 * 6)),
-        v: wide(&rng.normals(2 * 4 * 6)),
-        mask: Some(vec![1, 0, 1, 1, 1, 1, 1, 0]),
-        dout: wide(&rng.normals(2 * 3 * 6)),
-    };
-    let r = inputs.reference();
-    let loss = |x: &Inputs| -> f64 { x.reference().out.iter().zip(&x.dout).map(|(o, g)| o * g).sum() };
-    type Field = fn(&mut Inputs) -> &mut Vec<f64>;
-    let parts: [(Field, &Vec<f64>); 3] = [(|x| &mut x.q, &r.dq), (|x| &mut x.k, &r.dk), (|x| &mut x.v, &r.dv)];
-    for (field, gradient) in parts {
-        for at in 0..gradient.len() {
-            let moved = |by: f64| {
-                let mut x = inputs.clone();
-                field(&mut x)[at] += by;
-                loss(&x)
-            };
-            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((slope - gradient[at]).abs() < 1e-8, "[{at}]: slope {slope}, gradient {}", gradient[at]);
+    for mut dims in [AttentionDims::contiguous(2, 3, 4, 2, 3, true), AttentionDims::grouped(2, 3, 4, [4, 2], 3, true)] {
+        dims.dropout = Some(crate::philox::Keep::new(0.3, crate::philox::Stream::new([1, 2], 3, 4, [5, 6])));
+        let inputs = Inputs {
+            dims,
+            q: wide(&rng.normals(2 * 3 * dims.heads * 3)),
+            k: wide(&rng.normals(2 * 4 * 6)),
+            v: wide(&rng.normals(2 * 4 * 6)),
+            mask: Some(vec![1, 0, 1, 1, 1, 1, 1, 0]),
+            dout: wide(&rng.normals(2 * 3 * dims.heads * 3)),
+        };
+        let r = inputs.reference();
+        let loss = |x: &Inputs| -> f64 { x.reference().out.iter().zip(&x.dout).map(|(o, g)| o * g).sum() };
+        type Field = fn(&mut Inputs) -> &mut Vec<f64>;
+        let parts: [(Field, &Vec<f64>); 3] = [(|x| &mut x.q, &r.dq), (|x| &mut x.k, &r.dk), (|x| &mut x.v, &r.dv)];
+        for (field, gradient) in parts {
+            for at in 0..gradient.len() {
+                let moved = |by: f64| {
+                    let mut x = inputs.clone();
+                    field(&mut x)[at] += by;
+                    loss(&x)
+                };
+                let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!((slope - gradient[at]).abs() < 1e-8, "[{at}]: slope {slope}, gradient {}", gradient[at]);
+            }
         }
     }
 }

@@ -6,13 +6,23 @@ use crate::tile::run_all;
 impl AttentionDims {
     /// Panics unless the slices hold what the dims reach.
     fn check(&self, q: usize, k: usize, v: usize, key_mask: Option<&[i32]>) {
-        let needs = |t: usize, row: usize, batch: usize| match (self.batch, t) {
+        assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "attention: kv_heads must divide heads");
+        let needs = |t: usize, row: usize, batch: usize, heads: usize| match (self.batch, t) {
             (0, _) | (_, 0) => 0,
-            _ => (self.batch - 1) * batch + (t - 1) * row + self.heads * self.head_dim,
+            _ => (self.batch - 1) * batch + (t - 1) * row + heads * self.head_dim,
         };
-        assert!(q >= needs(self.tq, self.q_row, self.q_batch), "attention: q too short for its strides, got {q}");
-        assert!(k >= needs(self.tk, self.k_row, self.k_batch), "attention: k too short for its strides, got {k}");
-        assert!(v >= needs(self.tk, self.v_row, self.v_batch), "attention: v too short for its strides, got {v}");
+        assert!(
+            q >= needs(self.tq, self.q_row, self.q_batch, self.heads),
+            "attention: q too short for its strides, got {q}"
+        );
+        assert!(
+            k >= needs(self.tk, self.k_row, self.k_batch, self.kv_heads),
+            "attention: k too short for its strides, got {k}"
+        );
+        assert!(
+            v >= needs(self.tk, self.v_row, self.v_batch, self.kv_heads),
+            "attention: v too short for its strides, got {v}"
+        );
         if let Some(mask) = key_mask {
             assert_eq!(mask.len(), self.batch * self.tk, "attention: key_mask must be [batch, tk]");
         }

@@ -12,6 +12,7 @@ use crate::vecmath;
 
 mod counts;
 mod exclusion;
+mod groups;
 
 /// Random inputs in f32 with everything the kernels write.
 struct Case {
@@ -48,7 +49,8 @@ impl Results {
 impl Case {
     fn new(dims: AttentionDims, mask: bool, rng: &mut Rng) -> Self {
         let c = dims.heads * dims.head_dim;
-        let len = |t: usize, row: usize| dims.batch * t * row.max(c);
+        let len = |t: usize, row: usize| dims.batch * t * row;
+        assert!(dims.q_row >= c);
         let mask = mask.then(|| (0..dims.batch * dims.tk).map(|_| (rng.below(4) != 0) as i32).collect());
         Self {
             dims,
@@ -86,9 +88,9 @@ impl Case {
     }
 
     fn name(&self) -> String {
-        let AttentionDims { batch, tq, tk, heads, head_dim, causal, q_row, dropout, .. } = self.dims;
+        let AttentionDims { batch, tq, tk, heads, kv_heads, head_dim, causal, q_row, dropout, .. } = self.dims;
         let (mask, dropout) = (self.mask.is_some(), dropout.is_some());
-        format!("{batch}x{heads} {tq}x{tk} width {head_dim} row {q_row} causal {causal} mask {mask} dropout {dropout}")
+        format!("{batch}x{heads}/{kv_heads} {tq}x{tk} width {head_dim} row {q_row} causal {causal} mask {mask} dropout {dropout}")
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -191,6 +193,12 @@ fn all_dims() -> Vec<AttentionDims> {
     all.extend([false, true].map(|causal| AttentionDims::contiguous(2, 64, 64, 4, 32, causal)));
     all.extend([false, true].map(|causal| AttentionDims::packed_qkv(2, 37, 2, 8, causal)));
     all.push(AttentionDims::packed_qkv(1, 130, 1, 64, true));
+    // Heads that share keys and values.
+    for (tq, tk) in [(1, 1), (1, 70), (3, 9), (5, 5), (9, 4), (33, 66), (66, 130), (300, 127), (0, 3), (3, 0)] {
+        for heads in [[2, 1], [6, 2], [4, 4], [3, 1]] {
+            all.extend([false, true].map(|causal| AttentionDims::grouped(2, tq, tk, heads, 9, causal)));
+        }
+    }
     all.push(AttentionDims { scale: 0.3, ..AttentionDims::packed_qkv(3, 10, 2, 5, true) });
     all
 }
