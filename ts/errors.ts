@@ -42,6 +42,7 @@ export const REMEDIES = {
     'Resume with the configuration the run was started with; only maxSteps and the save and evaluation intervals may change.',
   RUN_EXISTS: 'Pass --resume to continue, --overwrite to start again, or choose another folder.',
   RUN_LOCKED: 'Another process writes to this run folder; wait for it or choose another folder.',
+  NOT_SUPPORTED: 'Use one of the kinds that the message names; this one is not supported.',
   NOT_BUILT: 'This part is not built yet.',
 } as const;
 

@@ -1,6 +1,7 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
-export { GPT, type GPTOptions, type PretrainedOptions } from './api/gpt';
+export { type Exported, type ExportOptions, exportModel } from './api/export';
+export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions } from './api/gpt';
 export type { PretrainedSource } from './api/sources';
 export { BoundModule, Parameter } from './bind';
 export { type Dataset, type ExampleDataset, TextDataset, type TokenDataset } from './data';

@@ -13,7 +13,10 @@ import {
 } from '../generate';
 import {
   type FileData,
+  type GgufOptions,
+  type LazyFile,
   type LoadReport,
+  modelToGguf,
   type OpenedModel,
   type OpenOptions,
   openPretrained,
@@ -21,9 +24,10 @@ import {
   pretrainedToFiles,
   type ReadableFolder,
   type SaveFormat,
+  toBlob,
   toBlobs,
 } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
 import {
   type CausalLM,
   causalLoss,
@@ -35,7 +39,7 @@ import {
   withDropout,
 } from '../models';
 import type { Loss } from '../nn';
-import { GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
+import { GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
@@ -67,6 +71,11 @@ export interface SaveOptions extends SaveFormat {
 
 /** Elements of a parameter that are read from the engine at a time: 4 MiB. */
 const PIECE_ELEMENTS = 1 << 20;
+
+/** Options of `model.toGguf` and `model.saveGguf`. */
+export interface GgufExportOptions extends GgufOptions {
+  signal?: AbortSignal;
+}
 
 /** A causal language model in an engine, of any architecture (`config.modelType`). */
 export class GPT implements Trainable, AsyncDisposable {
@@ -178,7 +187,7 @@ export class GPT implements Trainable, AsyncDisposable {
   /** The model's folder as Blobs by file name; the same files as `save` writes. */
   async toFiles(options: SaveOptions = {}): Promise<Map<string, Blob>> {
     const { signal, ...format } = readOptions('toFiles', options, SAVE_OPTIONS);
-    return toBlobs(await this.files(signal, format));
+    return toBlobs(await this.files(signal, format as SaveFormat));
   }
 
   /**
@@ -189,7 +198,27 @@ export class GPT implements Trainable, AsyncDisposable {
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     const { signal, ...format } = readOptions('save', options, SAVE_OPTIONS);
-    await writeFolder(folder, await this.files(signal, format), { signal });
+    await writeFolder(folder, await this.files(signal, format as SaveFormat), { signal });
+  }
+
+  /** The model as a GGUF file for llama.cpp, in memory. @throws as `saveGguf`, but for files */
+  async toGguf(options: GgufExportOptions = {}): Promise<Blob> {
+    return toBlob(this.#gguf('toGguf', options));
+  }
+
+  /**
+   * Writes the model as a GGUF file for llama.cpp, tensor by tensor, whole or not at all. Node only.
+   * @throws NOT_SUPPORTED for a tokenizer that llama.cpp does not have, NON_FINITE_WEIGHTS, INVALID_OPTION (a weight beyond float16), FILE_ERROR, ABORTED
+   */
+  async saveGguf(path: string, options: GgufExportOptions = {}): Promise<void> {
+    await writeGgufFile(path, this.#gguf('saveGguf', options), options);
+  }
+
+  #gguf(op: string, options: GgufExportOptions): LazyFile {
+    this.bound.assertOpen(op);
+    const { dtype, name } = readOptions(op, options, GGUF_OPTIONS, { defaults: false });
+    const read = async (key: string) => ((await this.parameters.get(key)?.data()) as Float32Array | undefined) ?? null;
+    return modelToGguf({ config: this.config, tokenizer: this.tokenizer, read }, { dtype, name });
   }
 
   /** The model's folder as `save` writes it, by file name. The weights are read when a file is: they are those of that time. */

@@ -8,6 +8,7 @@ import { addBench } from './bench';
 import { addDemo } from './demo';
 import { addEval } from './eval';
 import { describeError, EXIT, exitCodeOf } from './exit';
+import { addExport } from './export';
 import { normaliseArguments } from './flags';
 import { addGenerate } from './generate';
 import { addNotBuilt } from './notBuilt';
@@ -27,6 +28,7 @@ function makeProgram(finish: (code: number) => void): Command {
   addTrain(program, finish);
   addGenerate(program);
   addEval(program);
+  addExport(program);
   addPlan(program);
   addBench(program);
   addDemo(program, finish);

@@ -1,4 +1,5 @@
-// Conversion between f32 and the 16-bit float formats of checkpoint files: exact upwards, subnormals, infinities and NaN included; rounded to bfloat16. Bit work only.
+// Conversion between f32 and the 16-bit float formats of checkpoint files: exact upwards, subnormals, infinities and NaN included; rounded
+// downwards. Bit work only.
 
 /** bfloat16 → f32: the upper half of the same bits. */
 export function fromBfloat16(bits: Uint16Array): Float32Array {
@@ -37,4 +38,27 @@ export function toBfloat16(values: Float32Array): Uint16Array {
     else out[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
   return out;
+}
+
+/** f32 → IEEE binary16, to nearest, ties to even; from 65520 on infinity; NaN stays NaN. */
+export function toFloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < bits.length; i++) out[i] = halfOf(bits[i]);
+  return out;
+}
+
+const scratch = new Float32Array(1);
+const scratchBits = new Uint32Array(scratch.buffer);
+
+function halfOf(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude >= 0x38800000) return sign | ((magnitude - (112 << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13); // bias 127 → 15
+  // Below 2^−14 a binary16 counts steps of 2^−24, which is the spacing of f32 numbers from 0.5 to 1: adding 0.5 rounds to it.
+  scratchBits[0] = magnitude;
+  scratch[0] += 0.5;
+  return sign | (scratchBits[0] - 0x3f000000);
 }

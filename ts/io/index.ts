@@ -10,11 +10,13 @@ export {
   parseJsonObject,
   type ReadableFolder,
   readFolderText,
+  sizeOf,
   sourceOf,
   toBlob,
   toBlobs,
 } from './files';
 export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
+export { type GgufDtype, type GgufOptions, type GgufSource, modelToGguf } from './gguf';
 export { openPretrained, pretrainedToFiles } from './huggingFace';
 export type { ModelContents, ParameterValues, SaveFormat } from './modelFiles';
 export type { LoadReport, OpenedModel, ParameterPiece } from './modelFolder';

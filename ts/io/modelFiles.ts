@@ -8,14 +8,20 @@ import { generationConfigToJson } from './configFields';
 import { elementsOf } from './dtypes';
 import type { FileData } from './files';
 import { toBfloat16 } from './floats';
+import { checkedFloat16 } from './gguf/encodings';
 import { mismatch } from './modelFolder';
 import type { TensorSource } from './safetensorsWriter';
 import { weightsToFiles } from './saveWeights';
 
+const DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const;
+
+/** Types that weights are saved as; float16 holds numbers up to 65504. */
+export type SaveDtype = keyof typeof DTYPES;
+
 /** How weights are saved. */
 export interface SaveFormat {
-  /** 'bfloat16' rounds to the nearest, ties to even. Default 'float32'. */
-  dtype?: 'float32' | 'bfloat16';
+  /** 'bfloat16' and 'float16' round to the nearest, ties to even. Default 'float32'. */
+  dtype?: SaveDtype;
   /** Largest size of a weight file: bytes, or '200MB', '1GiB' as Hugging Face writes it. Default: one file. */
   maxShardSize?: string | number;
 }
@@ -44,12 +50,14 @@ function* zeros(elements: number): Generator<Float32Array> {
 const bytesOf = (data: Float32Array | Uint16Array): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** A parameter as a tensor to write. */
-function tensorOf(shape: readonly number[], values: ParameterValues, bfloat16: boolean): TensorSource {
+function tensorOf(name: string, shape: readonly number[], values: ParameterValues, dtype: SaveDtype): TensorSource {
+  const encode = (piece: Float32Array) =>
+    dtype === 'float32' ? piece : dtype === 'bfloat16' ? toBfloat16(piece) : checkedFloat16(name, piece);
   return {
-    dtype: bfloat16 ? 'BF16' : 'F32',
+    dtype: DTYPES[dtype],
     shape,
     async *pieces() {
-      for await (const piece of values.pieces()) yield bytesOf(bfloat16 ? toBfloat16(piece) : piece);
+      for await (const piece of values.pieces()) yield bytesOf(encode(piece));
     },
   };
 }
@@ -69,8 +77,8 @@ export function modelToFiles<C extends CausalConfig>(
   format: SaveFormat = {},
 ): Map<string, FileData> {
   const { dtype = 'float32' } = format;
-  if (dtype !== 'float32' && dtype !== 'bfloat16')
-    throw new FerroError('INVALID_OPTION', `save: "dtype" must be "float32" or "bfloat16", got ${JSON.stringify(dtype)}`);
+  if (!Object.hasOwn(DTYPES, dtype))
+    throw new FerroError('INVALID_OPTION', `save: "dtype" must be one of ${Object.keys(DTYPES).join(', ')}, got ${JSON.stringify(dtype)}`);
   const tensors = new Map<string, TensorSource>();
   const problems: string[] = [];
   const { shapes, zeros: absent } = architecture.layout(config);
@@ -80,7 +88,7 @@ export function modelToFiles<C extends CausalConfig>(
     const values = given !== undefined ? asValues(given) : absent.has(name) ? { elements, pieces: () => zeros(elements) } : undefined;
     if (values === undefined) problems.push(`missing ${name}`);
     else if (values.elements !== elements) problems.push(`${name} has ${values.elements} elements, not [${shape.join(', ')}]`);
-    else tensors.set(name, tensorOf(shape, values, dtype === 'bfloat16'));
+    else tensors.set(name, tensorOf(name, shape, values, dtype));
   }
   for (const name of parameters.keys()) if (!shapes.has(name)) problems.push(`unexpected ${name}`);
   if (problems.length > 0) throw mismatch('save', problems);

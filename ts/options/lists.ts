@@ -95,6 +95,9 @@ export const SAMPLING_OPTIONS = list('maxNewTokens', 'temperature', 'topK', 'top
 /** `model.generate(prompt, options)`. */
 export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');
 
+/** `model.toGguf(options)` and `model.saveGguf(path, options)`. */
+export const GGUF_OPTIONS = list('dtype', 'name', 'signal');
+
 const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
 
 /** What each command of the command line accepts. */
@@ -114,6 +117,7 @@ export const COMMAND_OPTIONS = {
   generate: list('model', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
   eval: list('model', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
+  export: list('model', 'format', 'outputDir', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
   demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
 } as const;

@@ -107,7 +107,13 @@ export const OPTIONS = named({
   seed: option(check.seed, { default: 42, help: 'seed of everything random' }),
 
   // Saving.
-  dtype: option(check.oneOf('float32', 'bfloat16'), { default: 'float32', help: 'how weights are saved' }),
+  format: option(check.oneOf('hf', 'gguf'), { default: 'hf', help: "hf: a folder in Hugging Face's layout; gguf: a file for llama.cpp" }),
+  dtype: option(check.oneOf('float32', 'bfloat16', 'float16', 'q8_0'), {
+    default: 'float32',
+    help: 'how weights are saved; q8_0 (8 bits in blocks) in GGUF alone',
+    defaultText: 'float32; float16 in GGUF',
+  }),
+  name: option(check.name, { flag: '', help: "the model's name in a GGUF file", defaultText: 'none' }),
   maxShardSize: option(check.sizeInBytes, { help: 'largest weight file: bytes, or 200MB, 1GiB', defaultText: 'one file' }),
 
   // Data.

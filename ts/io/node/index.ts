@@ -10,6 +10,7 @@ export {
   resolveModelFolder,
 } from './checkpoints';
 export { type FileSystem, nodeFileSystem } from './fileSystem';
+export { writeGgufFile } from './ggufFile';
 export { nodeFolder } from './nodeFolder';
 export { clearRunFolder, isFreshRunFolder, MetricsLog, type MetricsRow, readFileText, readMetrics, writeFileAtomic } from './runFiles';
 export { LOCK_FILE, RunLock } from './runLock';

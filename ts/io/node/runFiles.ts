@@ -1,4 +1,4 @@
-// The small files of a run folder: whole-file replacement for run.json and the like, and metrics.jsonl, one JSON object per line. Knows no contents.
+// Single files: whole-file replacement for run.json and the like, and metrics.jsonl, one JSON object per line. Knows no contents.
 import { FerroError } from '../../errors';
 import {
   absolutePath,
@@ -15,8 +15,15 @@ import {
 import { LOCK_FILE } from './runLock';
 import { baseOfTemporary, forget, temporaryPath } from './temporary';
 
-/** Replaces a small file so that it always is either what it was or the new text, flushed. @throws FILE_ERROR; nothing is left behind */
-export async function writeFileAtomic(path: string, data: string | Uint8Array, fs: FileSystem = nodeFileSystem): Promise<void> {
+/**
+ * Replaces a file so that it always is either what it was or the new contents, flushed. A stream of pieces is written as it comes.
+ * @throws FILE_ERROR, what the stream throws; nothing is left behind
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | AsyncIterable<Uint8Array>,
+  fs: FileSystem = nodeFileSystem,
+): Promise<void> {
   const target = absolutePath(path);
   const { folder } = splitPath(target);
   const temporary = temporaryPath(target);
@@ -24,7 +31,9 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, f
     await fs.makeFolder(folder);
     const file = await fs.create(temporary);
     try {
-      await file.write(typeof data === 'string' ? new TextEncoder().encode(data) : data);
+      if (typeof data === 'string') await file.write(new TextEncoder().encode(data));
+      else if (data instanceof Uint8Array) await file.write(data);
+      else for await (const piece of data) await file.write(piece);
       await file.sync();
     } finally {
       await file.close();

@@ -1,0 +1,69 @@
+// `ferroformer export` as a shell runs it: what it writes can be used, and what it must not replace stays.
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ferroformer, MACHINE, SMALL, workplace } from './support';
+
+describe('export', () => {
+  let folder = '';
+  const run = (...args: string[]) => ferroformer(args, folder);
+  const open = async (flags: readonly string[] = []) => {
+    folder = await workplace();
+    const { code, stderr } = await run('train', '--data', 'text.txt', '--out', 'run', '--max-steps', '10', ...SMALL, ...flags);
+    if (code !== 0) throw new Error(stderr);
+  };
+
+  it('makes a clean folder of a run, which generates the same text', async () => {
+    await open();
+    const done = await run('export', '--model', 'run', '--out', 'clean', '--json');
+    expect(done.code, done.stderr).toBe(0);
+    expect(JSON.parse(done.stdout)).toMatchObject({ path: 'clean', format: 'hf' });
+    expect(await readdir(join(folder, 'clean'))).toEqual([
+      'complete.json',
+      'config.json',
+      'generation_config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+    const generate = (model: string) =>
+      run('generate', '--model', model, '--prompt', 'the ', '--max-new-tokens', '20', '--seed', '1', '--json', ...MACHINE);
+    const [before, after] = [await generate('run'), await generate('clean')];
+    expect(JSON.parse(after.stdout).ids).toEqual(JSON.parse(before.stdout).ids);
+  });
+
+  it('writes GGUF in each type, and again over a GGUF file', async () => {
+    await open();
+    const sizes: number[] = [];
+    for (const dtype of ['float32', 'float16', 'q8_0', 'float16']) {
+      const done = await run('export', '--model', 'run', '--format', 'gguf', '--dtype', dtype, '--out', 'deep/model.gguf', '--json');
+      expect(done.code, done.stderr).toBe(0);
+      const { bytes } = JSON.parse(done.stdout);
+      expect((await stat(join(folder, 'deep/model.gguf'))).size).toBe(bytes);
+      sizes.push(bytes);
+    }
+    expect(sizes[1]).toBeLessThan(sizes[0]);
+    expect(sizes[3]).toBe(sizes[1]);
+    expect(await readdir(join(folder, 'deep'))).toEqual(['model.gguf']);
+    expect((await readFile(join(folder, 'deep/model.gguf'))).subarray(0, 4).toString()).toBe('GGUF');
+  });
+
+  it('refuses what it cannot write and leaves what is there', async () => {
+    await open();
+    await writeFile(join(folder, 'notes.txt'), 'mine');
+    await mkdir(join(folder, 'box'));
+    const refused = async (...args: string[]) => {
+      const { code, stderr } = await run('export', ...args);
+      expect(code).not.toBe(0);
+      return stderr;
+    };
+    expect(await refused('--model', 'run', '--format', 'gguf', '--out', 'notes.txt')).toContain('FILE_ERROR');
+    expect(await readFile(join(folder, 'notes.txt'), 'utf8')).toBe('mine');
+    expect(await refused('--model', 'run', '--format', 'gguf', '--out', 'box')).toContain('must be a file, got a folder');
+    expect(await refused('--model', 'run', '--out', 'x', '--dtype', 'q8_0')).toContain('INVALID_OPTION');
+    expect(await refused('--model', 'run')).toContain('"--out" must be given');
+    expect(await refused('--out', 'x')).toContain('"--model" must be given');
+    expect(await refused('--model', 'absent', '--out', 'x')).toContain('FILE_NOT_FOUND');
+    expect((await readdir(folder)).sort()).toEqual(['box', 'notes.txt', 'run', 'text.txt']);
+  });
+});
