@@ -177,7 +177,7 @@ impl Parsed {
                 return Err(bad(format!("operand {i}: index must be below {}, got {index}", holders.len())));
             };
             let dtype = DType::from_word(dtype)
-                .ok_or_else(|| bad(format!("operand {i}: dtype must be 0, 1 or 2, got {dtype}")))?;
+                .ok_or_else(|| bad(format!("operand {i}: dtype must be from 0 to 3, got {dtype}")))?;
             let (offset, bytes) = (u64::from(offset), u64::from(bytes));
             if offset % dtype.bytes() != 0 || bytes % dtype.bytes() != 0 {
                 return Err(bad(format!(

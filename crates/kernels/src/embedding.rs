@@ -9,7 +9,7 @@ use crate::tile::{blocks, Fault, FaultCode, TileOp};
 /// # Safety
 /// `ids` readable at `row`.
 #[inline(always)]
-unsafe fn id_at(ids: *const i32, row: usize, vocab: usize) -> Result<usize, Fault> {
+pub(crate) unsafe fn id_at(ids: *const i32, row: usize, vocab: usize) -> Result<usize, Fault> {
     // SAFETY: promised by the caller.
     let id = unsafe { *ids.add(row) };
     if id >= 0 && (id as usize) < vocab {

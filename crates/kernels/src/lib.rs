@@ -14,6 +14,7 @@ pub mod copy_rows;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod embedding_q8;
 pub mod fill;
 pub mod gelu;
 pub mod init;

@@ -23,6 +23,12 @@ fn zip<T: Copy, R>(a: [T; 4], b: [T; 4], f: impl Fn(T, T) -> R) -> [R; 4] {
     [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
 }
 
+/// Two 16-bit lanes in one of 32 bits, the lower half first.
+#[inline(always)]
+fn join(low: i16, high: i16) -> i32 {
+    i32::from(low as u16) | i32::from(high) << 16
+}
+
 #[inline(always)]
 fn mask(b: bool) -> i32 {
     -(b as i32)
@@ -263,6 +269,45 @@ impl I32x4 {
     pub unsafe fn load(ptr: *const i32) -> Self {
         // SAFETY: readable by the caller's promise.
         Self(unsafe { *(ptr as *const [i32; 4]) })
+    }
+
+    /// Reads one integer into all lanes.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for one integer.
+    #[inline(always)]
+    pub unsafe fn load_splat(ptr: *const i32) -> Self {
+        // SAFETY: readable by the caller's promise.
+        Self([unsafe { *ptr }; 4])
+    }
+
+    /// Reads eight bytes with sign as eight 16-bit lanes, two to a lane of this type, the lower half first.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for eight bytes.
+    #[inline(always)]
+    pub unsafe fn load_i8_as_i16(ptr: *const i8) -> Self {
+        // SAFETY: readable by the caller's promise; bytes need no alignment.
+        let bytes = unsafe { *(ptr as *const [i8; 8]) };
+        Self([0, 1, 2, 3].map(|i| join(i16::from(bytes[2 * i]), i16::from(bytes[2 * i + 1]))))
+    }
+
+    /// Both as eight 16-bit lanes: products of neighbouring pairs, added: `a[2i]·b[2i] + a[2i+1]·b[2i+1]`, exact but for
+    /// four times −32768 (which wraps).
+    #[inline(always)]
+    pub fn dot_i16(self, b: Self) -> Self {
+        Self(zip(self.0, b.0, |a, b| {
+            let (low, high) = (i32::from(a as i16) * i32::from(b as i16), (a >> 16) * (b >> 16));
+            low.wrapping_add(high)
+        }))
+    }
+
+    /// The lanes of `self` and `b` as eight 16-bit lanes, saturating.
+    #[inline(always)]
+    pub fn narrow_i16(self, b: Self) -> Self {
+        let narrow = |x: i32| x.clamp(-32768, 32767) as i16;
+        let pair = |v: [i32; 4], i: usize| join(narrow(v[i]), narrow(v[i + 1]));
+        Self([pair(self.0, 0), pair(self.0, 2), pair(b.0, 0), pair(b.0, 2)])
     }
 
     /// Writes four integers.

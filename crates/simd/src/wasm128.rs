@@ -289,6 +289,39 @@ impl I32x4 {
         Self(unsafe { w::v128_load(ptr as *const v128) })
     }
 
+    /// Reads one integer into all lanes.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for one integer.
+    #[inline(always)]
+    pub unsafe fn load_splat(ptr: *const i32) -> Self {
+        // SAFETY: readable by the caller's promise.
+        Self(unsafe { w::v128_load32_splat(ptr as *const u32) })
+    }
+
+    /// Reads eight bytes with sign as eight 16-bit lanes, two to a lane of this type, the lower half first.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for eight bytes.
+    #[inline(always)]
+    pub unsafe fn load_i8_as_i16(ptr: *const i8) -> Self {
+        // SAFETY: readable by the caller's promise.
+        Self(unsafe { w::i16x8_load_extend_i8x8(ptr) })
+    }
+
+    /// Both as eight 16-bit lanes: products of neighbouring pairs, added: `a[2i]·b[2i] + a[2i+1]·b[2i+1]`, exact but for
+    /// four times −32768 (which wraps).
+    #[inline(always)]
+    pub fn dot_i16(self, b: Self) -> Self {
+        Self(w::i32x4_dot_i16x8(self.0, b.0))
+    }
+
+    /// The lanes of `self` and `b` as eight 16-bit lanes, saturating.
+    #[inline(always)]
+    pub fn narrow_i16(self, b: Self) -> Self {
+        Self(w::i16x8_narrow_i32x4(self.0, b.0))
+    }
+
     /// Writes four integers.
     ///
     /// # Safety

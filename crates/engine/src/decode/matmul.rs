@@ -1,23 +1,33 @@
-//! Opcode 1.
+//! Opcodes 1 and 64.
 
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::matmul::{threads, Activation, Form, Matmul};
+use kernels::matmul::{q8, threads, Activation, Form, Matmul};
 
 /// matmul: a b init? bias? out act? | batch m n k | form activation
 pub fn matmul(args: &Args<'_>) -> Result<Op, EngineError> {
-    let [batch, m, n, k] = [0, 1, 2, 3].map(|i| args.dim(i));
+    let dims = [0, 1, 2, 3].map(|i| args.dim(i));
     let form = Form::from_word(args.word(0)).ok_or_else(|| args.error("form must be known".into()))?;
-    let activation =
-        Activation::from_word(args.word(1)).ok_or_else(|| args.error("activation must be known".into()))?;
+    product(args, dims, form, args.word(1))
+}
+
+/// matmul_q8: a b init? bias? out act? | m n k | activation
+pub fn matmul_q8(args: &Args<'_>) -> Result<Op, EngineError> {
+    let [m, n, k] = [0, 1, 2].map(|i| args.dim(i));
+    product(args, [1, m, n, k], Form::Q8, args.word(0))
+}
+
+fn product(args: &Args<'_>, [batch, m, n, k]: [usize; 4], form: Form, activation: u32) -> Result<Op, EngineError> {
+    let activation = Activation::from_word(activation).ok_or_else(|| args.error("activation must be known".into()))?;
     if args.present(5) != (activation != Activation::None) {
         return Err(args.error("act must be present exactly when there is an activation".into()));
     }
     let result = count(&[batch, m, n]);
+    let right = if form == Form::Q8 { q8::words(n, k) as u64 } else { count(&[batch, k, n]) };
     Ok(Matmul {
         a: args.operand(0, count(&[batch, m, k]))?,
-        b: args.operand(1, count(&[batch, k, n]))?,
+        b: args.operand(1, right)?,
         init: args.operand(2, result)?,
         bias: args.operand(3, n as u64)?,
         out: args.operand(4, result)?,

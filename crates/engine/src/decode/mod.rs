@@ -63,6 +63,7 @@ ops! {
     LayerNormBackward(kernels::layer_norm::LayerNormBackward),
     LayerNormBackwardParams(kernels::layer_norm::LayerNormBackwardParams),
     Embedding(kernels::embedding::Embedding),
+    EmbeddingQ8(kernels::embedding_q8::EmbeddingQ8),
     EmbeddingBackward(kernels::embedding::EmbeddingBackward),
     AddPosition(kernels::position::AddPosition),
     AddPositionBackward(kernels::position::AddPositionBackward),
@@ -150,6 +151,8 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         38 => head::head_backward_w(args),
         39 => head::head_backward_x(args),
         40 => attention::attention_backward(args),
+        64 => matmul::matmul_q8(args),
+        65 => layout::embedding_q8(args),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
     }
 }

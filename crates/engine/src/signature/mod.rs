@@ -21,12 +21,14 @@ pub enum DType {
     I32,
     /// 64-bit float (partial sums only).
     F64,
+    /// 32-bit words of weights in int8 blocks (`kernels::matmul::q8`); read as f32.
+    Q8,
 }
 
 impl DType {
     /// The type of a code of the format.
     pub fn from_word(word: u32) -> Option<Self> {
-        [DType::F32, DType::I32, DType::F64].get(word as usize).copied()
+        [DType::F32, DType::I32, DType::F64, DType::Q8].get(word as usize).copied()
     }
 
     /// Bytes of one element.
@@ -39,7 +41,7 @@ impl DType {
     }
 
     fn name(self) -> &'static str {
-        ["f32", "i32", "f64"][self as usize]
+        ["f32", "i32", "f64", "q8"][self as usize]
     }
 }
 

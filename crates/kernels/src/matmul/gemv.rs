@@ -141,7 +141,7 @@ pub unsafe fn along_columns(
     unsafe {
         begin(rows, cols, start, out, out_row);
         match rows {
-            1 => dots::<1, 2>(left, b, stride, depth, cols, out, out_row),
+            1 => dots::<1, 4>(left, b, stride, depth, cols, out, out_row),
             2 => dots::<2, 1>(left, b, stride, depth, cols, out, out_row),
             3 => dots::<3, 1>(left, b, stride, depth, cols, out, out_row),
             _ => debug_assert!(rows == 0),

@@ -5,6 +5,7 @@
 //! - `pack.rs`   copies of B as the tile reads them
 //! - `plan.rs`   work items and cache blocks
 //! - `gemv.rs`   fewer than four rows: B read in place
+//! - `q8.rs`     weights stored as int8 blocks (opcode 64)
 //!
 //! Numerics: each element is one chain over ascending k from its initial value (`init + bias`), f32, multiply-add fused
 //! where the build and the machine fuse. Error at most 5e-7·Σ|a·b| (tested). Blocks of k reload the exact value they
@@ -15,6 +16,7 @@ pub mod micro;
 pub mod pack;
 pub mod panels;
 pub mod plan;
+pub mod q8;
 
 use crate::gelu::{gelu_erf, gelu_tanh};
 use crate::lanes::map1;
@@ -38,6 +40,8 @@ pub enum Form {
     Nt = 1,
     /// `a[k, m]`, `b[k, n]`: Aᵀ·B.
     Tn = 2,
+    /// `a[m, k]`, `b[n, k]` in int8 blocks (`q8.rs`). It has an opcode of its own.
+    Q8 = 3,
 }
 
 /// What is applied to `out` to give `act`.
@@ -73,7 +77,7 @@ impl Activation {
 pub struct Matmul {
     /// `[batch, m, k]`, or `[batch, k, m]` in the form TN.
     pub a: *const f32,
-    /// `[batch, k, n]`, or `[batch, n, k]` in the form NT.
+    /// `[batch, k, n]`, or `[batch, n, k]` in the form NT; in the form Q8 (one matrix only) the words of its cells.
     pub b: *const f32,
     /// `[batch, m, n]` or null: initial values; may be `out`.
     pub init: *const f32,
@@ -111,7 +115,10 @@ struct Item {
 
 impl Matmul {
     fn plan(&self) -> Plan {
-        Plan::new(self.threads, self.form, self.batch, self.m, self.n, self.k)
+        match self.form {
+            Form::Q8 => q8::plan(self.threads, self.m, self.n, self.k),
+            form => Plan::new(self.threads, form, self.batch, self.m, self.n, self.k),
+        }
     }
 
     fn item(&self, plan: &Plan, tile: usize) -> Item {
@@ -131,8 +138,8 @@ impl Matmul {
     /// Rows of A from (`row`, step `k`) on.
     fn left(&self, item: &Item, k: usize) -> Left {
         let (row, step) = match self.form {
-            Form::Nn | Form::Nt => (self.k, 1),
             Form::Tn => (1, self.m),
+            _ => (self.k, 1),
         };
         Left { ptr: self.a.wrapping_add(item.base[0] + item.row * row + k * step), row, step }
     }
@@ -157,7 +164,11 @@ impl Matmul {
         let out = self.out.wrapping_add(item.base[2] + item.row * self.n + item.col);
         // SAFETY (both): the item lies inside the operands the caller vouches for.
         unsafe {
-            if self.m < FEW_ROWS {
+            if self.form == Form::Q8 {
+                let (left, start) = (self.left(&item, 0), self.start(&item));
+                let cells = (self.b as *const i32).wrapping_add(q8::words(item.col, self.k));
+                q8::product(item.rows, left, cells, self.k, item.cols, start, out, self.n, scratch);
+            } else if self.m < FEW_ROWS {
                 self.few_rows(&item, out);
             } else {
                 self.many_rows(&plan, &item, register, out, scratch);
@@ -191,9 +202,7 @@ impl Matmul {
                     Form::Nn | Form::Tn => {
                         pack_rows(b.wrapping_add(k * self.n + item.col), self.n, depth, item.cols, nr, packed)
                     }
-                    Form::Nt => {
-                        pack_columns(b.wrapping_add(item.col * self.k + k), self.k, depth, item.cols, nr, packed)
-                    }
+                    _ => pack_columns(b.wrapping_add(item.col * self.k + k), self.k, depth, item.cols, nr, packed),
                 }
                 if self.form == Form::Tn {
                     let left = packed.add(packed_len(depth, item.cols, nr));
@@ -222,7 +231,7 @@ impl Matmul {
                 Form::Nn | Form::Tn => {
                     gemv::along_rows(rows, left, b.wrapping_add(item.col), self.n, depth, cols, start, out, self.n)
                 }
-                Form::Nt => gemv::along_columns(
+                _ => gemv::along_columns(
                     rows,
                     left,
                     b.wrapping_add(item.col * self.k),
@@ -262,6 +271,9 @@ impl TileOp for Matmul {
 
     /// An upper bound that grows with every dim, so that what the largest extents need is enough for all.
     fn scratch_len(&self) -> usize {
+        if self.form == Form::Q8 {
+            return q8::scratch_words(self.m, self.k);
+        }
         if self.m < FEW_ROWS {
             return 0;
         }

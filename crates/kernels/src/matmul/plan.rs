@@ -75,13 +75,14 @@ impl Plan {
     pub fn new(threads: usize, form: Form, batch: usize, m: usize, n: usize, k: usize) -> Self {
         let depth = depth_block(k);
         if m < FEW_ROWS {
-            let cols = (FEW_ROWS_WORK / k.max(1)).clamp(128, 1024);
-            return Self { rows: FEW_ROWS, cols: cols / 16 * 16, depth };
+            let least = (FEW_ROWS_WORK / k.max(1)).clamp(64, 1024);
+            let cols = n.div_ceil(2 * threads.max(1)).clamp(least, 1 << 20);
+            return Self { rows: FEW_ROWS, cols: cols.next_multiple_of(16), depth };
         }
         let work = batch.max(1).saturating_mul(m).saturating_mul(n).saturating_mul(k);
         let items = (work / LEAST_WORK).clamp(1, 4 * threads.max(2)).div_ceil(batch.max(1));
         let col_blocks = match form {
-            Form::Nn | Form::Nt => {
+            Form::Nn | Form::Nt | Form::Q8 => {
                 let wide = items.min(n / WIDE_COLS).max(1);
                 if m / items.div_ceil(wide) >= MANY_ROWS {
                     wide

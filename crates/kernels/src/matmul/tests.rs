@@ -22,12 +22,12 @@ pub(crate) fn naive(
                 let (mut sum, mut size) = (first, first.abs());
                 for k in 0..d.k {
                     let x = match form {
-                        Form::Nn | Form::Nt => a[(e * d.m + i) * d.k + k],
                         Form::Tn => a[(e * d.k + k) * d.m + i],
+                        _ => a[(e * d.m + i) * d.k + k],
                     };
                     let y = match form {
-                        Form::Nn | Form::Tn => b[(e * d.k + k) * d.n + j],
                         Form::Nt => b[(e * d.n + j) * d.k + k],
+                        _ => b[(e * d.k + k) * d.n + j],
                     };
                     sum += x * y;
                     size += (x * y).abs();
