@@ -12,6 +12,7 @@ pub mod attention;
 pub mod binary;
 pub mod copy_rows;
 pub mod cross_entropy;
+pub mod cross_entropy_q8;
 pub mod dropout;
 pub mod embedding;
 pub mod embedding_q8;

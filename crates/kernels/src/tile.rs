@@ -49,9 +49,18 @@ pub enum FaultCode {
 /// As [`TileOp::run_tile`], for every tile.
 pub unsafe fn run_all<T: TileOp + ?Sized>(op: &T) -> Result<(), Fault> {
     let mut scratch = vec![0.0f32; op.scratch_len()];
+    // SAFETY: the caller vouches for the operands; the scratch is as long as asked and ours alone.
+    unsafe { run_tiles(op, scratch.as_mut_ptr()) }
+}
+
+/// [`run_all`] with scratch of the caller's. Stops at the first fault.
+///
+/// # Safety
+/// As [`TileOp::run_tile`], for every tile.
+pub unsafe fn run_tiles<T: TileOp + ?Sized>(op: &T, scratch: *mut f32) -> Result<(), Fault> {
     for tile in 0..op.tiles() {
-        // SAFETY: the caller vouches for the operands; the scratch is as long as asked and ours alone.
-        unsafe { op.run_tile(tile, scratch.as_mut_ptr())? };
+        // SAFETY: the caller's promise.
+        unsafe { op.run_tile(tile, scratch)? };
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
-//! Opcodes 24 to 26 and 36 to 39: the output layer fused with its loss, in three kernels or in one pass.
+//! Opcodes 24 to 26, 36 to 39 and 66: the output layer fused with its loss, in three kernels or in one pass.
 
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
+use kernels::cross_entropy_q8::LinearCrossEntropyQ8;
 use kernels::linear_cross_entropy::one_pass::{
     stats_len, HeadBackwardW, HeadBackwardX, HeadBlock, HeadLogits, HeadLoss,
 };
 use kernels::linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyBackwardW, LinearCrossEntropyBackwardX};
+use kernels::matmul::q8;
 
 /// linear_cross_entropy: x w labels loss log_z | rows vocab cols | ignore
 pub fn linear_cross_entropy(args: &Args<'_>) -> Result<Op, EngineError> {
@@ -14,6 +16,23 @@ pub fn linear_cross_entropy(args: &Args<'_>) -> Result<Op, EngineError> {
     Ok(LinearCrossEntropy {
         x: args.operand(0, count(&[rows, cols]))?,
         w: args.operand(1, count(&[vocab, cols]))?,
+        labels: args.operand(2, rows as u64)?,
+        loss: args.operand(3, rows as u64)?,
+        log_z: args.operand(4, rows as u64)?,
+        rows,
+        vocab,
+        cols,
+        ignore: args.word(0) as i32,
+    }
+    .into())
+}
+
+/// linear_cross_entropy_q8: x w labels loss log_z | rows vocab cols | ignore
+pub fn linear_cross_entropy_q8(args: &Args<'_>) -> Result<Op, EngineError> {
+    let [rows, vocab, cols] = [0, 1, 2].map(|i| args.dim(i));
+    Ok(LinearCrossEntropyQ8 {
+        x: args.operand(0, count(&[rows, cols]))?,
+        w: args.operand(1, q8::words(vocab, cols) as u64)?,
         labels: args.operand(2, rows as u64)?,
         loss: args.operand(3, rows as u64)?,
         log_z: args.operand(4, rows as u64)?,

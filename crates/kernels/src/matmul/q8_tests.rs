@@ -96,7 +96,7 @@ fn op(w: &Weights, m: usize, a: &[f32], out: &mut [f32], threads: usize) -> Matm
     }
 }
 
-fn run(w: &Weights, m: usize, a: &[f32], threads: usize) -> Vec<f32> {
+pub(crate) fn run(w: &Weights, m: usize, a: &[f32], threads: usize) -> Vec<f32> {
     let mut out = vec![f32::NAN; m * w.n];
     // SAFETY: buffers of these sizes.
     unsafe { run_reversed(&op(w, m, a, &mut out, threads)) }.unwrap();
