@@ -156,6 +156,24 @@ function linearCrossEntropy(batch, random) {
   batch.emit('linear_cross_entropy_backward_w', [x, w, labels, logZ, g, gz, random.of(null, dw), dw], dims, [IGNORE]);
 }
 
+function int8Blocks(batch, random) {
+  const [m, n, k] = [random.of(1, 2, 4, random.size(20)), random.size(60), random.of(random.size(80), 100 + random.below(100))];
+  const activation = random.of(0, 0, 1, 2, 3);
+  const out = batch.result(m * n);
+  const act = activation === 0 ? null : batch.result(m * n);
+  const init = random.of(null, out, batch.any(m * n));
+  batch.emit('matmul_q8', [batch.any(m * k), batch.cells(n, k), init, maybe(random, () => batch.any(n)), out, act], [m, n, k], [activation]);
+  const vocab = VOCAB + random.below(60);
+  const dims = [m, vocab, k];
+  batch.emit('embedding_q8', [batch.cells(vocab, k), batch.ids(m), batch.result(m * k)], [m, k, vocab]);
+  batch.emit(
+    'linear_cross_entropy_q8',
+    [batch.any(m * k), batch.cells(vocab, k), batch.labels(m), batch.result(m), batch.result(m)],
+    dims,
+    [IGNORE],
+  );
+}
+
 function head(batch, random) {
   const [rows, vocab, cols] = [random.size(40), VOCAB + random.size(random.below(10) === 0 ? 700 : 80), random.size(40)];
   const first = random.of(0, 0, random.below(rows + 1));
@@ -228,6 +246,7 @@ export const CASES = [
   [attention, 3],
   [crossEntropy, 1],
   [linearCrossEntropy, 2],
+  [int8Blocks, 2],
   [head, 2],
   [update, 2],
   [rows, 1],

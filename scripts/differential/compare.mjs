@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { CASES } from './cases.mjs';
 import { unifyNaN } from './machine.mjs';
-import { Batch, POOL_ELEMENTS, POOLS, SCALARS } from './programs.mjs';
+import { Batch, CELL_WORDS, POOL_ELEMENTS, POOLS, SCALARS } from './programs.mjs';
 import { FLAVOURS, fillFloats, Random } from './random.mjs';
 
 function drawPools(random) {
@@ -19,6 +19,12 @@ function drawPools(random) {
   for (let i = 0; i < ids.length; i++) ids[i] = i < half && random.below(6) === 0 ? -100 : random.below(4);
   for (let i = 0; i < POOL_ELEMENTS[POOLS.mask]; i++) pools[POOLS.mask][i] = random.below(4) === 0 ? 0 : 1;
   for (let i = 0; i < POOL_ELEMENTS[POOLS.counts]; i++) pools[POOLS.counts][i] = 1 + random.below(4);
+  const cells = pools[POOLS.cells];
+  const scales = new Float32Array(cells.buffer);
+  for (let i = 0; i < cells.length; i++) {
+    if (i % CELL_WORDS < 64) cells[i] = random.word();
+    else scales[i] = Math.abs(random.normal()) / 64;
+  }
   const clip = new Float32Array(pools[POOLS.clip].buffer);
   for (let i = 0; i < clip.length; i += 4) clip.set([random.normal(), 0.1 + random.below(100) / 50, random.below(12) === 0 ? 1 : 0, 3], i);
   const sums = new Float64Array(pools[POOLS.sums].buffer);

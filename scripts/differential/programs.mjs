@@ -2,15 +2,18 @@
 // An operand is a place in a pool; what is read was drawn at random, what is written is compared. Checks nothing: the loader does.
 
 /** Binding numbers. `result` is the only pool that is written. */
-export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6, counts: 7 };
+export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6, counts: 7, cells: 8 };
 /** Elements (of 4 bytes) in each pool, by binding number. */
-export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18, 64];
+export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18, 64, 1 << 14];
 /** Scalars of each run, in the program's order. */
 export const SCALARS = ['lr', 'c1', 'c2', 'seed_lo', 'seed_hi', 'step', 'micro', 'max_norm', 'temperature', 'top_k', 'top_p', 'draw'];
 
+/** Words of eight rows of one block of int8 weights: 64 of integers, then eight scales. */
+export const CELL_WORDS = 72;
+
 const NONE = 0xffffffff;
 const MAGIC = 0x47504646;
-const DTYPE = { f32: 0, i32: 1, f64: 2 };
+const DTYPE = { f32: 0, i32: 1, f64: 2, q8: 3 };
 const bits = new DataView(new ArrayBuffer(4));
 
 function f32Bits(value) {
@@ -66,6 +69,13 @@ export class Batch {
   /** Ones and zeros. */
   mask(n) {
     return this.#place('mask', n, 'i32');
+  }
+
+  /** Weights [rows, columns] in int8 blocks. */
+  cells(rows, columns) {
+    const words = Math.ceil(rows / 8) * Math.ceil(columns / 32) * CELL_WORDS;
+    const places = Math.floor((POOL_ELEMENTS[POOLS.cells] - words) / CELL_WORDS);
+    return this.#operand('cells', this.#random.below(places) * CELL_WORDS, words, 'q8');
   }
 
   /** Numbers from 1 to 4. */

@@ -1,6 +1,6 @@
 // What graphs mean, on the real kernels: every op with its gradients, and random graphs, against the f64 interpreter of the graph room.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assign, compile, differentiate, type Effect, type Tensor, Variable } from '../graph';
+import { assign, compile, dequantizeQ8, differentiate, type Effect, packQ8, quantizeQ8, type Tensor, Variable } from '../graph';
 import { compileDetailed } from '../graph/compile';
 import { interpret, type RunRequest, randomValues, type Values } from '../graph/testing/interpreter';
 import { OP_CASES } from '../graph/testing/opCases';
@@ -14,11 +14,16 @@ interface Request {
   readonly run: Omit<RunRequest, 'variables' | 'shuffle'>;
 }
 
+const rounded = ({ name, shape: [rows, columns] }: Variable, data: Float32Array) => quantizeQ8(name, data, rows, columns);
+
 /** Runs on an engine; answers with outputs and variables afterwards, by name. */
 async function onEngine(host: EngineHost, { outputs, effects, variables, run }: Request): Promise<Record<string, ArrayLike<number>>> {
   const all = [...variables.keys()];
   await host.allocate(all, { seed: 1 });
-  for (const [variable, data] of variables) await host.write(variable, Float32Array.from(data));
+  for (const [variable, data] of variables) {
+    const floats = Float32Array.from(data);
+    await host.write(variable, variable.dtype === 'q8' ? packQ8(rounded(variable, floats)) : floats);
+  }
   const program = compile({ name: 'case', outputs, effects });
   const handle = await host.load(program);
   const inputs = Object.fromEntries(
@@ -30,7 +35,8 @@ async function onEngine(host: EngineHost, { outputs, effects, variables, run }: 
   const scalars = Object.fromEntries(program.scalars.map((name) => [name, run.scalars?.[name] ?? Number.NaN]));
   const extents = Object.fromEntries(program.extents.map(({ name }) => [name, run.extents?.[name] ?? Number.NaN]));
   const [results] = await host.run({ handle, inputs, extents, scalars });
-  const after = await Promise.all(all.map(async (variable) => [variable.name, await host.read(variable)] as const));
+  const plain = all.filter(({ dtype }) => dtype !== 'q8');
+  const after = await Promise.all(plain.map(async (variable) => [variable.name, await host.read(variable)] as const));
   await host.unload(handle);
   await host.release(all);
   return { ...results, ...Object.fromEntries(after) };
@@ -39,11 +45,16 @@ async function onEngine(host: EngineHost, { outputs, effects, variables, run }: 
 /** f32 against f64: relative to the largest value of the same array. */
 async function expectAgreement(host: EngineHost, request: Request, tolerance = 1e-5): Promise<void> {
   // Both start from the same f32 numbers.
-  const values: Values = new Map([...request.variables].map(([variable, data]) => [variable, Float64Array.from(data, Math.fround)]));
+  const values: Values = new Map(
+    [...request.variables].map(([variable, data]) => {
+      const floats = Float32Array.from(data);
+      return [variable, Float64Array.from(variable.dtype === 'q8' ? dequantizeQ8(rounded(variable, floats)) : floats)];
+    }),
+  );
   const actual = await onEngine(host, { ...request, variables: values });
   const compiled = compileDetailed({ name: 'case', outputs: request.outputs, effects: request.effects });
   const expected: Record<string, Float64Array> = { ...interpret(compiled, { ...request.run, variables: values }) };
-  for (const [variable, data] of values) expected[variable.name] = data;
+  for (const [variable, data] of values) if (variable.dtype !== 'q8') expected[variable.name] = data;
   expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
   const wrong: string[] = [];
   for (const [name, reference] of Object.entries(expected)) {

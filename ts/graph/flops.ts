@@ -21,6 +21,7 @@ function headRows({ rows, most }: Sizes, { first }: Sizes): number {
 
 const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number>> = {
   matmul: ({ batch, m, n, k }) => 2 * batch * m * n * k,
+  matmul_q8: ({ m, n, k }) => 2 * m * n * k,
   column_sum: ({ rows, cols }) => rows * cols,
   unary: ({ n }) => n,
   unary_backward: ({ n }) => 2 * n,
@@ -34,6 +35,7 @@ const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number
   layer_norm_backward: ({ rows, cols }) => 11 * rows * cols,
   layer_norm_backward_params: ({ rows, cols }) => 5 * rows * cols,
   embedding: () => 0,
+  embedding_q8: () => 0,
   embedding_backward: ({ rows, cols }) => rows * cols,
   add_position: ({ batch, time, cols }) => batch * time * cols,
   add_position_backward: ({ batch, time, cols }) => batch * time * cols,
@@ -45,6 +47,7 @@ const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number
   cross_entropy: ({ rows, vocab }) => 4 * rows * vocab,
   cross_entropy_backward: ({ rows, vocab }) => 4 * rows * vocab,
   linear_cross_entropy: ({ rows, vocab, cols }) => rows * vocab * (2 * cols + 4),
+  linear_cross_entropy_q8: ({ rows, vocab, cols }) => rows * vocab * (2 * cols + 4),
   linear_cross_entropy_backward_x: ({ rows, vocab, cols }) => rows * vocab * (4 * cols + 4),
   linear_cross_entropy_backward_w: ({ rows, vocab, cols }) => rows * vocab * (4 * cols + 4),
   count_labels: ({ n }) => n,

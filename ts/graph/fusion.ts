@@ -7,10 +7,13 @@ import { BINARY_KINDS, BINARY_MODE, MATMUL_ACTIVATION, UNARY_KINDS } from './opc
 /** Where an addend goes in each instruction that can take one, and its only result. */
 const ADDEND: Readonly<Record<string, { readonly into: string; readonly result: string }>> = {
   matmul: { into: 'init', result: 'out' },
+  matmul_q8: { into: 'init', result: 'out' },
   layer_norm_backward: { into: 'addend', result: 'dx' },
   embedding_backward: { into: 'init', result: 'dtable' },
   linear_cross_entropy_backward_w: { into: 'init', result: 'dw' },
 };
+
+const isProduct = ({ spec }: Instruction): boolean => spec.name === 'matmul' || spec.name === 'matmul_q8';
 
 /** Who writes and reads each arena buffer. Buffers that a result or effect needs count one more reader, undefined. */
 class Uses {
@@ -97,11 +100,11 @@ function place(inner: View, isBias: boolean, add: Instruction, uses: Uses): stri
   const result = producer.operand(rule.result);
   if (result === undefined || !sameView(result, inner)) return undefined;
   // The kernel applies the activation to what it stores: nothing can be added after it.
-  if (producer.spec.name === 'matmul' && producer.param('activation') !== 0) return undefined;
+  if (isProduct(producer) && producer.param('activation') !== 0) return undefined;
   if (!isBias) return producer.operand(rule.into) === undefined ? rule.into : undefined;
   const width = producer.dims[producer.spec.dims.indexOf('n')];
   const inner_ = add.dims[add.spec.dims.indexOf('inner')];
-  return producer.spec.name === 'matmul' && producer.operand('bias') === undefined && typeof width === 'number' && width === inner_
+  return isProduct(producer) && producer.operand('bias') === undefined && typeof width === 'number' && width === inner_
     ? 'bias'
     : undefined;
 }
@@ -111,7 +114,7 @@ function fuseActivation(list: (Instruction | undefined)[], at: number, unary: In
   const activation = MATMUL_ACTIVATION[UNARY_KINDS[unary.param('kind') as number]];
   const x = unary.operand('x') as View;
   const producer = uses.producer(x);
-  if (activation === undefined || producer?.spec.name !== 'matmul' || producer.param('activation') !== 0) return;
+  if (activation === undefined || producer === undefined || !isProduct(producer) || producer.param('activation') !== 0) return;
   if (!sameView(producer.operand('out') as View, x)) return;
   uses.remove(unary);
   uses.remove(producer);

@@ -46,6 +46,7 @@ export { transpose } from './ops/transpose';
 export { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from './ops/unary';
 export { pathWords } from './path';
 export { type Binding, PROGRAM_MAGIC, PROGRAM_VERSION, type Program, type ProgramPlan, type ProgramPort } from './program';
+export { dequantizeQ8, packQ8, Q8_BLOCK, type Q8Matrix, q8Blocks, q8Bytes, quantizeQ8, unpackQ8 } from './q8';
 export {
   constant,
   type DType,

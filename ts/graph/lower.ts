@@ -1,9 +1,10 @@
 // From nodes to instructions: asks every node's op to lower itself, and keeps which buffer holds which tensor.
 import { FerroError } from '../errors';
-import { maxNumel, type Shape, shapeEquals, shapeText } from './dims';
+import { dimMax, maxNumel, type Shape, shapeEquals, shapeText } from './dims';
 import { type BindingSource, Buffer, type Instruction, isWhole, makeInstruction } from './ir';
 import type { LowerContext, Storage, View } from './op';
 import { BANK_LIMIT_BYTES, DTYPE_BYTES } from './program';
+import { q8Bytes } from './q8';
 import {
   type ConstantAttrs,
   constantOp,
@@ -18,7 +19,7 @@ import {
 
 /** Bytes of a tensor at the maximum extents. */
 export function tensorBytes(shape: Shape, dtype: StorageType): number {
-  return maxNumel(shape) * DTYPE_BYTES[dtype];
+  return dtype === 'q8' ? q8Bytes(dimMax(shape[0]), dimMax(shape[1])) : maxNumel(shape) * DTYPE_BYTES[dtype];
 }
 
 /** A graph being lowered. */

@@ -101,6 +101,9 @@ const SPECS = [
   spec(38, 'head_backward_w', 'x labels log_z g init? >dw? =logits', HEAD_DIMS, 'ignore first', 'init>dw'),
   spec(39, 'head_backward_x', 'w labels dlogits >dx', HEAD_DIMS, 'ignore first'),
   spec(40, 'attention_backward', 'q k v key_mask? out lse dout >dq >dk >dv', ATTENTION_DIMS, ATTENTION),
+  spec(64, 'matmul_q8', 'a b init? bias? >out >act?', 'm n k', 'activation', 'init>out'),
+  spec(65, 'embedding_q8', 'table ids >out', 'rows cols vocab'),
+  spec(66, 'linear_cross_entropy_q8', 'x w labels >loss >log_z', 'rows vocab cols', 'ignore'),
 ] as const;
 
 /** The names of the instructions. */

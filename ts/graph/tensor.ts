@@ -4,8 +4,8 @@ import { FerroError } from '../errors';
 import { checkShape, type Dim, maxNumel, numel, type Shape, shapeText } from './dims';
 import type { OpDefinition, OutputSpec } from './op';
 
-/** Element types a user can hold. */
-export type DType = 'f32' | 'i32';
+/** Element types a user can hold; 'q8' are weights in int8 blocks (q8.ts), read as f32, which only variables [rows, columns] have. */
+export type DType = 'f32' | 'i32' | 'q8';
 /** Element types of buffers: the users' ones and f64, used inside for sums of squares. */
 export type StorageType = DType | 'f64';
 
@@ -62,7 +62,7 @@ export class Tensor {
   readonly node: Node;
   readonly output: number;
   readonly shape: Shape;
-  /** f32 or i32; f64 only for the partial sums of `squaredNorm`. */
+  /** f32, i32 or q8; f64 only for the partial sums of `squaredNorm`. */
   readonly dtype: StorageType;
   constructor(node: Node, output: number, shape: Shape, dtype: StorageType) {
     this.node = node;
@@ -119,8 +119,10 @@ export class Variable {
     if (shape.some((dim) => typeof dim !== 'number')) {
       throw new FerroError('INVALID_SHAPE', `${label}: sizes must be numbers, got ${shapeText(shape)}`);
     }
-    if (dtype !== 'f32' && dtype !== 'i32')
-      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32 or i32, got ${String(dtype)}`);
+    if (dtype !== 'f32' && dtype !== 'i32' && dtype !== 'q8')
+      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32 or q8, got ${String(dtype)}`);
+    if (dtype === 'q8' && (shape.length !== 2 || init.kind !== 'zeros'))
+      throw new FerroError('INVALID_SHAPE', `${label}: weights in int8 blocks must be [rows, columns] and begin as zeros, got ${shapeText(shape)}`);
     checkInit(label, init, shape, dtype);
     this.name = name;
     this.shape = [...shape];

@@ -79,7 +79,7 @@ export class Kernels {
   read(region: number, elements: number, dtype: string, start = 0): Numbers {
     const pointer = (this.#glue.region_ptr(region) >>> 0) + 4 * start;
     const view =
-      dtype === 'i32' ? new Int32Array(this.memory.buffer, pointer, elements) : new Float32Array(this.memory.buffer, pointer, elements);
+      dtype === 'f32' ? new Float32Array(this.memory.buffer, pointer, elements) : new Int32Array(this.memory.buffer, pointer, elements);
     return view.slice();
   }
 

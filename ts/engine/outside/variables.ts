@@ -1,7 +1,7 @@
 // Which engine a variable lives in, and the messages that make its region. A variable belongs to one engine at a time; it is free again
 // once released, or when its engine has ended.
 import { FerroError } from '../../errors';
-import type { Binding, Variable } from '../../graph';
+import { type Binding, q8Bytes, type Variable } from '../../graph';
 import type { Numbers, WireBinding, WireInit, WireVariable } from '../protocol';
 
 /** An engine, as far as ownership needs to know it. */
@@ -53,8 +53,9 @@ export function claimRegion(variable: Variable, owner: Owner, id: number, op: st
   return region;
 }
 
-/** The number of elements of a variable. */
+/** The number of elements of a variable as arrays hold them: 32-bit words for weights in int8 blocks. */
 export function elementsOf(variable: Variable): number {
+  if (variable.dtype === 'q8') return q8Bytes(variable.shape[0], variable.shape[1]) / 4;
   return variable.shape.reduce((product, dim) => product * dim, 1);
 }
 
@@ -103,7 +104,7 @@ export interface ElementRange {
 }
 
 function checkArray(variable: Variable, data: Numbers, op: string): void {
-  const right = variable.dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array;
+  const right = variable.dtype === 'f32' ? data instanceof Float32Array : data instanceof Int32Array;
   if (right) return;
   throw new FerroError('INVALID_DTYPE', `${op}: "${variable.name}" takes ${arrayName(variable.dtype)}, got ${describeArray(data)}`);
 }
@@ -143,7 +144,7 @@ export function checkedData(variable: Variable, data: Numbers, op: string): Numb
 
 /** 'Float32Array' or 'Int32Array'. */
 export function arrayName(dtype: string): string {
-  return dtype === 'i32' ? 'Int32Array' : 'Float32Array';
+  return dtype === 'f32' ? 'Float32Array' : 'Int32Array';
 }
 
 /** The class of a value, for error texts. */

@@ -50,7 +50,9 @@ export function interpret(compiled: CompiledDetail, request: RunRequest = {}): R
   );
   const cells = (operand: DecodedOperand, label: string): Cells => {
     const memory = operand.space === 'arena' ? banks[operand.index] : bindings[operand.index];
-    return new Cells(memory, operand.offsetBytes, operand.sizeBytes, operand.dtype === 'f64', label);
+    // Weights in int8 blocks are one number each here, whatever their bytes.
+    const bytes = operand.dtype === 'q8' ? memory.length * 4 : operand.sizeBytes;
+    return new Cells(memory, operand.offsetBytes, bytes, operand.dtype === 'f64', label);
   };
   const random = new Random(shuffle);
   decoded.stages.forEach(({ first, count }, stage) => {

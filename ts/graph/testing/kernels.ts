@@ -277,8 +277,14 @@ function each(n: number, f: (i: number) => void): void {
 }
 
 /** Every instruction by name. */
+/** Weights in int8 blocks are plain numbers here: `b` is [N, K]. */
+function matmulQ8({ dim, param, ...args }: KernelArgs): void {
+  matmul({ ...args, dim: (name) => (name === 'batch' ? 1 : dim(name)), param: (name) => (name === 'form' ? 1 : param(name)) });
+}
+
 export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> = {
   matmul,
+  matmul_q8: matmulQ8,
   column_sum: sums('x', true),
   row_sum: sums('x', false),
   unary: ({ operand, dim, param }) =>
@@ -311,6 +317,7 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   layer_norm_backward: layerNormBackward,
   layer_norm_backward_params: layerNormBackwardParams,
   embedding,
+  embedding_q8: embedding,
   embedding_backward: embeddingBackward,
   add_position: (args) => eachPosition(args, (i, t) => args.operand('out').set(i, args.operand('x').get(i) + args.operand('table').get(t))),
   add_position_backward: (args) => {
@@ -329,6 +336,7 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   cross_entropy: crossEntropyForward,
   cross_entropy_backward: crossEntropyBackward,
   linear_cross_entropy: crossEntropyForward,
+  linear_cross_entropy_q8: crossEntropyForward,
   linear_cross_entropy_backward_x: linearCrossEntropyBackwardX,
   linear_cross_entropy_backward_w: linearCrossEntropyBackwardW,
   head_logits: headLogits,

@@ -201,6 +201,15 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const x = embedding(table, ids([0, 1, 1, 4, 3, 2], [2, 3]));
     return graded([linearCrossEntropy(tanh(x), table, ids(LABELS, [2, 3])).loss], [table]);
   },
+  'weights in int8 blocks': () => {
+    const blocks = (name: string, rows: number, columns: number) => new Variable({ name, shape: [rows, columns], dtype: 'q8' });
+    const [x, w, up, bias, residual] = [v('x', 2, 3, 70), blocks('w', 9, 70), blocks('up', 33, 9), v('bias', 33), v('residual', 2, 3, 9)];
+    const y = add(linear(x, w, undefined, { transposed: true }), residual);
+    const wide = gelu(linear(y, up, bias, { transposed: true }), 'tanh');
+    const { loss, logZ } = linearCrossEntropy(x, w, ids(LABELS, [2, 3]));
+    const rows = embedding(w, ids([0, 8, 3, 3, 1, 2], [2, 3]));
+    return forward({ y, wide, loss, logZ, rows }, [x, w, up, bias, residual]);
+  },
   'caches, last row, greedy sampling': () => {
     const [keys, values, qkv] = [v('keys', 2, 8, 4), v('values', 2, 8, 4), v('qkv', 2, 3, 12)];
     const position = new Extent('position', 8);
