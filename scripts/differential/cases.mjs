@@ -162,7 +162,12 @@ function int8Blocks(batch, random) {
   const out = batch.result(m * n);
   const act = activation === 0 ? null : batch.result(m * n);
   const init = random.of(null, out, batch.any(m * n));
-  batch.emit('matmul_q8', [batch.any(m * k), batch.cells(n, k), init, maybe(random, () => batch.any(n)), out, act], [m, n, k], [activation]);
+  batch.emit(
+    'matmul_q8',
+    [batch.any(m * k), batch.cells(n, k), init, maybe(random, () => batch.any(n)), out, act],
+    [m, n, k],
+    [activation],
+  );
   const vocab = VOCAB + random.below(60);
   const dims = [m, vocab, k];
   batch.emit('embedding_q8', [batch.cells(vocab, k), batch.ids(m), batch.result(m * k)], [m, k, vocab]);

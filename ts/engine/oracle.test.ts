@@ -75,8 +75,9 @@ describe.each(['portable', 'auto'] as const)('simd %s', (simd) => {
   });
   afterAll(() => host.close());
 
-  it.each(Object.entries(OP_CASES))('%s', async (_name, make) => {
-    await expectAgreement(host, make());
+  it.each(Object.entries(OP_CASES))('%s', async (name, make) => {
+    // Products with int8 blocks round their rows to 16 bits.
+    await expectAgreement(host, make(), name === 'weights in int8 blocks' ? 1e-4 : 1e-5);
   });
 
   it.each(Array.from({ length: 12 }, (_, i) => i + 1))('random graph %i', async (seed) => {

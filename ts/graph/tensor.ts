@@ -122,7 +122,10 @@ export class Variable {
     if (dtype !== 'f32' && dtype !== 'i32' && dtype !== 'q8')
       throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32 or q8, got ${String(dtype)}`);
     if (dtype === 'q8' && (shape.length !== 2 || init.kind !== 'zeros'))
-      throw new FerroError('INVALID_SHAPE', `${label}: weights in int8 blocks must be [rows, columns] and begin as zeros, got ${shapeText(shape)}`);
+      throw new FerroError(
+        'INVALID_SHAPE',
+        `${label}: weights in int8 blocks must be [rows, columns] and begin as zeros, got ${shapeText(shape)}`,
+      );
     checkInit(label, init, shape, dtype);
     this.name = name;
     this.shape = [...shape];
