@@ -18,7 +18,7 @@ import {
   type LoadReport,
   modelToGguf,
   type OpenedModel,
-  type OpenOptions,
+  type OpenModelOptions,
   openPretrained,
   type ParameterValues,
   pretrainedToFiles,
@@ -56,7 +56,7 @@ export interface GPTOptions extends GPTConfigOptions {
 }
 
 /** Options of `GPT.fromPretrained`. */
-export interface PretrainedOptions extends OpenOptions {
+export interface PretrainedOptions extends OpenModelOptions {
   /** Instead of the folder's own. */
   tokenizer?: Tokenizer;
   /** Instead of the folder's. */

@@ -20,17 +20,20 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
-/** How much of a file has been fetched. */
+/** How much of a model's folder has been read. */
 export interface FileProgress {
+  /** The file that is being read. */
   name: string;
+  /** Bytes read so far, of all files. */
   loadedBytes: number;
-  /** Undefined where it is not known beforehand. */
+  /** Bytes of all files; undefined until all weight files are known. */
   totalBytes?: number;
 }
 
 export interface OpenOptions {
   signal?: AbortSignal;
-  onProgress?: (progress: FileProgress) => void;
+  /** Told of bytes that are fetched before anybody reads them. */
+  onBytes?: (bytes: number) => void;
 }
 
 /** A folder whose files are opened by name. */
@@ -41,6 +44,8 @@ export interface ReadableFolder {
   open(name: string, options?: OpenOptions): Promise<ByteSource | null>;
   /** Whether there is such a file, without fetching it. */
   has(name: string, options?: OpenOptions): Promise<boolean>;
+  /** What was found in place of a file that is not there, if that is worth telling. */
+  whyAbsent?(name: string): string | undefined;
 }
 
 function isLazy(data: FileData): data is LazyFile {

@@ -1,16 +1,16 @@
 // The model folders that can be opened and written: the architectures' entry points, chosen by `model_type` and `modelType`. Nothing else is here.
 import type { ModelConfig } from '../models';
 import type { Architecture } from './architecture';
-import type { FileData, OpenOptions, ReadableFolder } from './files';
+import type { FileData, ReadableFolder } from './files';
 import { GPT2 } from './gptFolder';
 import { type ModelContents, modelToFiles, type SaveFormat } from './modelFiles';
-import { type OpenedModel, openModel } from './modelFolder';
+import { type OpenedModel, type OpenModelOptions, openModel } from './modelFolder';
 
 /** Every architecture. */
 const ARCHITECTURES: readonly Architecture<ModelConfig>[] = [GPT2];
 
 /** Opens a model's folder. @throws as `openModel` */
-export function openPretrained(folder: ReadableFolder, options: OpenOptions = {}): Promise<OpenedModel<ModelConfig>> {
+export function openPretrained(folder: ReadableFolder, options: OpenModelOptions = {}): Promise<OpenedModel<ModelConfig>> {
   return openModel(folder, ARCHITECTURES, options);
 }
 

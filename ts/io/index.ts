@@ -15,11 +15,11 @@ export {
   toBlob,
   toBlobs,
 } from './files';
-export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder, urlFolder } from './folders';
+export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder } from './folders';
 export { type GgufDtype, type GgufOptions, type GgufSource, modelToGguf } from './gguf';
 export { openPretrained, pretrainedToFiles } from './huggingFace';
 export type { ModelContents, ParameterValues, SaveFormat } from './modelFiles';
-export type { LoadReport, OpenedModel, ParameterPiece } from './modelFolder';
+export type { LoadReport, OpenedModel, OpenModelOptions, ParameterPiece } from './modelFolder';
 export { SafetensorsFile, type TensorEntry, type TensorPiece } from './safetensors';
 export {
   lazySafetensors,
@@ -40,3 +40,4 @@ export {
   trainerStateFromFile,
   trainerStateToFile,
 } from './trainingState';
+export { urlFolder } from './urlFolder';

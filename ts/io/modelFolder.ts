@@ -4,10 +4,18 @@ import { FerroError, throwIfAborted } from '../errors';
 import type { CausalConfig } from '../models';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
-import { checkpointError, type OpenOptions, type ReadableFolder, readFolderText } from './files';
+import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
+import { trackProgress } from './progress';
 import type { TensorPiece } from './safetensors';
 import { type FolderTokenizer, readTokenizer } from './tokenizerFolder';
 import { openWeights, type WeightFiles } from './weightFiles';
+
+/** Options of opening a model. */
+export interface OpenModelOptions {
+  signal?: AbortSignal;
+  /** Told as bytes are read, over all files. */
+  onProgress?: (progress: FileProgress) => void;
+}
 
 /** What loading found beside the model's own tensors. A missing tensor is an error, so none is listed here. */
 export interface LoadReport {
@@ -52,7 +60,11 @@ async function readConfig<C extends CausalConfig>(
 ): Promise<{ architecture: Architecture<C>; config: C }> {
   try {
     const text = await readFolderText(folder, 'config.json', options);
-    if (text === null) throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have config.json, got none`);
+    if (text === null)
+      throw new FerroError(
+        'FILE_NOT_FOUND',
+        `${folder.label}: a model folder must have config.json, got ${folder.whyAbsent?.('config.json') ?? 'none'}`,
+      );
     const fields = ConfigFields.parse(`${folder.label}/config.json`, text);
     const type = fields.values.get('model_type');
     if (typeof type !== 'string') throw fields.invalid('model_type', 'a name');
@@ -115,13 +127,17 @@ function checkTensors(label: string, { shapes }: TensorLayout, names: ReadonlyMa
  *   file); NOT_BUILT for another architecture; PICKLE_REFUSED; INVALID_TOKENIZER; VOCABULARY_MISMATCH; ABORTED
  */
 export async function openModel<C extends CausalConfig>(
-  folder: ReadableFolder,
+  source: ReadableFolder,
   architectures: readonly Architecture<C>[],
-  options: OpenOptions = {},
+  { signal, onProgress }: OpenModelOptions = {},
 ): Promise<OpenedModel<C>> {
+  const progress = trackProgress(source, onProgress);
+  const { folder } = progress;
+  const options = { signal };
   const { architecture, config: told } = await readConfig(folder, architectures, options);
   const tokenizer = await readTokenizer(folder, told.vocabSize, options);
   const weights = await openWeights(folder, options);
+  progress.allOpened();
   try {
     const names = architecture.canonicalNames(weights.names());
     const config = await settleHead(architecture, told, weights, names);
@@ -134,7 +150,10 @@ export async function openModel<C extends CausalConfig>(
       ...tokenizer,
       shapes,
       report: { unexpected, tiedHead: config.tieWordEmbeddings, dtypes: [...new Set(stored)].sort() },
-      values: (signal) => values(folder.label, layout, names, weights, signal),
+      async *values(abort = signal) {
+        yield* values(folder.label, layout, names, weights, abort);
+        progress.finished();
+      },
       read: (name) => {
         if (shapes.has(name)) return weights.float32(names.get(name)!);
         throw new FerroError('INVALID_CHECKPOINT', `${folder.label}: must have the tensor ${name}, got none`);

@@ -60,7 +60,7 @@ export async function openTensors(source: ByteSource): Promise<SafetensorsFile> 
 async function openFile(folder: ReadableFolder, name: string, options: OpenOptions): Promise<SafetensorsFile> {
   const source = await folder.open(name, options);
   if (source !== null) return openTensors(source);
-  throw new FerroError('FILE_NOT_FOUND', `${folder.label}: must have the weights ${name}, got none`);
+  throw new FerroError('FILE_NOT_FOUND', `${folder.label}: must have the weights ${name}, got ${folder.whyAbsent?.(name) ?? 'none'}`);
 }
 
 /** Tensor name → shard, from the index's text. */
@@ -127,5 +127,8 @@ export async function openWeights(folder: ReadableFolder, options: OpenOptions =
       );
     }
   }
-  throw new FerroError('FILE_NOT_FOUND', `${folder.label}: a model folder must have ${WEIGHTS_FILE} or ${INDEX_FILE}, got neither`);
+  throw new FerroError(
+    'FILE_NOT_FOUND',
+    `${folder.label}: a model folder must have ${WEIGHTS_FILE} or ${INDEX_FILE}, got ${folder.whyAbsent?.(WEIGHTS_FILE) ?? 'neither'}`,
+  );
 }

@@ -76,7 +76,7 @@ export const OPTIONS = named({
   threadWorkerUrl: option(check.address, { help: "where the compute threads' script is" }),
   onWarning: option(check.callback, { help: 'called with each warning, once per code', defaultText: 'console.warn' }),
   signal: option(check.abortSignal, { help: 'aborts the call' }),
-  onProgress: option(check.callback, { help: 'called with { loaded, total } bytes' }),
+  onProgress: option(check.callback, { help: 'called with { name, loadedBytes, totalBytes } over all files' }),
 
   // The model.
   modelType: option(check.oneOf('gpt2'), { default: 'gpt2', help: 'the architecture' }),
