@@ -1,7 +1,7 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
 export { type Exported, type ExportOptions, exportModel } from './api/export';
-export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions } from './api/gpt';
+export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions, type SaveOptions } from './api/gpt';
 export type { PretrainedSource } from './api/sources';
 export { BoundModule, Parameter } from './bind';
 export { type Dataset, type ExampleDataset, TextDataset, type TokenDataset } from './data';
@@ -9,6 +9,7 @@ export { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions, type
 export { type ErrorCode, FerroError, REMEDIES } from './errors';
 export type { GeneratedPiece, GeneratedText, GenerateOptions } from './generate';
 export * from './graph';
+export type { FileProgress, LoadReport } from './io';
 export {
   type CausalLM,
   estimate,
@@ -23,6 +24,7 @@ export {
   Block,
   Dropout,
   Embedding,
+  Head,
   type HostTensor,
   LayerNorm,
   LearnedPositions,

@@ -65,9 +65,14 @@ async function openFile(folder: ReadableFolder, name: string, options: OpenOptio
 
 /** Tensor name → shard, from the index's text. */
 function parseIndex(label: string, text: string): Map<string, string> {
-  const map = parseJsonObject(label, text).get('weight_map');
+  let map: unknown;
+  try {
+    map = parseJsonObject(label, text).get('weight_map');
+  } catch (error) {
+    throw checkpointError(error);
+  }
   const valid = typeof map === 'object' && map !== null && !Array.isArray(map);
-  const shards = new Map<string, unknown>(valid ? Object.entries(map) : []);
+  const shards = new Map<string, unknown>(valid ? Object.entries(map as object) : []);
   for (const [tensor, shard] of shards) {
     // Only a plain name: an index must not be able to point outside its folder.
     const plain = typeof shard === 'string' && /^[^/\\]+\.safetensors$/.test(shard);
