@@ -76,6 +76,42 @@ function layerNorm(batch, random) {
   batch.emit('layer_norm_backward_params', [x, mean, rstd, dy, batch.result(cols), dbias], [rows, cols]);
 }
 
+function llama(batch, random) {
+  const [rows, cols] = [random.size(20), random.size(300)];
+  const n = rows * cols;
+  const [x, weight, dy, rstd] = [batch.any(n), maybe(random, () => batch.any(cols)), batch.any(n), batch.result(rows)];
+  batch.emit('rms_norm', [x, weight, batch.result(n), rstd], [rows, cols], [1e-5]);
+  const dx = batch.result(n);
+  batch.emit('rms_norm_backward', [x, weight, rstd, dy, random.of(null, dx, batch.any(n)), dx], [rows, cols]);
+  batch.emit('rms_norm_backward_params', [x, rstd, dy, batch.result(cols)], [rows, cols]);
+
+  const [entries, time, heads, headDim, position] = [
+    1 + random.below(3),
+    random.size(20),
+    1 + random.below(3),
+    2 * random.size(40),
+    random.below(5),
+  ];
+  const row = heads * headDim + random.of(0, 0, random.below(40));
+  const own = random.below(2) === 0 ? batch.ids(entries) : null;
+  const dims = [entries, time, row, own ? 0 : position, time + 3 + random.below(3)];
+  const turned = batch.result(entries * time * row);
+  const from = random.of(turned, batch.any(entries * time * row));
+  batch.emit(
+    'rotary',
+    [from, batch.any((dims[4] + 4) * headDim), own, turned],
+    [...dims.slice(0, 4), dims[4] + 4],
+    [heads, headDim, random.below(2)],
+  );
+
+  const stride = cols + random.of(0, 0, cols, 3);
+  const both = () => batch.result(rows * stride);
+  const [gate, up, out] = [batch.any(rows * stride), batch.any(rows * stride), batch.result(n)];
+  batch.emit('swiglu', [gate, up, out], [rows, cols, stride, stride]);
+  batch.emit('swiglu_backward', [gate, up, dy, both(), both()], [rows, cols, stride, stride]);
+  batch.emit('add_integer', [batch.labels(rows), batch.result(rows, 'i32')], [rows], [random.below(9)]);
+}
+
 function embeddings(batch, random) {
   const [rows, cols, vocab] = [random.size(40), random.size(80), VOCAB + random.below(30)];
   batch.emit('embedding', [batch.any(vocab * cols), batch.ids(rows), batch.result(rows * cols)], [rows, cols, vocab]);
@@ -246,6 +282,7 @@ export const CASES = [
   [reductions, 1],
   [softmax, 2],
   [layerNorm, 2],
+  [llama, 2],
   [embeddings, 1],
   [dropout, 2],
   [attention, 3],

@@ -1,7 +1,7 @@
 // The messages between the caller's realm (outside/) and the engine (inside/): types and three constants, no behaviour.
 // The outside gives every variable and program its number, so that calls need no answer before the next one can be sent.
 import type { PlainError } from '../errors';
-import type { DType } from '../graph';
+import type { DType, RotaryScaling } from '../graph';
 
 /** Raised whenever a message changes its meaning: the worker's first message carries it, so that files of two versions never talk. */
 export const PROTOCOL_VERSION = 3;
@@ -62,6 +62,7 @@ export type WireInit =
   | { kind: 'constant'; value: number }
   | { kind: 'normal'; mean: number; std: number }
   | { kind: 'sinusoidal'; noise: number; rows: number; cols: number }
+  | { kind: 'rotary'; base: number; scaling: RotaryScaling | undefined; rows: number; cols: number }
   | { kind: 'data'; data: Numbers };
 
 /** A variable to make room for. `id` is the outside's number, `bytes` a multiple of 4. */

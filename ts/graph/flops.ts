@@ -62,6 +62,13 @@ const COUNTS: Readonly<Record<OpcodeName, (dims: Sizes, params: Sizes) => number
   head_logits: (dims, params) => headRows(dims, params) * dims.vocab * (2 * dims.cols + 2),
   head_loss: (dims, params) => headRows(dims, params),
   head_backward_w: (dims, params) => headRows(dims, params) * dims.vocab * (2 * dims.cols + 2),
+  rms_norm: ({ rows, cols }) => 4 * rows * cols,
+  rms_norm_backward: ({ rows, cols }) => 7 * rows * cols,
+  rms_norm_backward_params: ({ rows, cols }) => 3 * rows * cols,
+  rotary: ({ batch, time }, { heads, head_dim }) => 3 * batch * time * heads * head_dim,
+  swiglu: ({ rows, cols }) => 5 * rows * cols,
+  swiglu_backward: ({ rows, cols }) => 10 * rows * cols,
+  add_integer: ({ n }) => n,
   head_backward_x: (dims, params) => headRows(dims, params) * dims.vocab * 2 * dims.cols,
 };
 

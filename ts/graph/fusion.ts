@@ -9,6 +9,7 @@ const ADDEND: Readonly<Record<string, { readonly into: string; readonly result: 
   matmul: { into: 'init', result: 'out' },
   matmul_q8: { into: 'init', result: 'out' },
   layer_norm_backward: { into: 'addend', result: 'dx' },
+  rms_norm_backward: { into: 'addend', result: 'dx' },
   embedding_backward: { into: 'init', result: 'dtable' },
   linear_cross_entropy_backward_w: { into: 'init', result: 'dw' },
 };

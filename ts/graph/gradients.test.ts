@@ -14,7 +14,10 @@ import { linearCrossEntropy } from './ops/linearCrossEntropy';
 import { matmul } from './ops/matmul';
 import { mean, sum, sumLast, sumRows } from './ops/reduce';
 import { reshape } from './ops/reshape';
+import { rmsNorm } from './ops/rmsNorm';
+import { rotary } from './ops/rotary';
 import { logSoftmax, softmax } from './ops/softmax';
+import { swiglu } from './ops/swiglu';
 import { transpose } from './ops/transpose';
 import { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from './ops/unary';
 import { constant, input, type Tensor, Variable } from './tensor';
@@ -141,6 +144,21 @@ describe('rows', () => {
     const [x, w, b] = [variable('x', 2, 2, 5), variable('w', 5), variable('b', 5)];
     const used = [x, ...(hasWeight ? [w] : []), ...(hasBias ? [b] : [])];
     gradcheck(weighted([layerNorm(x, hasWeight ? w : undefined, hasBias ? b : undefined)]), used);
+  });
+  it('rmsNorm with a weight and without', () => {
+    const [x, w] = [variable('x', 2, 2, 5), variable('w', 5)];
+    gradcheck(weighted([rmsNorm(x, w), rmsNorm(x), add(x, rmsNorm(x, w, 0.1))]), [x, w]);
+  });
+  it('rotary of packed rows, from the start, from a run-time position, and from one for each sequence', () => {
+    const [x, table] = [variable('x', 2, 2, 10), variable('table', 5, 4)];
+    const values = randomValues([x, table], 9);
+    const at = [undefined, new Extent('at', 3), ids([0, 3], [2])];
+    const y = at.map((position) => square(rotary(x, table, { nHead: 2, position })));
+    gradcheck(weighted(y), [x], { extents: { at: 2 }, values, variables: values });
+  });
+  it('swiglu of two tensors and of one', () => {
+    const [gate, up, both] = [variable('gate', 2, 5), variable('up', 2, 5), variable('both', 3, 6)];
+    gradcheck(weighted([swiglu(gate, up), swiglu(gate, gate), swiglu(both)]), [gate, up, both]);
   });
   it('layerNorm with a frozen weight still trains its bias', () => {
     const [x, w, b] = [variable('x', 3, 4), variable('w', 4), variable('b', 4)];

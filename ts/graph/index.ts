@@ -32,16 +32,20 @@ export { countLabels, crossEntropy, IGNORE_INDEX, type RowLosses } from './ops/c
 export { dropout } from './ops/dropout';
 export { embedding } from './ops/embedding';
 export { fill } from './ops/fill';
+export { addInteger } from './ops/integer';
 export { layerNorm } from './ops/layerNorm';
 export { linear } from './ops/linear';
 export { linearCrossEntropy } from './ops/linearCrossEntropy';
 export { matmul } from './ops/matmul';
 export { mean, sum, sumLast, sumRows } from './ops/reduce';
 export { reshape } from './ops/reshape';
+export { rmsNorm } from './ops/rmsNorm';
+export { type RotaryOptions, rotary } from './ops/rotary';
 export { lastRow, type QkvPart, qkvPart, writeRows } from './ops/rows';
 export { type SampleScalars, sample } from './ops/sample';
 export { copySequence, gatherRows } from './ops/sequences';
 export { logSoftmax, softmax } from './ops/softmax';
+export { swiglu } from './ops/swiglu';
 export { transpose } from './ops/transpose';
 export { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from './ops/unary';
 export { pathWords } from './path';
@@ -54,6 +58,7 @@ export {
   input,
   type Node,
   type Operand,
+  type RotaryScaling,
   type ScalarInput,
   type ScalarName,
   scalarInput,

@@ -9,13 +9,28 @@ export type DType = 'f32' | 'i32' | 'q8';
 /** Element types of buffers: the users' ones and f64, used inside for sums of squares. */
 export type StorageType = DType | 'f64';
 
-/** How a variable's memory is filled when an engine allocates it. `normal` and `sinusoidal` draw from Philox keyed by seed and the variable's name. */
+/** How rotary frequencies are changed for contexts longer than those of training, as transformers' `rope_parameters` of these types. */
+export type RotaryScaling =
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      /** Positions of the context before. */
+      readonly originalPositions: number;
+    };
+
+/** How a variable's memory is filled when an engine allocates it. `normal` and `sinusoidal` draw from Philox keyed by seed and the
+ * variable's name; `rotary` is the table of `rotary`, [P, D]: of each position the cosines of its D/2 angles, then their sines.
+ */
 export type Init =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
   | { readonly kind: 'constant'; readonly value: number }
   | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
   | { readonly kind: 'sinusoidal'; readonly noise: number }
+  | { readonly kind: 'rotary'; readonly base: number; readonly scaling?: RotaryScaling }
   | { readonly kind: 'data'; readonly data: Float32Array | Int32Array };
 
 let nextNodeId = 0;
@@ -161,12 +176,37 @@ function checkInit(label: string, init: Init, shape: readonly number[], dtype: D
   } else if (init.kind === 'sinusoidal') {
     if (shape.length !== 2) fail('sinusoidal init needs a shape [rows, cols]', shapeText(shape));
     if (!(Number.isFinite(init.noise) && init.noise >= 0)) fail('noise must be finite and at least 0', init.noise);
+  } else if (init.kind === 'rotary') {
+    checkRotary(fail, init, shape);
   } else if (init.kind === 'constant') {
     if (!Number.isFinite(init.value)) fail('value must be finite', init.value);
   } else if (init.kind !== 'zeros' && init.kind !== 'ones') {
-    fail('init.kind must be zeros, ones, constant, normal, sinusoidal or data', (init as { kind: unknown }).kind);
+    fail('init.kind must be zeros, ones, constant, normal, sinusoidal, rotary or data', (init as { kind: unknown }).kind);
   }
   if (dtype === 'i32' && (init.kind === 'normal' || init.kind === 'sinusoidal')) fail('an i32 variable cannot have random init', init.kind);
+  if (dtype === 'i32' && init.kind === 'rotary') fail('an i32 variable cannot be a rotary table', init.kind);
+}
+
+function checkRotary(
+  fail: (rule: string, got: unknown) => never,
+  { base, scaling }: Init & { kind: 'rotary' },
+  shape: readonly number[],
+): void {
+  if (shape.length !== 2 || shape[1] % 2 !== 0) fail('rotary init needs a shape [rows, an even number]', shapeText(shape));
+  if (!(Number.isFinite(base) && base > 1)) fail('base must be finite and above 1', base);
+  if (scaling === undefined) return;
+  const positive = (name: string, value: number): void => {
+    if (!(Number.isFinite(value) && value > 0)) fail(`scaling.${name} must be finite and above 0`, value);
+  };
+  if (scaling.kind !== 'linear' && scaling.kind !== 'llama3')
+    fail('scaling.kind must be linear or llama3', (scaling as { kind: unknown }).kind);
+  positive('factor', scaling.factor);
+  if (scaling.kind === 'linear') return;
+  positive('lowFrequencyFactor', scaling.lowFrequencyFactor);
+  positive('originalPositions', scaling.originalPositions);
+  if (!(scaling.highFrequencyFactor > scaling.lowFrequencyFactor))
+    fail('scaling.highFrequencyFactor must be above lowFrequencyFactor', scaling.highFrequencyFactor);
+  positive('highFrequencyFactor', scaling.highFrequencyFactor);
 }
 
 /** A number given at each run under a name (f64 in the engine); usable only as an attribute of ops. */

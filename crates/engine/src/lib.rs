@@ -32,4 +32,5 @@ pub use error::{Code, EngineError};
 pub use executor::{FaultReport, Shared};
 pub use fill::Source;
 pub use gate::Poisoned;
+pub use kernels::rotary::RotaryScaling;
 pub use regions::RegionId;

@@ -14,6 +14,7 @@ use crate::profile::Profile;
 use crate::program::{Program, Stage};
 use crate::regions::RegionId;
 use kernels::position::fill_sinusoidal;
+use kernels::rotary::{fill_rotary, RotaryScaling};
 
 /// Thread 0 looks at the clock after so much work, as estimated: a call into JavaScript per tile would show.
 const LOOK_NS: f64 = 1e5;
@@ -243,14 +244,42 @@ impl Engine {
         noise: f64,
         source: Source,
     ) -> Result<(), EngineError> {
-        let (out, n) = self.floats("region_fill_sinusoidal", id)?;
+        self.fill_table("region_fill_sinusoidal", id, rows, cols, |table| {
+            fill_sinusoidal(table, cols as usize, noise, source.seed, source.path)
+        })
+    }
+
+    /// Fills an f32 region of `rows` × `cols` with the cosines and sines of rotary positions; `cols` is even.
+    pub fn region_fill_rotary(
+        &mut self,
+        id: RegionId,
+        rows: u32,
+        cols: u32,
+        base: f64,
+        scaling: RotaryScaling,
+    ) -> Result<(), EngineError> {
+        if !cols.is_multiple_of(2) {
+            return Err(bad(format!("region_fill_rotary: cols must be even, got {cols}")));
+        }
+        self.fill_table("region_fill_rotary", id, rows, cols, |table| fill_rotary(table, cols as usize, base, scaling))
+    }
+
+    /// Lets `fill` write an idle engine's region of `rows` × `cols` floats.
+    fn fill_table(
+        &mut self,
+        op: &str,
+        id: RegionId,
+        rows: u32,
+        cols: u32,
+        fill: impl FnOnce(&mut [f32]),
+    ) -> Result<(), EngineError> {
+        let (out, n) = self.floats(op, id)?;
         if u64::from(rows) * u64::from(cols) != n as u64 {
-            return Err(bad(format!("region_fill_sinusoidal: rows x cols must be {n}, got {rows} x {cols}")));
+            return Err(bad(format!("{op}: rows x cols must be {n}, got {rows} x {cols}")));
         }
         if n > 0 {
             // SAFETY: a region is aligned, initialised and `n` floats long, and no thread works while the engine is idle.
-            let table = unsafe { std::slice::from_raw_parts_mut(out, n) };
-            fill_sinusoidal(table, cols as usize, noise, source.seed, source.path);
+            fill(unsafe { std::slice::from_raw_parts_mut(out, n) });
         }
         self.regions.touch(id);
         Ok(())

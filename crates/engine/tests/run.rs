@@ -337,13 +337,23 @@ fn regions_are_filled_alike_by_any_number_of_threads() {
         let mut rig = Rig::new(threads);
         let (a, b) = (rig.floats(&[0.0; 50_001]), rig.floats(&[0.0; 600]));
         let c = rig.floats(&[0.0; 9]);
+        let d = rig.floats(&[0.0; 600]);
         let version = rig.engine.region_version(a).unwrap();
         rig.engine.region_fill_normal(a, 0.0, 0.02, source).unwrap();
         assert_ne!(rig.engine.region_version(a).unwrap(), version);
         rig.engine.region_fill_sinusoidal(b, 20, 30, 0.1, source).unwrap();
         rig.engine.region_fill(c, 3.5).unwrap();
         assert!(rig.engine.region_fill_sinusoidal(b, 20, 31, 0.0, source).is_err());
-        (rig.bits(a), rig.bits(b), rig.read(c))
+        let scaling = engine::RotaryScaling::Linear { factor: 2.0 };
+        rig.engine.region_fill_rotary(d, 30, 20, 10_000.0, scaling).unwrap();
+        assert!(rig.read(d)[..20].iter().enumerate().all(|(i, &x)| x == if i < 10 { 1.0 } else { 0.0 }));
+        for (rows, cols, rule) in
+            [(20, 31, "cols must be even, got 31"), (31, 20, "rows x cols must be 600, got 31 x 20")]
+        {
+            let error = rig.engine.region_fill_rotary(d, rows, cols, 10_000.0, scaling).unwrap_err();
+            assert!(error.text.contains(rule), "{error}");
+        }
+        (rig.bits(a), rig.bits(b), rig.read(c), rig.bits(d))
     };
     let want = fill(1);
     assert_eq!(want.2, [3.5; 9]);

@@ -6,7 +6,7 @@ use crate::scalar_math;
 use crate::tile::{blocks, Fault, FaultCode, TileOp};
 
 /// Refuses sequences that run past the table, naming the first row and position that do.
-fn check(position: usize, time: usize, table_rows: usize) -> Result<(), Fault> {
+pub(crate) fn check(position: usize, time: usize, table_rows: usize) -> Result<(), Fault> {
     if position + time <= table_rows {
         return Ok(());
     }

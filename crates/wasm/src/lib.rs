@@ -10,7 +10,7 @@
 
 mod panic_text;
 
-use engine::{Engine, EngineError, Shared, Source};
+use engine::{Engine, EngineError, RotaryScaling, Shared, Source};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use wasm_bindgen::prelude::*;
@@ -142,6 +142,27 @@ pub fn region_fill_sinusoidal(
 ) -> Result<()> {
     let source = Source { seed: [seed_lo, seed_hi], path: [path_lo, path_hi] };
     engine()?.region_fill_sinusoidal(id, rows, cols, noise, source).map_err(refused)
+}
+
+/// Fills a region of `rows` × `cols` floats with the table of rotary positions. Frequencies are divided by `factor`, as Llama 3.1 does
+/// where `original` (positions of its context) is above 0, all of them otherwise.
+#[wasm_bindgen]
+pub fn region_fill_rotary(
+    id: u32,
+    rows: u32,
+    cols: u32,
+    base: f64,
+    factor: f32,
+    low: f32,
+    high: f32,
+    original: f32,
+) -> Result<()> {
+    let scaling = if original > 0.0 {
+        RotaryScaling::Llama3 { factor, low, high, original }
+    } else {
+        RotaryScaling::Linear { factor }
+    };
+    engine()?.region_fill_rotary(id, rows, cols, base, scaling).map_err(refused)
 }
 
 /// Checks and loads a program (docs/architecture.md, section 2), bound to these regions; returns its id.

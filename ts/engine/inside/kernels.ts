@@ -1,5 +1,7 @@
 // The compiled kernels behind typed methods: pointers made unsigned, views on the memory made for one use (the memory may grow at any
 // allocation, which leaves older views behind). No policy here: what is allocated and run is decided in the other files of inside/.
+
+import type { RotaryScaling } from '../../graph';
 import { createKernels } from '../../wasm/kernels';
 import type { Numbers } from '../protocol';
 
@@ -65,6 +67,12 @@ export class Kernels {
 
   regionFillSinusoidal(region: number, rows: number, cols: number, noise: number, key: RandomKey): void {
     this.#glue.region_fill_sinusoidal(region, rows, cols, noise, ...key);
+  }
+
+  regionFillRotary(region: number, rows: number, cols: number, base: number, scaling: RotaryScaling = { kind: 'linear', factor: 1 }): void {
+    const [low, high, original] =
+      scaling.kind === 'linear' ? [0, 0, 0] : [scaling.lowFrequencyFactor, scaling.highFrequencyFactor, scaling.originalPositions];
+    this.#glue.region_fill_rotary(region, rows, cols, base, scaling.factor, low, high, original);
   }
 
   /** Copies `data` into a region, from element `start` on. */

@@ -94,6 +94,9 @@ export class RegionStore {
       case 'sinusoidal':
         this.#kernels.regionFillSinusoidal(region, init.rows, init.cols, init.noise, key);
         break;
+      case 'rotary':
+        this.#kernels.regionFillRotary(region, init.rows, init.cols, init.base, init.scaling);
+        break;
       case 'data':
         this.#kernels.write(region, init.data);
         break;

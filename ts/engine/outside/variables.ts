@@ -84,6 +84,10 @@ function wireInit(variable: Variable): WireInit {
         );
       return { kind: 'sinusoidal', noise: init.noise, rows, cols };
     }
+    case 'rotary': {
+      const [rows, cols] = variable.shape;
+      return { kind: 'rotary', base: init.base, scaling: init.scaling, rows, cols };
+    }
     case 'data':
       return { kind: 'data', data: checkedData(variable, init.data, 'allocate').slice() };
   }

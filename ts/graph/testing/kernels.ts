@@ -4,6 +4,7 @@ import { NORM_BLOCK, type OpcodeName, UNARY_KINDS, type UnaryKind } from '../opc
 import { attentionBackward, attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
 import type { KernelArgs } from './cells';
 import { headBackwardW, headBackwardX, headLogits, headLoss } from './headKernels';
+import { addInteger, rmsNorm, rmsNormBackward, rmsNormBackwardParams, rotary, swiglu, swigluBackward } from './llamaKernels';
 import {
   crossEntropyBackward,
   crossEntropyForward,
@@ -11,6 +12,7 @@ import {
   linearCrossEntropyBackwardX,
   sampleRows,
 } from './lossKernels';
+import { eachPosition } from './positions';
 
 /** The error function to about 1e-15: its series near 0, a continued fraction of erfc further out (Abramowitz and Stegun 7.1.5, 7.1.14). */
 export function erf(x: number): number {
@@ -196,15 +198,9 @@ function embeddingBackward({ operand, maybe, dim }: KernelArgs): void {
   }
 }
 
-function eachPosition({ dim, maybe }: KernelArgs, run: (i: number, tableIndex: number) => void): void {
-  const [batch, time, cols, position] = ['batch', 'time', 'cols', 'position'].map(dim);
-  for (let i = 0; i < batch * time * cols; i++) {
-    const row = Math.floor(i / cols);
-    const first = maybe('positions')?.get(Math.floor(row / time)) ?? position;
-    if (first < 0 || first + time > dim('table_rows'))
-      throw new Error(`position ${first} + ${time} is beyond the table's ${dim('table_rows')} rows`);
-    run(i, (first + (row % time)) * cols + (i % cols));
-  }
+/** Runs `f` for each element and the element of the table that belongs to it. */
+function eachInTable(args: KernelArgs, f: (i: number, tableIndex: number) => void): void {
+  eachPosition(args, (first, cols, position) => each(cols, (c) => f(first + c, position * cols + c)));
 }
 
 function clipFinish({ operand, maybe, dim, scalar }: KernelArgs): void {
@@ -319,11 +315,11 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   embedding,
   embedding_q8: embedding,
   embedding_backward: embeddingBackward,
-  add_position: (args) => eachPosition(args, (i, t) => args.operand('out').set(i, args.operand('x').get(i) + args.operand('table').get(t))),
+  add_position: (args) => eachInTable(args, (i, t) => args.operand('out').set(i, args.operand('x').get(i) + args.operand('table').get(t))),
   add_position_backward: (args) => {
     const dtable = args.operand('dtable');
     each(args.dim('table_rows') * args.dim('cols'), (i) => dtable.set(i, 0));
-    eachPosition(args, (i, t) => dtable.set(t, dtable.get(t) + args.operand('dy').get(i)));
+    eachInTable(args, (i, t) => dtable.set(t, dtable.get(t) + args.operand('dy').get(i)));
   },
   dropout: (args) => {
     const keep = dropoutOf(args);
@@ -369,6 +365,13 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
       operand('out').set((b * n + c) * m + r, operand('x').get(i));
     });
   },
+  rms_norm: rmsNorm,
+  rms_norm_backward: rmsNormBackward,
+  rms_norm_backward_params: rmsNormBackwardParams,
+  rotary,
+  swiglu,
+  swiglu_backward: swigluBackward,
+  add_integer: addInteger,
   trap: () => {
     throw new Error('trap');
   },

@@ -10,16 +10,20 @@ import { clipFinish, squaredNorm } from '../ops/clip';
 import { countLabels, crossEntropy } from '../ops/crossEntropy';
 import { dropout } from '../ops/dropout';
 import { embedding } from '../ops/embedding';
+import { addInteger } from '../ops/integer';
 import { layerNorm } from '../ops/layerNorm';
 import { linear } from '../ops/linear';
 import { linearCrossEntropy } from '../ops/linearCrossEntropy';
 import { matmul } from '../ops/matmul';
 import { mean, sum, sumLast, sumRows } from '../ops/reduce';
 import { reshape } from '../ops/reshape';
+import { rmsNorm } from '../ops/rmsNorm';
+import { rotary } from '../ops/rotary';
 import { lastRow, qkvPart, writeRows } from '../ops/rows';
 import { sample } from '../ops/sample';
 import { copySequence, gatherRows } from '../ops/sequences';
 import { logSoftmax, softmax } from '../ops/softmax';
+import { swiglu } from '../ops/swiglu';
 import { transpose } from '../ops/transpose';
 import { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from '../ops/unary';
 import { constant, input, type Tensor, Variable } from '../tensor';
@@ -134,6 +138,30 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
   'layerNorm, each parameter there or not': () => {
     const [x, w, b] = [v('x', 4, 10), v('w', 10), v('b', 10)];
     return graded([layerNorm(x, w, b), layerNorm(x, w), layerNorm(x, undefined, b), layerNorm(x), add(x, layerNorm(x, w, b))], [x, w, b]);
+  },
+  'rmsNorm, with a weight and without, and an addend': () => {
+    const [x, w] = [v('x', 4, 10), v('w', 10)];
+    return graded([rmsNorm(x, w), rmsNorm(x), add(x, rmsNorm(x, w, 1e-2))], [x, w]);
+  },
+  'rotary positions, packed rows and all of a row': () => {
+    const [x, table] = [v('x', 2, 3, 26), v('table', 8, 6)];
+    const outputs = [
+      rotary(x, table, { nHead: 3 }),
+      rotary(tanh(x), table, { nHead: 4, position: new Extent('at', 5) }),
+      rotary(x, table, { nHead: 1, position: ids([5, 0], [2]) }),
+    ];
+    const whole = v('whole', 2, 1, 12);
+    const one = graded([...outputs, rotary(whole, table, { nHead: 2, position: ids([7, 3], [2]) })], [x, whole], { extents: { at: 4 } });
+    return { ...one, variables: new Map([...one.variables, ...randomValues([table], 26)]) };
+  },
+  'swiglu, apart and packed': () => {
+    const [gate, up, both] = [v('gate', 2, 3, 7), v('up', 2, 3, 7), v('both', 3, 10)];
+    return graded([swiglu(gate, up), swiglu(tanh(gate), gate), swiglu(both), swiglu(scale(both, 20))], [gate, up, both]);
+  },
+  'whole numbers that move on': () => {
+    const table = v('table', 9, 3);
+    const at = ids([4, 0, 6], [3]);
+    return forward({ x: embedding(table, addInteger(at, 2)), next: addInteger(addInteger(at, -3), 4) }, [table]);
   },
   'embedding and positions': () => {
     const [table, pos] = [v('table', 6, 5), v('pos', 4, 5)];

@@ -14,7 +14,7 @@ interface Touch {
 }
 
 /** Operands addressed by strides: their bytes may interleave within one instruction. */
-const INTERLEAVED = new Set(['q', 'k', 'v', 'dq', 'dk', 'dv']);
+const INTERLEAVED = new Set(['q', 'k', 'v', 'dq', 'dk', 'dv', 'gate', 'up', 'dgate', 'dup']);
 
 function overlap(a: DecodedOperand, b: DecodedOperand): boolean {
   return (

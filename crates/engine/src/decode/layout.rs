@@ -71,7 +71,7 @@ pub fn add_position_backward(args: &Args<'_>) -> Result<Op, EngineError> {
 }
 
 /// The dims of positions, which must lie inside the table. (At load, position and time need not fit at their maxima together.)
-fn positions(args: &Args<'_>) -> Result<[usize; 5], EngineError> {
+pub(super) fn positions(args: &Args<'_>) -> Result<[usize; 5], EngineError> {
     let dims = [0, 1, 2, 3, 4].map(|i| args.dim(i));
     let [_, time, _, position, table_rows] = dims;
     if !args.rehearsal() && position + time > table_rows {

@@ -8,6 +8,7 @@ mod cost;
 mod elementwise;
 mod head;
 mod layout;
+mod llama;
 mod matmul;
 mod norm;
 mod rows;
@@ -90,6 +91,10 @@ ops! {
     Sample(kernels::sample::Sample),
     CopyRows(kernels::copy_rows::CopyRows),
     Transpose(kernels::transpose::Transpose),
+    Rotary(kernels::rotary::Rotary),
+    Swiglu(kernels::swiglu::Swiglu),
+    SwigluBackward(kernels::swiglu::SwigluBackward),
+    AddInteger(kernels::integer::AddInteger),
 }
 
 /// The instruction that ends a thread. It has no tiles: the executor looks at its stage's trap instead.
@@ -152,6 +157,13 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         38 => head::head_backward_w(args),
         39 => head::head_backward_x(args),
         40 => attention::attention_backward(args),
+        41 => llama::rms_norm(args),
+        42 => llama::rms_norm_backward(args),
+        43 => llama::rms_norm_backward_params(args),
+        44 => llama::rotary(args),
+        45 => llama::swiglu(args),
+        46 => llama::swiglu_backward(args),
+        47 => llama::add_integer(args),
         64 => matmul::matmul_q8(args),
         65 => layout::embedding_q8(args),
         66 => head::linear_cross_entropy_q8(args),

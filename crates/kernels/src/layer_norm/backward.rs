@@ -12,7 +12,7 @@ pub struct LayerNormBackward {
     pub x: *const f32,
     /// `[cols]` or null (ones)
     pub weight: *const f32,
-    /// `[rows]`, from the forward op
+    /// `[rows]`, from the forward op, or null: rows are not centred (RMSNorm)
     pub mean: *const f32,
     /// `[rows]`, from the forward op
     pub rstd: *const f32,
@@ -64,7 +64,8 @@ impl LayerNormBackward {
         unsafe {
             let (x, dy, dx) = (self.x.add(row * n), self.dy.add(row * n), self.dx.add(row * n));
             let (weight, addend) = (self.weight, self.addend.wrapping_add(row * n));
-            let (mean, rstd) = (*self.mean.add(row), *self.rstd.add(row));
+            let centred = !self.mean.is_null();
+            let (mean, rstd) = (if centred { *self.mean.add(row) } else { 0.0 }, *self.rstd.add(row));
             let (center, scale) = (F32x4::splat(mean), F32x4::splat(rstd));
             let weighted = |i: usize, m: usize| {
                 let dy = load(dy.add(i), m);
@@ -79,6 +80,8 @@ impl LayerNormBackward {
                 let (g, d) = (weighted(i, m), load(x.add(i), m) - center);
                 [a + g, g.madd(d, b), c + d]
             });
+            // Where rows are not centred neither average is taken off.
+            let (sum_g, sum_d) = if centred { (sum_g, sum_d) } else { (0.0, 0.0) };
             // h as computed has the average `avg_h`, which is what rounding took from the mean: h − avg_h is the true one.
             let (per_count, rstd) = (1.0 / n as f64, f64::from(rstd));
             let (avg_g, avg_h) = (sum_g * per_count, sum_d * rstd * per_count);

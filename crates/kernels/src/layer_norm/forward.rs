@@ -15,7 +15,7 @@ pub struct LayerNorm {
     pub bias: *const f32,
     /// `[rows, cols]`
     pub out: *mut f32,
-    /// `[rows]`
+    /// `[rows]`, or null: rows are not centred (RMSNorm)
     pub mean: *mut f32,
     /// `[rows]`
     pub rstd: *mut f32,
@@ -66,8 +66,13 @@ impl LayerNorm {
         unsafe {
             let [x0, x1] = rows.map(|row| self.x.add(row * n));
             let per_count = 1.0 / n as f64;
-            let totals = sums(n, |i, m| [load(x0.add(i), m), load(x1.add(i), m)]);
-            let means = totals.map(|total| (total * per_count) as f32);
+            let centred = !self.mean.is_null();
+            let means = if centred {
+                let totals = sums(n, |i, m| [load(x0.add(i), m), load(x1.add(i), m)]);
+                totals.map(|total| (total * per_count) as f32)
+            } else {
+                [0.0; 2]
+            };
             let [c0, c1] = means.map(F32x4::splat);
             let [first0, second0, first1, second1] = folds(n, |i, m, [a, b, c, d]| {
                 let (d0, d1) = (load(x0.add(i), m) - c0, load(x1.add(i), m) - c1);
@@ -75,7 +80,7 @@ impl LayerNorm {
             });
             let statistics = [(means[0], first0, second0), (means[1], first1, second1)].map(|(mean, first, second)| {
                 // first/count is what rounding took from the mean; the variance about the true mean subtracts its square.
-                let shift = first * per_count;
+                let shift = if centred { first * per_count } else { 0.0 };
                 let variance = (second * per_count - shift * shift).max(0.0);
                 let rstd = 1.0 / (variance + f64::from(self.eps)).sqrt();
                 let finite = mean.is_finite() && second.is_finite();
@@ -98,7 +103,9 @@ impl LayerNorm {
             let Some(Statistics { mean, rstd, offset }) = statistics else {
                 return self.row_wide(row);
             };
-            *self.mean.add(row) = mean;
+            if !self.mean.is_null() {
+                *self.mean.add(row) = mean;
+            }
             *self.rstd.add(row) = rstd;
             let (x, out) = (self.x.add(row * n), self.out.add(row * n));
             let (center, scale, offset) = (F32x4::splat(mean), F32x4::splat(rstd), F32x4::splat(offset));
@@ -122,10 +129,13 @@ impl LayerNorm {
         // SAFETY: i < cols, row < rows; null operands are not read.
         unsafe {
             let x = |i: usize| f64::from(*self.x.add(row * n + i));
-            let mean = (0..n).fold(0.0, |s, i| s + x(i)) / n as f64;
+            let centred = !self.mean.is_null();
+            let mean = if centred { (0..n).fold(0.0, |s, i| s + x(i)) / n as f64 } else { 0.0 };
             let variance = (0..n).fold(0.0, |s, i| s + (x(i) - mean) * (x(i) - mean)) / n as f64;
             let rstd = 1.0 / (variance + f64::from(self.eps)).sqrt();
-            *self.mean.add(row) = mean as f32;
+            if centred {
+                *self.mean.add(row) = mean as f32;
+            }
             *self.rstd.add(row) = rstd as f32;
             for i in 0..n {
                 let weight = if self.weight.is_null() { 1.0 } else { f64::from(*self.weight.add(i)) };

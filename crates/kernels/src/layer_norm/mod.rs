@@ -1,5 +1,6 @@
 //! Layer normalisation over rows (Ba, Kiros, Hinton, arXiv:1607.06450), opcodes 11 to 13:
 //! `out = (x − mean)·rstd·weight + bias`, `rstd = 1/√(var + eps)`, `var` the biased variance.
+//! A null `mean` makes them the kernels of RMSNorm (`rms_norm.rs`): rows are not centred, everything else is the same.
 //!
 //! The statistics are taken in two passes with f32 lanes in a fixed order and f64 totals; the second pass also corrects the rounding
 //! of the stored f32 mean, so a large common offset costs nothing. Constant rows give `bias` (eps > 0). Errors, measured in the

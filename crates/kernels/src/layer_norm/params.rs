@@ -12,7 +12,7 @@ const GROUP: usize = 4;
 pub struct LayerNormBackwardParams {
     /// `[rows, cols]`
     pub x: *const f32,
-    /// `[rows]`, from the forward op
+    /// `[rows]`, from the forward op, or null: rows are not centred (RMSNorm)
     pub mean: *const f32,
     /// `[rows]`, from the forward op
     pub rstd: *const f32,
@@ -40,7 +40,8 @@ impl LayerNormBackwardParams {
         unsafe {
             let row_of: [_; R] = core::array::from_fn(|r| {
                 let (row, at) = (row + r, (row + r) * self.cols);
-                let (mean, rstd) = (F32x4::load_splat(self.mean.add(row)), F32x4::load_splat(self.rstd.add(row)));
+                let mean = if self.mean.is_null() { F32x4::zero() } else { F32x4::load_splat(self.mean.add(row)) };
+                let rstd = F32x4::load_splat(self.rstd.add(row));
                 (self.x.add(at), self.dy.add(at), mean, rstd)
             });
             while c + 8 <= end {
