@@ -74,6 +74,11 @@ export interface Kernels {
    */
   region_fill_normal(id: number, mean: number, std: number, seed_lo: number, seed_hi: number, path_lo: number, path_hi: number): void;
   /**
+   * Fills a region of `rows` × `cols` floats with the table of rotary positions. Frequencies are divided by `factor`, as Llama 3.1 does
+   * where `original` (positions of its context) is above 0, all of them otherwise.
+   */
+  region_fill_rotary(id: number, rows: number, cols: number, base: number, factor: number, low: number, high: number, original: number): void;
+  /**
    * Fills a region of `rows` × `cols` floats with the sinusoidal position table plus `noise · z`.
    */
   region_fill_sinusoidal(id: number, rows: number, cols: number, noise: number, seed_lo: number, seed_hi: number, path_lo: number, path_hi: number): void;

@@ -226,6 +226,25 @@ function region_fill_normal(id, mean, std, seed_lo, seed_hi, path_lo, path_hi) {
 }
 
 /**
+ * Fills a region of `rows` × `cols` floats with the table of rotary positions. Frequencies are divided by `factor`, as Llama 3.1 does
+ * where `original` (positions of its context) is above 0, all of them otherwise.
+ * @param {number} id
+ * @param {number} rows
+ * @param {number} cols
+ * @param {number} base
+ * @param {number} factor
+ * @param {number} low
+ * @param {number} high
+ * @param {number} original
+ */
+function region_fill_rotary(id, rows, cols, base, factor, low, high, original) {
+    const ret = wasm.region_fill_rotary(id, rows, cols, base, factor, low, high, original);
+    if (ret[1]) {
+        throw takeFromExternrefTable0(ret[0]);
+    }
+}
+
+/**
  * Fills a region of `rows` × `cols` floats with the sinusoidal position table plus `noise · z`.
  * @param {number} id
  * @param {number} rows
@@ -591,5 +610,5 @@ function initSync(module, memory) {
 
 
 
-return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, register_tile_name, register_tiles, run_abandon, run_begin, run_slice, set_memory_limit, set_register_tile, shutdown, thread_main, tile_self_test };
+return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_rotary, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, register_tile_name, register_tiles, run_abandon, run_begin, run_slice, set_memory_limit, set_register_tile, shutdown, thread_main, tile_self_test };
 }
