@@ -1,15 +1,15 @@
 // The library's side of test_transformers.py, on the built package. Prints one JSON object.
-//   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it
+//   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it; options.save goes to model.save
 //   node ours.mjs logits FOLDER IDS-JSON         logits of a batch of ids, and the greedy continuation of its first row
 import { CharTokenizer, Engine, GPT, TextDataset, Trainer } from '../../dist/index.node.js';
 
 export const TEXT = Array.from({ length: 150 }, (_, i) => `Call me ${i % 13}; the sea is ${i % 7} – “deep” 🐋.\n`).join('');
 
-async function create(engine, folder, options) {
+async function create(engine, folder, { save, ...options }) {
   const tokenizer = CharTokenizer.fromText(TEXT);
   const model = await GPT.create(engine, { nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 24, tokenizer, seed: 3, ...options });
   await new Trainer(model, { dataset: TextDataset.fromText(TEXT, tokenizer), maxSteps: 15, batchSize: 4, learningRate: 5e-3 }).train();
-  await model.save(folder);
+  await model.save(folder, save);
   const sample = TEXT.slice(0, 60);
   return { text: sample, ids: Array.from(tokenizer.encode(sample)), vocabSize: model.config.vocabSize };
 }

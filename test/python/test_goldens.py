@@ -58,16 +58,17 @@ def regeneration(script):
             environment = {**os.environ, "PYTHONPATH": str(GOLDEN)}
             done = subprocess.run([sys.executable, str(script), folder], capture_output=True, text=True, env=environment, timeout=900)
             self.assertEqual(done.returncode, 0, done.stderr)
-            made = sorted(pathlib.Path(folder).iterdir())
+            made = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
             self.assertTrue(made, f"{script.name} wrote nothing")
             for path in made:
-                committed = GOLDEN / path.name
-                self.assertTrue(committed.exists(), f"{path.name} is not committed")
+                name = path.relative_to(folder)
+                committed = GOLDEN / name
+                self.assertTrue(committed.exists(), f"{name} is not committed")
                 if path.suffix == ".safetensors":
                     found = tensor_differences(committed, path)
                 else:
                     found = differences(json.loads(committed.read_text("utf-8")), json.loads(path.read_text("utf-8")))
-                self.assertEqual(found[:10], [], path.name)
+                self.assertEqual(found[:10], [], str(name))
 
     return test
 
