@@ -24,7 +24,7 @@ export const ROOMS = {
   optim: ['errors', 'math', 'options', 'graph'],
   tokenizers: [...BASE],
   data: [...BASE, 'tokenizers'],
-  io: [...BASE, 'models', 'tokenizers'],
+  io: [...BASE, 'graph', 'nn', 'models', 'tokenizers'],
   train: [...BASE, ...BELOW_TRAIN],
   generate: [...BASE, ...BELOW_TRAIN],
   api: [...BASE, ...BELOW_TRAIN, 'train', 'generate'],

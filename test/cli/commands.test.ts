@@ -105,6 +105,40 @@ describe('eval', () => {
   });
 });
 
+describe('--quantize int8', () => {
+  const int8 = ['--quantize', 'int8'];
+  it('eval tells the loss of both forms and the difference', async () => {
+    const { code, stdout, stderr } = await run('eval', '--model', 'run', '--data', 'text.txt', ...int8, '--json', ...MACHINE);
+    expect(code, stderr).toBe(0);
+    const { loss, perplexity, quantized, plain, difference } = JSON.parse(stdout);
+    const own = JSON.parse((await run('eval', '--model', 'run', '--data', 'text.txt', '--json', ...MACHINE)).stdout);
+    expect([quantized, plain.quantized, plain.loss]).toEqual(['int8', null, own.loss]);
+    expect(loss).not.toBe(plain.loss);
+    expect(difference).toEqual({ loss: loss - plain.loss, perplexity: perplexity - plain.perplexity });
+    expect(Math.abs(difference.loss)).toBeLessThan(0.01);
+    const people = await run('eval', '--model', 'run', '--data', 'text.txt', ...int8, ...MACHINE);
+    expect(people.stdout).toMatch(/f32: .*\nint8: .*\nint8 against f32: loss [+-]0\.\d+, perplexity [+-]/);
+  });
+
+  it('generate and export: the exported folder writes the same text', async () => {
+    const args = ['--prompt', 'the ', '--max-new-tokens', '20', '--seed', '3', '--json', ...MACHINE];
+    const rounded = JSON.parse((await run('generate', '--model', 'run', ...int8, ...args)).stdout);
+    const exported = await run('export', '--model', 'run', '--out', 'blocks', ...int8);
+    expect(exported.code, exported.stderr).toBe(0);
+    expect(JSON.parse((await run('generate', '--model', 'blocks', ...args)).stdout).ids).toEqual(rounded.ids);
+    const { plain, quantized } = JSON.parse(
+      (await run('eval', '--model', 'blocks', '--data', 'text.txt', ...int8, '--json', ...MACHINE)).stdout,
+    );
+    expect([plain, quantized]).toEqual([undefined, 'int8']);
+    // A folder of blocks can be written as plain weights again.
+    expect((await run('export', '--model', 'blocks', '--out', 'plain')).code).toBe(0);
+    expect(
+      (await run('train', '--data', 'text.txt', '--init-from', 'blocks', '--out', 'no', '--max-steps', '1', ...MACHINE)).stderr,
+    ).toContain('QUANTIZED_MODEL');
+    expect((await run('generate', '--model', 'run', '--quantize', 'int4', ...args)).code).toBe(2);
+  });
+});
+
 describe('plan', () => {
   it('tells the costs of GPT-2 without running anything', async () => {
     const { code, stdout } = await run('plan', '--preset', 'gpt2', '--batch-size', '1', '--block-size', '64', '--json');

@@ -7,6 +7,7 @@ import {
   openPretrained,
   type ParameterValues,
   pretrainedToFiles,
+  type Quantization,
   type SaveFormat,
   sizeOf,
 } from '../io';
@@ -19,6 +20,8 @@ export interface ExportOptions {
   format?: 'hf' | 'gguf';
   /** Type of the weights; 'q8_0' for gguf alone. Default 'float32' for hf, 'float16' for gguf. */
   dtype?: GgufDtype;
+  /** 'int8': weights as int8 blocks, for this library alone (format hf). Default: none, also for a source that has them. */
+  quantize?: Quantization;
   /** Largest weight file of a folder: bytes, or '200MB'. Default: one file. */
   maxShardSize?: string | number;
   signal?: AbortSignal;
@@ -37,7 +40,10 @@ export interface Exported {
  *   that the format or the weights do not allow; NON_FINITE_WEIGHTS; FILE_ERROR; ABORTED
  */
 export async function exportModel(source: string, path: string, options: ExportOptions = {}): Promise<Exported> {
-  const { format = 'hf', maxShardSize, signal } = options;
+  const { format = 'hf', maxShardSize, quantize, signal } = options;
+  if (format === 'gguf' && quantize !== undefined) {
+    throw new FerroError('INVALID_OPTION', `export: "quantize" is for format hf (gguf has dtype q8_0), got ${JSON.stringify(quantize)}`);
+  }
   if (format === 'gguf' && maxShardSize !== undefined) {
     throw new FerroError('INVALID_OPTION', `export: "maxShardSize" is for format hf, got ${JSON.stringify(maxShardSize)} with gguf`);
   }
@@ -48,7 +54,7 @@ export async function exportModel(source: string, path: string, options: ExportO
     const parameters = [...opened.shapes.values()].reduce((sum, shape) => sum + elementsOf(shape), 0);
     const bytes =
       format === 'hf'
-        ? await toFolder(opened, path, { dtype: options.dtype as SaveFormat['dtype'], maxShardSize }, signal)
+        ? await toFolder(opened, path, { dtype: options.dtype as SaveFormat['dtype'], maxShardSize, quantize }, signal)
         : await toGguf(opened, path, options.dtype, signal);
     return { parameters, bytes };
   } finally {

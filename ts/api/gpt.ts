@@ -1,7 +1,7 @@
 // The GPT as users hold it: made or loaded, generated from, saved, closed. Thin: the architecture is ts/models/gpt.ts, memory is ts/bind's, writing
 // text is ts/generate's, the files are ts/io's.
 import { type BoundModule, bind, type Parameter } from '../bind';
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError } from '../errors';
 import {
   type GeneratedPiece,
   type GeneratedText,
@@ -17,11 +17,10 @@ import {
   type LazyFile,
   type LoadReport,
   modelToGguf,
-  type OpenedModel,
   type OpenModelOptions,
   openPretrained,
-  type ParameterValues,
   pretrainedToFiles,
+  type Quantization,
   type ReadableFolder,
   type SaveFormat,
   toBlob,
@@ -38,13 +37,14 @@ import {
   resolveConfig,
   withDropout,
 } from '../models';
-import type { Loss } from '../nn';
+import { type Loss, quantizeModule } from '../nn';
 import { GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
 import { Engine } from './engine';
 import { type PretrainedSource, sourceFolder } from './sources';
+import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
 
 /** Options of `GPT.create`. */
 export interface GPTOptions extends GPTConfigOptions {
@@ -57,6 +57,11 @@ export interface GPTOptions extends GPTConfigOptions {
 
 /** Options of `GPT.fromPretrained`. */
 export interface PretrainedOptions extends OpenModelOptions {
+  /**
+   * 'int8': weights of linear layers and tables are rounded to int8 blocks while they are read, a quarter of the memory; the model cannot be trained.
+   * Default: as the folder is.
+   */
+  quantize?: Quantization;
   /** Instead of the folder's own. */
   tokenizer?: Tokenizer;
   /** Instead of the folder's. */
@@ -68,9 +73,6 @@ export interface PretrainedOptions extends OpenModelOptions {
 export interface SaveOptions extends SaveFormat {
   signal?: AbortSignal;
 }
-
-/** Elements of a parameter that are read from the engine at a time: 4 MiB. */
-const PIECE_ELEMENTS = 1 << 20;
 
 /** Options of `model.toGguf` and `model.saveGguf`. */
 export interface GgufExportOptions extends GgufOptions {
@@ -87,8 +89,15 @@ export class GPT implements Trainable, AsyncDisposable {
   /** What loading its folder found beside its own tensors; null for a model that was not loaded. */
   readonly loadReport: LoadReport | null;
   readonly #sessions: GenerationSessions;
+  readonly #blocks: Blocks;
 
-  private constructor(bound: BoundModule<CausalLM>, tokenizer: Tokenizer | null, loadReport: LoadReport | null) {
+  private constructor(
+    bound: BoundModule<CausalLM>,
+    tokenizer: Tokenizer | null,
+    loadReport: LoadReport | null,
+    blocks: Blocks = new Map(),
+  ) {
+    this.#blocks = blocks;
     this.bound = bound;
     this.tokenizer = tokenizer;
     this.pretrained = loadReport !== null;
@@ -123,10 +132,11 @@ export class GPT implements Trainable, AsyncDisposable {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
       const config = values.dropout === undefined ? opened.config : withDropout(opened.config, values.dropout);
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
-      const bound = await bind(engine.host, createModel(config), { seed: values.seed ?? 42, signal, empty: true });
-      const model = new GPT(bound, tokenizer, opened.report);
+      const { module, blocks } = makeModule(config, values.quantize ?? opened.quantization);
+      const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal, empty: true });
+      const model = new GPT(bound, tokenizer, opened.report, blocks);
       try {
-        await model.#load(opened, signal);
+        await loadWeights(bound, blocks, opened, signal);
       } catch (error) {
         await model.close();
         throw error;
@@ -135,6 +145,31 @@ export class GPT implements Trainable, AsyncDisposable {
     } finally {
       await opened.close();
     }
+  }
+
+  /** Whether the weights of linear layers and tables are int8 blocks. Such a model cannot be trained. */
+  get quantized(): Quantization | null {
+    return this.#blocks.size > 0 ? 'int8' : null;
+  }
+
+  /**
+   * A copy in the same engine with the weights of linear layers and tables as int8 blocks; this model stays as it is.
+   * @throws NON_FINITE_WEIGHTS, QUANTIZED_MODEL for a model that is one already, OUT_OF_MEMORY, MODEL_CLOSED, ABORTED
+   */
+  async quantize(quantization: Quantization = 'int8', options: { signal?: AbortSignal } = {}): Promise<GPT> {
+    this.bound.assertOpen('quantize');
+    if (quantization !== 'int8')
+      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8", got ${JSON.stringify(quantization)}`);
+    if (this.quantized !== null) throw new FerroError('QUANTIZED_MODEL', 'quantize: the weights must be f32, got int8 blocks');
+    const { module, blocks } = makeModule(this.config, quantization);
+    const bound = await bind(this.bound.host, module, { seed: this.bound.seed, signal: options.signal, empty: true });
+    try {
+      await copyWeights(this.bound, bound, blocks, options.signal);
+    } catch (error) {
+      await bound.close();
+      throw error;
+    }
+    return new GPT(bound, this.tokenizer, this.loadReport, blocks);
   }
 
   /** The architecture. */
@@ -217,14 +252,14 @@ export class GPT implements Trainable, AsyncDisposable {
   #gguf(op: string, options: GgufExportOptions): LazyFile {
     this.bound.assertOpen(op);
     const { dtype, name } = readOptions(op, options, GGUF_OPTIONS, { defaults: false });
-    const read = async (key: string) => ((await this.parameters.get(key)?.data()) as Float32Array | undefined) ?? null;
+    const read = (key: string) => plainParameter(this.bound, this.#blocks, key);
     return modelToGguf({ config: this.config, tokenizer: this.tokenizer, read }, { dtype, name });
   }
 
   /** The model's folder as `save` writes it, by file name. The weights are read when a file is: they are those of that time. */
   async files(signal?: AbortSignal, format?: SaveFormat): Promise<Map<string, FileData>> {
     this.bound.assertOpen('save');
-    const parameters = new Map(Array.from(this.parameters, ([name, parameter]) => [name, valuesOf(parameter, signal)]));
+    const parameters = savedWeights(this.bound, this.#blocks, signal);
     return pretrainedToFiles({ config: this.config, parameters, tokenizer: this.tokenizer }, format);
   }
 
@@ -235,7 +270,7 @@ export class GPT implements Trainable, AsyncDisposable {
       if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
         throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
       }
-      await this.#load(opened, signal);
+      await loadWeights(this.bound, this.#blocks, opened, signal);
     } finally {
       await opened.close();
     }
@@ -249,42 +284,12 @@ export class GPT implements Trainable, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  async #load(opened: OpenedModel<ModelConfig>, signal?: AbortSignal): Promise<void> {
-    const problems = [...this.parameters]
-      .filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== shape.join())
-      .map(([name]) => name);
-    if (problems.length > 0 || opened.shapes.size !== this.parameters.size) {
-      throw new FerroError(
-        'INVALID_CHECKPOINT',
-        `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`,
-      );
-    }
-    // The engine takes one piece while the next is read.
-    let writing: Promise<void> = Promise.resolve();
-    try {
-      for await (const { name, start, data } of opened.values(signal)) {
-        await writing;
-        writing = this.parameters.get(name)!.set(data, { start, give: true });
-      }
-    } finally {
-      await writing;
-    }
-  }
 }
 
-/** A parameter's values for a file: read from the engine when they are written. */
-function valuesOf(parameter: Parameter, signal: AbortSignal | undefined): ParameterValues {
-  const { size } = parameter;
-  return {
-    elements: size,
-    async *pieces() {
-      for (let start = 0; start < size; start += PIECE_ELEMENTS) {
-        throwIfAborted(signal, 'save');
-        yield (await parameter.data({ start, end: Math.min(start + PIECE_ELEMENTS, size) })) as Float32Array;
-      }
-    },
-  };
+/** The module of a configuration, and which of its weights are int8 blocks. */
+function makeModule(config: ModelConfig, quantization: Quantization | null): { module: CausalLM; blocks: Blocks } {
+  const module = createModel(config);
+  return { module, blocks: quantization === null ? new Map() : quantizeModule(module) };
 }
 
 function checkEngine(op: string, engine: unknown): asserts engine is Engine {

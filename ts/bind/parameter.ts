@@ -1,7 +1,8 @@
 // A parameter as users hold it: a named variable together with the engine that has its numbers.
 
 import type { ElementRange, Numbers, WriteOptions } from '../engine';
-import type { Variable } from '../graph';
+import { FerroError } from '../errors';
+import { dequantizeQ8, unpackQ8, type Variable } from '../graph';
 
 /** What a parameter needs from the bound module it belongs to. */
 export interface ParameterHome {
@@ -46,12 +47,17 @@ export class Parameter {
   }
 
   /**
-   * A copy of its numbers, row-major.
+   * A copy of its numbers, row-major. Weights in int8 blocks come whole, as the f32 numbers [rows, columns] that they stand for.
    * @param range only the elements `start` to `end` − 1
    * @throws INVALID_SHAPE for a range outside it; MODEL_CLOSED, ENGINE_CLOSED, ENGINE_DIED
    */
-  data(range?: ElementRange): Promise<Numbers> {
-    return this.#home.read(this.variable, 'parameter.data', range);
+  async data(range?: ElementRange): Promise<Numbers> {
+    if (this.variable.dtype !== 'q8') return this.#home.read(this.variable, 'parameter.data', range);
+    if (range !== undefined)
+      throw new FerroError('QUANTIZED_MODEL', `parameter.data: weights in int8 blocks are read whole, got a range of "${this.name}"`);
+    const words = (await this.#home.read(this.variable, 'parameter.data')) as Int32Array;
+    const [rows, columns] = this.shape;
+    return dequantizeQ8(unpackQ8(words, rows, columns));
   }
 
   /**
@@ -66,10 +72,12 @@ export class Parameter {
    * Replaces its numbers (copied).
    * @param options.start replaces only as many as there are in `data`, from that element on
    * @param options.give moves the array to the engine instead of copying it
-   * @throws INVALID_DTYPE unless the array is of its dtype, INVALID_SHAPE unless it has `size` elements (or fits from `start` on); MODEL_CLOSED,
+   * @throws QUANTIZED_MODEL for weights in int8 blocks; INVALID_DTYPE unless the array is of its dtype, INVALID_SHAPE unless it has `size` elements (or fits from `start` on); MODEL_CLOSED,
    *   ENGINE_CLOSED, ENGINE_DIED
    */
-  set(data: Numbers, options?: WriteOptions): Promise<void> {
+  async set(data: Numbers, options?: WriteOptions): Promise<void> {
+    if (this.variable.dtype === 'q8')
+      throw new FerroError('QUANTIZED_MODEL', `parameter.set: weights in int8 blocks are set by loading a model, got "${this.name}"`);
     return this.#home.write(this.variable, data, 'parameter.set', options);
   }
 }

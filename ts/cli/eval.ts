@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { evalBatches, TextDataset } from '../data';
 import { FerroError } from '../errors';
-import { GPT } from '../index';
+import { type Engine, GPT, type PretrainedOptions } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { Evaluator } from '../train';
 import { addFlags, readCommandOptions } from './flags';
@@ -22,22 +22,51 @@ export function addEval(program: Command): void {
   });
 }
 
-async function evaluate(output: Output, values: OptionValues<(typeof NAMES)[number]>): Promise<void> {
-  const { model: source, data } = values;
+type Values = OptionValues<(typeof NAMES)[number]>;
+
+async function evaluate(output: Output, values: Values): Promise<void> {
+  const { model: source, data, quantize } = values;
   if (source === undefined) throw new FerroError('INVALID_OPTION', 'eval: "--model" must be given, got none');
   if (data === undefined) throw new FerroError('INVALID_OPTION', 'eval: "--data" must be given, got none');
   await withEngine(values, output, async (engine) => {
-    const model = await GPT.fromPretrained(engine, source);
+    const plain = await measure(engine, source, data, values, {});
+    if (quantize === undefined || plain.quantized !== null) {
+      output.result(plain, textOf(plain));
+      return;
+    }
+    const quantized = await measure(engine, source, data, values, { quantize });
+    const difference = { loss: quantized.loss - plain.loss, perplexity: quantized.perplexity - plain.perplexity };
+    const percent = (100 * difference.perplexity) / plain.perplexity;
+    const change = `${quantize} against f32: loss ${signed(difference.loss, 5)}, perplexity ${signed(difference.perplexity, 4)} (${signed(percent, 3)} %)`;
+    output.result({ ...quantized, plain, difference }, `f32:  ${textOf(plain)}\n${quantize}: ${textOf(quantized)}\n${change}`);
+  });
+}
+
+const signed = (x: number, digits: number): string => (x < 0 ? '' : '+') + x.toFixed(digits);
+
+/** How well one form of a model predicts the files. The model is closed again. */
+async function measure(
+  engine: Engine,
+  source: string,
+  data: NonNullable<Values['data']>,
+  { batchSize }: Pick<Values, 'batchSize'>,
+  options: PretrainedOptions,
+) {
+  const model = await GPT.fromPretrained(engine, source, options);
+  try {
     if (model.tokenizer === null)
       throw new FerroError('INVALID_TOKENIZER', `eval: the model must have a tokenizer, got none in ${JSON.stringify(source)}`);
     const dataset = await TextDataset.fromFiles(data, model.tokenizer);
-    const { batchSize } = values;
     const batches = evalBatches(dataset, { blockSize: model.blockSize, batchSize });
     const { loss, perplexity, tokens } = await new Evaluator(model.bound, model.loss, batchSize).run(batches);
     // The first token is not predicted, so its bytes do not count.
     const bytes = dataset.countBytes(1);
-    const bitsPerByte = (loss * tokens) / Math.LN2 / bytes;
-    const text = `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${bitsPerByte.toFixed(4)} bits per byte, ${formatCount(tokens)} tokens`;
-    output.result({ loss, perplexity, bitsPerByte, tokens, bytes }, text);
-  });
+    return { loss, perplexity, bitsPerByte: (loss * tokens) / Math.LN2 / bytes, tokens, bytes, quantized: model.quantized };
+  } finally {
+    await model.close();
+  }
+}
+
+function textOf({ loss, perplexity, bitsPerByte, tokens }: Awaited<ReturnType<typeof measure>>): string {
+  return `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${bitsPerByte.toFixed(4)} bits per byte, ${formatCount(tokens)} tokens`;
 }

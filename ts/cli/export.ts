@@ -20,9 +20,9 @@ export function addExport(program: Command): void {
 }
 
 async function run(output: Output, values: OptionValues<(typeof NAMES)[number]>, dtype: ExportOptions['dtype']): Promise<void> {
-  const { model, outputDir: path, format, maxShardSize } = values;
+  const { model, outputDir: path, format, maxShardSize, quantize } = values;
   if (model === undefined) throw new FerroError('INVALID_OPTION', 'export: "--model" must be given, got none');
   if (path === undefined) throw new FerroError('INVALID_OPTION', 'export: "--out" must be given, got none');
-  const { parameters, bytes } = await exportModel(model, path, { format, dtype, maxShardSize });
+  const { parameters, bytes } = await exportModel(model, path, { format, dtype, maxShardSize, quantize });
   output.result({ path, format, parameters, bytes }, `${path}: ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`);
 }

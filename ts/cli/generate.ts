@@ -31,7 +31,7 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   }
   const source = values.model;
   await withEngine(values, output, async (engine) => {
-    const model = await GPT.fromPretrained(engine, source);
+    const model = await GPT.fromPretrained(engine, source, { quantize: values.quantize });
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = Object.fromEntries(SAMPLING_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
     const started = performance.now();

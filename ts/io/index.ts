@@ -18,8 +18,9 @@ export {
 export { type DirectoryHandle, fileListFolder, handleFolder, memoryFolder } from './folders';
 export { type GgufDtype, type GgufOptions, type GgufSource, modelToGguf } from './gguf';
 export { openPretrained, pretrainedToFiles } from './huggingFace';
-export type { ModelContents, ParameterValues, SaveFormat } from './modelFiles';
-export type { LoadReport, OpenedModel, OpenModelOptions, ParameterPiece } from './modelFolder';
+export type { BlockValues, ModelContents, ParameterValues, SaveFormat } from './modelFiles';
+export type { LoadReport, OpenedModel, OpenModelOptions, ParameterMatrix, ParameterPiece } from './modelFolder';
+export { type Quantization, quantizedWeights, roundPieces } from './quantized';
 export { SafetensorsFile, type TensorEntry, type TensorPiece } from './safetensors';
 export {
   lazySafetensors,

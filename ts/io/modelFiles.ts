@@ -1,7 +1,9 @@
 // A causal language model as the files of a folder in Hugging Face's layout: config.json, generation_config.json, the weights, the tokenizer's files. The
 // same for every architecture; weights are read from their owner while they are written. Opening is in modelFolder.ts.
 import { FerroError } from '../errors';
+import type { Q8Matrix } from '../graph';
 import type { CausalConfig } from '../models';
+import type { QuantizedWeight } from '../nn';
 import type { Tokenizer } from '../tokenizers';
 import type { Architecture } from './architecture';
 import { generationConfigToJson } from './configFields';
@@ -10,6 +12,7 @@ import type { FileData } from './files';
 import { toBfloat16 } from './floats';
 import { checkedFloat16 } from './gguf/encodings';
 import { mismatch } from './modelFolder';
+import { matrixTensors, type Quantization, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
 import type { TensorSource } from './safetensorsWriter';
 import { weightsToFiles } from './saveWeights';
 
@@ -22,6 +25,8 @@ export type SaveDtype = keyof typeof DTYPES;
 export interface SaveFormat {
   /** 'bfloat16' and 'float16' round to the nearest, ties to even. Default 'float32'. */
   dtype?: SaveDtype;
+  /** 'int8': weights of linear layers and tables as int8 blocks, a quarter of the size; only this library reads it. Default: as the model is. */
+  quantize?: Quantization;
   /** Largest size of a weight file: bytes, or '200MB', '1GiB' as Hugging Face writes it. Default: one file. */
   maxShardSize?: string | number;
 }
@@ -32,11 +37,16 @@ export interface ParameterValues {
   pieces(): Iterable<Float32Array> | AsyncIterable<Float32Array>;
 }
 
+/** A weight that is int8 blocks already, read when it is asked for. */
+export interface BlockValues {
+  matrix(): Promise<Q8Matrix>;
+}
+
 /** What a folder is made from. */
 export interface ModelContents<C extends CausalConfig> {
   config: C;
   /** Values by parameter name, as the model names them; row-major. */
-  parameters: ReadonlyMap<string, Float32Array | ParameterValues>;
+  parameters: ReadonlyMap<string, Float32Array | ParameterValues | BlockValues>;
   tokenizer?: Tokenizer | null;
 }
 
@@ -67,35 +77,69 @@ const asValues = (data: Float32Array | ParameterValues): ParameterValues =>
 
 const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/**
- * The files of a model's folder. Nothing is copied: values are read when a file is written.
- * @throws INVALID_CHECKPOINT where parameters are missing, unknown or of another size, all of them listed; INVALID_OPTION
- */
-export function modelToFiles<C extends CausalConfig>(
-  architecture: Architecture<C>,
-  { config, parameters, tokenizer }: ModelContents<C>,
-  format: SaveFormat = {},
-): Map<string, FileData> {
-  const { dtype = 'float32' } = format;
+/** Checks how to save. @returns whether the weights are written as int8 blocks @throws INVALID_OPTION, QUANTIZED_MODEL */
+function checkFormat({ dtype = 'float32', quantize }: SaveFormat, parameters: ModelContents<CausalConfig>['parameters']): boolean {
   if (!Object.hasOwn(DTYPES, dtype))
     throw new FerroError('INVALID_OPTION', `save: "dtype" must be one of ${Object.keys(DTYPES).join(', ')}, got ${JSON.stringify(dtype)}`);
+  if (quantize !== undefined && quantize !== 'int8')
+    throw new FerroError('INVALID_OPTION', `save: "quantize" must be "int8", got ${JSON.stringify(quantize)}`);
+  const quantized = quantize !== undefined || [...parameters.values()].some((values) => 'matrix' in values);
+  if (quantized && dtype !== 'float32')
+    throw new FerroError('INVALID_OPTION', `save: "dtype" must be "float32" for a quantised model, got ${JSON.stringify(dtype)}`);
+  return quantized;
+}
+
+/** The tensors of a folder, `blocks` as int8 blocks. @throws INVALID_CHECKPOINT listing every difference */
+function tensorsOf<C extends CausalConfig>(
+  architecture: Architecture<C>,
+  { config, parameters }: ModelContents<C>,
+  blocks: ReadonlyMap<string, QuantizedWeight>,
+  dtype: NonNullable<SaveFormat['dtype']>,
+): Map<string, TensorSource> {
   const tensors = new Map<string, TensorSource>();
   const problems: string[] = [];
   const { shapes, zeros: absent } = architecture.layout(config);
   for (const [name, shape] of shapes) {
     const elements = elementsOf(shape);
     const given = parameters.get(name);
+    const weight = blocks.get(name);
+    const addBlocks = (weight: QuantizedWeight, matrix: () => Promise<Q8Matrix>) => {
+      for (const [key, tensor] of matrixTensors(name, weight, matrix)) tensors.set(key, tensor);
+    };
+    if (given !== undefined && 'matrix' in given) {
+      if (weight === undefined) problems.push(`${name} is in int8 blocks`);
+      else addBlocks(weight, given.matrix);
+      continue;
+    }
     const values = given !== undefined ? asValues(given) : absent.has(name) ? { elements, pieces: () => zeros(elements) } : undefined;
     if (values === undefined) problems.push(`missing ${name}`);
     else if (values.elements !== elements) problems.push(`${name} has ${values.elements} elements, not [${shape.join(', ')}]`);
+    else if (weight !== undefined) addBlocks(weight, () => roundPieces(name, weight, values.pieces()));
     else tensors.set(name, tensorOf(name, shape, values, dtype));
   }
   for (const name of parameters.keys()) if (!shapes.has(name)) problems.push(`unexpected ${name}`);
   if (problems.length > 0) throw mismatch('save', problems);
+  return tensors;
+}
 
+/**
+ * The files of a model's folder. Nothing is copied: values are read when a file is written.
+ * @throws INVALID_CHECKPOINT where parameters are missing, unknown or of another size, all of them listed; INVALID_OPTION
+ */
+export function modelToFiles<C extends CausalConfig>(
+  architecture: Architecture<C>,
+  contents: ModelContents<C>,
+  format: SaveFormat = {},
+): Map<string, FileData> {
+  const { config, tokenizer } = contents;
+  const { dtype = 'float32' } = format;
+  const quantized = checkFormat(format, contents.parameters);
+  const blocks = quantized ? quantizedWeights(config) : new Map<string, QuantizedWeight>();
+  const tensors = tensorsOf(architecture, contents, blocks, dtype);
   const ids = { bosId: tokenizer?.bosId ?? null, eosId: tokenizer?.eosId ?? null, padId: tokenizer?.padId ?? null };
+  const plain = architecture.configToJson(config, ids);
   const files = new Map<string, FileData>([
-    ['config.json', json({ ...architecture.configToJson(config, ids), dtype })],
+    ['config.json', json({ ...(quantized ? quantizedConfig(plain) : plain), dtype })],
     ['generation_config.json', json(generationConfigToJson(ids))],
     ...weightsToFiles(tensors, format.maxShardSize),
   ]);

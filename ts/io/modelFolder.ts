@@ -1,11 +1,14 @@
 // A causal language model's folder in Hugging Face's layout, opened: configuration, tokenizer, and the parameters' values in the order of the files. The
 // same for every architecture (architecture.ts); it knows no engine and no file system. Writing is in modelFiles.ts.
 import { FerroError, throwIfAborted } from '../errors';
+import type { Q8Matrix } from '../graph';
 import type { CausalConfig } from '../models';
+import type { QuantizedWeight } from '../nn';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
 import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
 import { trackProgress } from './progress';
+import { plainWeight, type Quantization, quantizedWeights, readMatrix, readQuantization, scaleName, weightProblems } from './quantized';
 import type { TensorPiece } from './safetensors';
 import { type FolderTokenizer, readTokenizer } from './tokenizerFolder';
 import { openWeights, type WeightFiles } from './weightFiles';
@@ -32,15 +35,25 @@ export interface ParameterPiece extends TensorPiece {
   readonly name: string;
 }
 
+/** A weight stored as int8 blocks, whole. */
+export interface ParameterMatrix {
+  readonly name: string;
+  readonly matrix: Q8Matrix;
+}
+
 /** A model's folder, opened and checked. */
 export interface OpenedModel<C extends CausalConfig> extends FolderTokenizer {
   /** As config.json says; `tieWordEmbeddings` is false as well where the files hold a head that differs from the token table. */
   readonly config: C;
-  /** Names and shapes of the model's parameters. */
+  /** Whether the weights of linear layers and tables are stored as int8 blocks; `values` and `read` give the f32 numbers they stand for. */
+  readonly quantization: Quantization | null;
+  /** Names and shapes of the model's parameters (f32 ones). */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   readonly report: LoadReport;
   /** All parameters, piece by piece, in the order in which the files hold them: nothing is read twice. */
   values(signal?: AbortSignal): AsyncGenerator<ParameterPiece>;
+  /** The same with int8 blocks as they are. */
+  parts(signal?: AbortSignal): AsyncGenerator<ParameterPiece | ParameterMatrix>;
   /** One whole parameter. */
   read(name: string): Promise<Float32Array>;
   close(): Promise<void>;
@@ -57,7 +70,7 @@ async function readConfig<C extends CausalConfig>(
   folder: ReadableFolder,
   architectures: readonly Architecture<C>[],
   options: OpenOptions,
-): Promise<{ architecture: Architecture<C>; config: C }> {
+): Promise<{ architecture: Architecture<C>; config: C; quantization: Quantization | null }> {
   try {
     const text = await readFolderText(folder, 'config.json', options);
     if (text === null)
@@ -65,11 +78,11 @@ async function readConfig<C extends CausalConfig>(
         'FILE_NOT_FOUND',
         `${folder.label}: a model folder must have config.json, got ${folder.whyAbsent?.('config.json') ?? 'none'}`,
       );
-    const fields = ConfigFields.parse(`${folder.label}/config.json`, text);
+    const { fields, quantization } = readQuantization(ConfigFields.parse(`${folder.label}/config.json`, text));
     const type = fields.values.get('model_type');
     if (typeof type !== 'string') throw fields.invalid('model_type', 'a name');
     const architecture = architectures.find(({ modelType }) => modelType === type);
-    if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields) };
+    if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields), quantization };
     const known = architectures.map(({ modelType }) => `"${modelType}"`).join(' or ');
     throw new FerroError('NOT_BUILT', `${fields.name}: "model_type" can only be ${known} so far, got ${JSON.stringify(type)}`);
   } catch (error) {
@@ -107,15 +120,23 @@ async function settleHead<C extends CausalConfig>(
 }
 
 /** Compares what the files have with what the configuration asks for. @throws INVALID_CHECKPOINT listing every difference. @returns unexpected names */
-function checkTensors(label: string, { shapes }: TensorLayout, names: ReadonlyMap<string, string>, weights: WeightFiles): string[] {
-  const problems: string[] = [];
+function checkTensors(
+  label: string,
+  { shapes }: TensorLayout,
+  blocks: ReadonlyMap<string, QuantizedWeight>,
+  names: ReadonlyMap<string, string>,
+  weights: WeightFiles,
+): string[] {
+  const problems = [...blocks].flatMap(([name, weight]) => weightProblems(name, weight, names, weights));
   for (const [name, shape] of shapes) {
+    if (blocks.has(name)) continue;
     const stored = names.get(name);
     const got = stored === undefined ? undefined : weights.entry(stored).shape;
     if (got === undefined) problems.push(`missing ${name}`);
     else if (got.join() !== shape.join()) problems.push(`${name} [${got.join(', ')}], not [${shape.join(', ')}]`);
   }
-  const unexpected = [...names.keys()].filter((name) => !shapes.has(name));
+  const scales = new Set([...blocks.keys()].map(scaleName));
+  const unexpected = [...names.keys()].filter((name) => !shapes.has(name) && !scales.has(name));
   if (problems.length > 0) throw mismatch(label, problems.concat(unexpected.map((name) => `unexpected ${name}`)));
   return unexpected;
 }
@@ -134,7 +155,7 @@ export async function openModel<C extends CausalConfig>(
   const progress = trackProgress(source, onProgress);
   const { folder } = progress;
   const options = { signal };
-  const { architecture, config: told } = await readConfig(folder, architectures, options);
+  const { architecture, config: told, quantization } = await readConfig(folder, architectures, options);
   const tokenizer = await readTokenizer(folder, told.vocabSize, options);
   const weights = await openWeights(folder, options);
   progress.allOpened();
@@ -142,20 +163,32 @@ export async function openModel<C extends CausalConfig>(
     const names = architecture.canonicalNames(weights.names());
     const config = await settleHead(architecture, told, weights, names);
     const layout = architecture.layout(config);
-    const unexpected = checkTensors(folder.label, layout, names, weights);
+    const blocks = quantization === null ? new Map<string, QuantizedWeight>() : quantizedWeights(config);
+    const unexpected = checkTensors(folder.label, layout, blocks, names, weights);
+    const whole = async (name: string) => {
+      const weight = blocks.get(name);
+      return weight === undefined ? weights.float32(names.get(name)!) : plainWeight(await readMatrix(name, weight, names, weights), weight);
+    };
     const shapes = new Map([...layout.shapes].filter(([name]) => !layout.zeros.has(name)));
     const stored = [...layout.shapes.keys()].map((name) => weights.entry(names.get(name)!).dtype);
     return {
       config,
       ...tokenizer,
+      quantization,
       shapes,
       report: { unexpected, tiedHead: config.tieWordEmbeddings, dtypes: [...new Set(stored)].sort() },
       async *values(abort = signal) {
-        yield* values(folder.label, layout, names, weights, abort);
+        for await (const part of parts(folder.label, layout, blocks, names, weights, abort)) {
+          yield 'data' in part ? part : { name: part.name, start: 0, data: plainWeight(part.matrix, blocks.get(part.name)!) };
+        }
+        progress.finished();
+      },
+      async *parts(abort = signal) {
+        yield* parts(folder.label, layout, blocks, names, weights, abort);
         progress.finished();
       },
       read: (name) => {
-        if (shapes.has(name)) return weights.float32(names.get(name)!);
+        if (shapes.has(name)) return whole(name);
         throw new FerroError('INVALID_CHECKPOINT', `${folder.label}: must have the tensor ${name}, got none`);
       },
       close: () => weights.close(),
@@ -167,17 +200,29 @@ export async function openModel<C extends CausalConfig>(
 }
 
 /** The parameters in the order of the files; what must be zero is checked as it passes. */
-async function* values(
+async function* parts(
   label: string,
   layout: TensorLayout,
+  blocks: ReadonlyMap<string, QuantizedWeight>,
   names: ReadonlyMap<string, string>,
   weights: WeightFiles,
   signal: AbortSignal | undefined,
-): AsyncGenerator<ParameterPiece> {
+): AsyncGenerator<ParameterPiece | ParameterMatrix> {
   const nameOf = new Map(Array.from(names, ([name, stored]) => [stored, name]));
+  const scales = new Map([...blocks.keys()].map((name) => [scaleName(name), undefined as Float32Array | undefined]));
   for (const stored of weights.names()) {
     const name = nameOf.get(stored);
-    if (name === undefined || !layout.shapes.has(name)) continue;
+    if (name === undefined) continue;
+    // Scales come before integers in a file: they are kept until then, so that it is read once, front to end.
+    if (scales.has(name)) scales.set(name, await weights.float32(stored));
+    if (!layout.shapes.has(name)) continue;
+    const weight = blocks.get(name);
+    if (weight !== undefined) {
+      throwIfAborted(signal, 'load');
+      yield { name, matrix: await readMatrix(name, weight, names, weights, scales.get(scaleName(name))) };
+      scales.delete(scaleName(name));
+      continue;
+    }
     for await (const { start, data } of weights.pieces(stored)) {
       throwIfAborted(signal, 'load');
       if (!layout.zeros.has(name)) yield { name, start, data };

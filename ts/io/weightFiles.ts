@@ -14,6 +14,8 @@ export interface WeightFiles {
   entry(name: string): TensorEntry;
   /** Its values as f32 in pieces, first to last. @throws INVALID_CHECKPOINT for a dtype that is no float; FILE_ERROR */
   pieces(name: string): AsyncGenerator<TensorPiece>;
+  /** The whole tensor's bytes, a copy. */
+  bytes(name: string): Promise<Uint8Array>;
   /** The whole tensor as f32. */
   float32(name: string): Promise<Float32Array>;
   close(): Promise<void>;
@@ -32,6 +34,7 @@ function weightFiles(holder: ReadonlyMap<string, SafetensorsFile>, close: () => 
         throw checkpointError(error);
       }
     },
+    bytes: (name) => file(name).bytes(name),
     float32: (name) =>
       file(name)
         .float32(name)

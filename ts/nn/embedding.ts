@@ -8,7 +8,7 @@ import { Module } from './module';
 /** y[..] = weight[ids[..]]. An id outside the table is an error when the program runs (TOKEN_OUT_OF_RANGE), never a read of other memory. */
 export class Embedding extends Module {
   /** [numEmbeddings, width] */
-  readonly weight: Variable;
+  weight: Variable;
 
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(

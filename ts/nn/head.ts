@@ -8,7 +8,7 @@ import { Module } from './module';
 /** logits = x·Wᵀ, without a bias. The weight lies [vocabSize, width], as in a token table and as Hugging Face's `lm_head.weight`. */
 export class Head extends Module {
   /** [vocabSize, width] */
-  readonly weight: Variable;
+  weight: Variable;
 
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(

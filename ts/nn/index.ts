@@ -31,3 +31,4 @@ export {
   requireInStep,
 } from './multiHeadAttention';
 export { LearnedPositions, SinusoidalPositions } from './positions';
+export { plainShape, type QuantizedWeight, quantizeModule } from './quantize';

@@ -15,8 +15,8 @@ export interface LinearOptions {
 
 /** y = x·W + b. The weight lies [in, out] as in GPT-2's Conv1D (torch.nn.Linear keeps the transpose). */
 export class Linear extends Module {
-  /** [inFeatures, outFeatures] */
-  readonly weight: Variable;
+  /** [inFeatures, outFeatures]; in int8 blocks [outFeatures, inFeatures] (`quantizeModule`) */
+  weight: Variable;
   /** [outFeatures], absent with `bias: false` */
   readonly bias: Variable | undefined;
 
@@ -35,6 +35,6 @@ export class Linear extends Module {
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight.tensor, this.bias?.tensor);
+    return linear(x, this.weight.tensor, this.bias?.tensor, { transposed: this.weight.dtype === 'q8' });
   }
 }

@@ -44,10 +44,10 @@ export const GPT_CONFIG_OPTIONS = list(
 export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'signal');
 
 /** `GPT.fromPretrained`. */
-export const PRETRAINED_OPTIONS = list('signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
+export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
 
 /** `model.save` and `model.toFiles`. */
-export const SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
+export const SAVE_OPTIONS = list('quantize', 'dtype', 'maxShardSize', 'signal');
 
 /** The schedule and the optimizer. */
 export const OPTIMIZER_OPTIONS = list(
@@ -114,10 +114,10 @@ export const COMMAND_OPTIONS = {
     'config',
     'json',
   ),
-  generate: list('model', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
-  eval: list('model', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
+  generate: list('model', 'quantize', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
+  eval: list('model', 'quantize', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
-  export: list('model', 'format', 'outputDir', 'dtype', 'maxShardSize', 'config', 'json'),
+  export: list('model', 'format', 'outputDir', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
   demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
 } as const;

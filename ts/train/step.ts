@@ -82,13 +82,16 @@ export class TrainStep<M extends Module = Module> {
   #started = false;
   #closed = false;
 
-  /** @throws INVALID_OPTION naming the option, the rule and the value */
+  /** @throws INVALID_OPTION naming the option, the rule and the value; QUANTIZED_MODEL for weights in int8 blocks */
   constructor(
     readonly bound: BoundModule<M>,
     options: TrainStepOptions<M>,
   ) {
     if (typeof options.loss !== 'function')
       throw new FerroError('INVALID_OPTION', `trainStep: "loss" must be a function, got ${typeof options.loss}`);
+    const blocks = [...bound.parameters].find(([, { variable }]) => variable.dtype === 'q8');
+    if (blocks !== undefined)
+      throw new FerroError('QUANTIZED_MODEL', `trainStep: the weights must be f32, got "${blocks[0]}" in int8 blocks`);
     this.#loss = options.loss;
     this.optimizer = isOptimizer(options.optimizer) ? options.optimizer : createOptimizer(options.optimizer);
     this.#maxGradNorm = checked('maxGradNorm', options.maxGradNorm ?? 1);
