@@ -7,7 +7,7 @@ import typescript from 'typescript';
 import { ROOT } from './lib/run.mjs';
 
 const BASE = ['errors', 'math', 'options', 'stream', 'version'];
-const BELOW_TRAIN = ['graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io'];
+const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io'];
 
 /** Room → the rooms it may import besides itself. A room is a folder of ts/ or a single file there. */
 export const ROOMS = {
@@ -22,9 +22,10 @@ export const ROOMS = {
   engine: [...BASE, 'graph', 'wasm'],
   bind: [...BASE, 'graph', 'nn', 'engine'],
   optim: ['errors', 'math', 'options', 'graph'],
-  tokenizers: [...BASE],
+  text: ['errors', 'wasm'],
+  tokenizers: [...BASE, 'text'],
   data: [...BASE, 'tokenizers'],
-  io: [...BASE, 'graph', 'nn', 'models', 'tokenizers'],
+  io: [...BASE, 'graph', 'nn', 'models', 'text', 'tokenizers'],
   train: [...BASE, ...BELOW_TRAIN],
   generate: [...BASE, ...BELOW_TRAIN],
   api: [...BASE, ...BELOW_TRAIN, 'train', 'generate'],
@@ -34,7 +35,7 @@ export const ROOMS = {
   cli: [...BASE, ...BELOW_TRAIN, 'train', 'generate', 'api', 'index', 'index.node'],
 };
 
-const OWNERS = { '#platform': ['engine'], '#realm': ['engine'] };
+const OWNERS = { '#platform': ['engine'], '#text-source': ['text'], '#realm': ['engine'] };
 const PACKAGES = { comlink: ['engine'], commander: ['cli'], yaml: ['cli'], uplot: ['cli'] };
 const NODE_FILES = /^ts\/cli\/|^ts\/index\.node\.ts$|\/node[A-Z]?[^/]*\.ts$|\.node\.ts$/;
 const UNSTEADY = new Set(
@@ -44,7 +45,7 @@ const SHOWS_NUMBERS_ONLY = /^ts\/cli\//; // what the command line computes goes 
 const CLOCKLESS = /^ts\/(math|graph|nn|models|optim|data|tokenizers)\//;
 
 /** Crate → the crates of this workspace it may depend on. */
-const CRATES = { simd: [], kernels: ['simd'], engine: ['kernels', 'simd'], wasm: ['engine', 'kernels', 'simd'] };
+const CRATES = { simd: [], text: [], kernels: ['simd'], engine: ['kernels', 'simd'], wasm: ['engine', 'kernels', 'simd'] };
 
 const posix = (path) => path.split(sep).join('/');
 const roomOf = (file) => /^ts\/([^/]+?)(?:\.ts)?(?:\/|$)/.exec(file)?.[1];

@@ -1,25 +1,25 @@
-// Turns wasm-bindgen's glue into kernels.js: one function that returns a fresh set of exports. The glue keeps one instance per
+// Turns wasm-bindgen's glue into kernels.js and text.js: one function that returns a fresh set of exports. The glue keeps one instance per
 // JavaScript module; as a function, several engines can live in one thread. The loader for URLs is cut out: modules come compiled.
 
 const HEADER = `// Made by scripts/build-wasm.mjs from wasm-bindgen's output. Do not edit.\n`;
 
-/** The glue as \`export function createKernels()\`. */
-export function makeGlue(glue) {
-  const exports = [...glue.matchAll(/^export function (\w+)/gm)].map((match) => match[1]);
+/** The glue as an exported function of this name. */
+export function makeGlue(glue, name) {
+  const exports = [...glue.matchAll(/^export (?:function|class) (\w+)/gm)].map((match) => match[1]);
   if (exports.length === 0 || !glue.includes('export { initSync, __wbg_init as default };')) {
     throw new Error('the glue has another form than build-wasm/glue.mjs knows (a new wasm-bindgen?)');
   }
   let body = glue.replace(/^\/\* @ts-self-types.*\n/, '');
-  for (const name of ['__wbg_load', '__wbg_init_once', '__wbg_init']) body = cutFunction(body, name);
+  for (const loader of ['__wbg_load', '__wbg_init_once', '__wbg_init']) body = cutFunction(body, loader);
   body = body
     .replace(/^let __wbg_init_promise;\n/m, '')
     .replace('export { initSync, __wbg_init as default };', `return { initSync, ${exports.join(', ')} };`)
-    .replaceAll(/^export function /gm, 'function ')
+    .replaceAll(/^export (function|class) /gm, '$1 ')
     .replace(/memory: memory \|\| new WebAssembly\.Memory\([^)]*\),/, 'memory,');
   for (const leftover of ['export ', 'import.meta', 'fetch(', '__wbg_init', 'new WebAssembly.Memory']) {
     if (body.includes(leftover)) throw new Error(`the glue must not keep "${leftover}"`);
   }
-  return `${HEADER}export function createKernels() {\n${body.trim()}\n}\n`;
+  return `${HEADER}export function ${name}() {\n${body.trim()}\n}\n`;
 }
 
 /** Removes a top-level (async) function: from its line to the next line that is a closing brace alone. */
@@ -30,7 +30,7 @@ function cutFunction(text, name) {
   return text.slice(0, start) + text.slice(end + 3);
 }
 
-/** The types of what \`createKernels()\` returns. */
+/** The types of what `createKernels()\` returns. */
 export function makeTypes(types) {
   const functions = types.match(/^(\/\*\*\n(?: \*.*\n)* \*\/\n)?export function (?!initSync)\w+\(.*\): .*;$/gm);
   if (functions === null) throw new Error('the types have another form than build-wasm/glue.mjs knows');
@@ -45,5 +45,32 @@ ${members.join('\n')}
 
 /** A fresh set of exports with state of its own. */
 export function createKernels(): Kernels;
+`;
+}
+
+/** The types of the text kernels: their classes and functions, as what `createText()` returns. */
+export function makeTextTypes(types) {
+  const end = types.indexOf('export type InitInput');
+  if (end < 0) throw new Error('the types have another form than build-wasm/glue.mjs knows');
+  const declared = types
+    .slice(0, end)
+    .replace(/^\/\* (tslint|eslint).*\n/gm, '')
+    .trim();
+  const classes = [...declared.matchAll(/^export class (\w+)/gm)].map(([, name]) => `  ${name}: typeof ${name};`);
+  const functions = declared.match(/^export function \w+\(.*\): .*;$/gm) ?? [];
+  const members = [...classes, ...functions.map((text) => text.replace('export function ', '  '))];
+  const declarations = declared.replaceAll(/^(\/\*\*\n(?: \*.*\n)* \*\/\n)?export function \w+\(.*\): .*;\n?/gm, '').trim();
+  return `${HEADER}
+${declarations}
+
+/** The exports of one instance of the text kernels. */
+export interface TextExports {
+  /** Instantiates the module. Comes first. */
+  initSync(options: { module: WebAssembly.Module }): unknown;
+${members.join('\n')}
+}
+
+/** A fresh set of exports with state of its own. */
+export function createText(): TextExports;
 `;
 }

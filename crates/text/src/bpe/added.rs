@@ -34,8 +34,11 @@ struct Token {
 /// A token found: what of the text it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// First byte.
     pub start: usize,
+    /// Behind its last byte.
     pub end: usize,
+    /// The token.
     pub id: u32,
 }
 
@@ -50,6 +53,7 @@ pub struct AddedTokens {
 }
 
 impl AddedTokens {
+    /// Whether there is nothing to find.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }

@@ -69,7 +69,7 @@ impl Bpe {
                 token_bytes.len()
             )));
         }
-        if merges.len() % 3 != 0 {
+        if !merges.len().is_multiple_of(3) {
             return Err(wrong(format!("merges must be triples, got {} numbers", merges.len())));
         }
         let token =

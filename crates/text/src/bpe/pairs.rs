@@ -2,10 +2,12 @@
 
 use crate::hash::mix;
 
-/// A merge: its rank (lower is earlier) and the token it makes.
+/// A merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Merge {
+    /// Lower is earlier.
     pub rank: u32,
+    /// The token it makes.
     pub id: u32,
 }
 
