@@ -25,6 +25,10 @@ fn everything() -> Builder {
     let (ids, labels, drawn) = (b.bound(ROWS, I32), b.bound(ROWS, I32), b.bound(ROWS, I32));
     let (w, g, m, v2) = (b.bound(V * C, F32), b.bound(V * C, F32), b.bound(V * C, F32), b.bound(V * C, F32));
     let (table, w_qkv, cache) = (b.bound(16 * C, F32), b.bound(C * 3 * C, F32), b.bound(6 * 16 * C, F32));
+    let (parents, positions, lists) = (b.bound(6, I32), b.bound(ROWS, I32), b.bound(8, I32));
+    let (bias, counts, state, report) =
+        (b.bound(V, F32), b.bound(ROWS * V, I32), b.bound(ROWS * 40, I32), b.bound(ROWS * 6, I32));
+    let (list, report_row, keep) = (b.fixed(8), b.fixed(6), b.fixed(3));
     let (x, y, att, dx, d2) = (
         b.banked(ROWS * C, F32),
         b.banked(ROWS * C, F32),
@@ -61,7 +65,12 @@ fn everything() -> Builder {
     );
     b.stage().op(25, &[att, w, labels, log_z, ones, NONE, dx], &[rows, v, c], &[ignore]);
     b.op(26, &[att, w, labels, log_z, ones, NONE, NONE, g], &[rows, v, c], &[ignore]);
-    b.op(33, &[logits, drawn], &[rows, v], &[4, 5, 6, 0, 1, 7]).op(9, &[logits, p], &[rows, v], &[1]);
+    let draw = [4, 5, 6, 0, 1, 7, 9, 8, 10, 11, 3, 2];
+    b.op(33, &[logits, bias, lists, counts, state, positions, drawn, report], &[rows, v, v, list, report_row], &draw);
+    b.op(9, &[logits, p], &[rows, v], &[1]);
+    let beams = [logits, ids, ones, bias, lists, counts, state, report];
+    b.stage().op(49, &beams, &[rows, v, v, list, keep], &[8, 10, 11, NONE, 7]);
+    b.op(50, &[cache, parents], &[nb, nt, c, cache_batch], &[]);
     b.stage().op(20, &[q, k, vv, NONE, att, lse, dx, dq, delta], &strides, &attention);
     b.stage().op(21, &[q, k, vv, NONE, lse, dx, delta, dk, dv], &strides, &attention);
     b.stage().op(12, &[x, NONE, mean, rstd, dx, NONE, d2], &[rows, c], &[]);
@@ -82,6 +91,9 @@ fn bindings(rig: &mut Rig, b: &Builder) -> Vec<u32> {
     let fill = |rig: &mut Rig, i: usize, n: usize| match i {
         0..=2 => rig.ints(&(0..n as i32).map(|x| (x * 5) % 11).collect::<Vec<_>>()),
         5 | 6 => rig.floats(&vec![0.0; n]),
+        10 => rig.ints(&(0..n as i32).map(|x| x / 2).collect::<Vec<_>>()),
+        12 => rig.ints(&[1, 3, 2, 4, 5, 0, 7, 7]),
+        14 | 15 => rig.ints(&vec![0; n]),
         _ => rig.floats(&noise(n, i as u32 + 1)),
     };
     bytes.iter().enumerate().map(|(i, &bytes)| fill(rig, i, bytes as usize / 4)).collect()

@@ -317,15 +317,32 @@ fn tables_and_copies() {
         let mut tokens = vec![-1i32; ROWS];
         run(&sample::Sample {
             logits: x,
+            positions: core::ptr::null_mut(),
             out: tokens.as_mut_ptr(),
+            report: core::ptr::null_mut(),
             rows: ROWS,
-            vocab: COLS,
+            stride: COLS,
+            columns: 2,
+            rules: sample::Rules {
+                bias: core::ptr::null(),
+                lists: core::ptr::null(),
+                counts: core::ptr::null_mut(),
+                state: core::ptr::null_mut(),
+                vocab: COLS,
+                list: 0,
+                repetition: 1.0,
+                presence: 0.0,
+                frequency: 0.0,
+                min_new: 0,
+                draw: 3,
+            },
             temperature: 0.8,
             top_k: 40,
             top_p: 0.9,
+            min_p: 0.01,
+            top_n: 0,
             seed_lo: 1,
             seed_hi: 2,
-            draw: 3,
         });
         vec![Guarded::new(&tokens.iter().map(|&t| t as f32).collect::<Vec<_>>())]
     });

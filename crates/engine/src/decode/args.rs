@@ -78,6 +78,15 @@ impl<'a> Args<'a> {
         self.scalar(position) as u32
     }
 
+    /// The scalar that a param names, or `otherwise` where it is absent.
+    pub fn scalar_or(&self, position: usize, otherwise: f64) -> f64 {
+        if self.word(position) == NONE {
+            otherwise
+        } else {
+            self.scalar(position)
+        }
+    }
+
     /// An operand that must hold `elements` elements of its type; null if it is absent.
     pub fn operand<T>(&self, position: usize, elements: u64) -> Result<*mut T, EngineError> {
         let Some(operand) = self.parsed.operands_of(self.instruction).nth(position).flatten() else {

@@ -6,6 +6,7 @@ mod args;
 mod attention;
 mod cost;
 mod elementwise;
+mod generation;
 mod head;
 mod layout;
 mod llama;
@@ -89,6 +90,8 @@ ops! {
     AdamW(kernels::adamw::AdamW),
     Sgd(kernels::sgd::Sgd),
     Sample(kernels::sample::Sample),
+    BeamScores(kernels::sample::beam::BeamScores),
+    PermuteRows(kernels::sample::beam::PermuteRows),
     CopyRows(kernels::copy_rows::CopyRows),
     Transpose(kernels::transpose::Transpose),
     Rotary(kernels::rotary::Rotary),
@@ -149,7 +152,7 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         30 => update::adamw(args),
         31 => update::sgd(args),
         32 => layout::copy_rows(args),
-        33 => rows::sample(args),
+        33 => generation::sample(args),
         34 => layout::transpose(args),
         35 => Ok(Trap.into()),
         36 => head::head_logits(args),
@@ -157,6 +160,8 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         38 => head::head_backward_w(args),
         39 => head::head_backward_x(args),
         40 => attention::attention_backward(args),
+        49 => generation::beam_scores(args),
+        50 => generation::permute_rows(args),
         41 => llama::rms_norm(args),
         42 => llama::rms_norm_backward(args),
         43 => llama::rms_norm_backward_params(args),

@@ -1,10 +1,9 @@
-//! Opcodes 9, 10, 22, 23 and 33: softmax, cross-entropy and sampling over rows of logits.
+//! Opcodes 9, 10, 22 and 23: softmax and cross-entropy over rows of logits.
 
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
 use kernels::cross_entropy::{CrossEntropy, CrossEntropyBackward};
-use kernels::sample::Sample;
 use kernels::softmax::{Softmax, SoftmaxBackward};
 
 /// softmax: x out | rows cols | log
@@ -50,24 +49,6 @@ pub fn cross_entropy_backward(args: &Args<'_>) -> Result<Op, EngineError> {
         rows,
         vocab,
         ignore: args.word(0) as i32,
-    }
-    .into())
-}
-
-/// sample: logits out | rows vocab | temperature top_k top_p seed_lo seed_hi draw
-pub fn sample(args: &Args<'_>) -> Result<Op, EngineError> {
-    let [rows, vocab] = [args.dim(0), args.dim(1)];
-    Ok(Sample {
-        logits: args.operand(0, count(&[rows, vocab]))?,
-        out: args.operand(1, rows as u64)?,
-        rows,
-        vocab,
-        temperature: args.scalar(0),
-        top_k: args.scalar_word(1),
-        top_p: args.scalar(2),
-        seed_lo: args.scalar_word(3),
-        seed_hi: args.scalar_word(4),
-        draw: args.scalar_word(5),
     }
     .into())
 }

@@ -1,6 +1,35 @@
-//! Opcodes 49 to 63: choosing tokens and moving cache rows while text is written.
+//! Opcodes 49 to 63: beam search's continuations, and moving cache rows while text is written. (The draw itself is opcode 33.)
 
-use super::Signature;
+use super::Param::MaybeScalar;
+use super::{r, ri, w, DType, Operand, Signature};
 
-/// None yet.
-pub static SIGNATURES: [Signature; 0] = [];
+/// Opcode 49 is the first.
+pub static SIGNATURES: [Signature; 2] = [
+    signature!(
+        "beam_scores",
+        [
+            r("logits"),
+            ri("tokens"),
+            r("scores"),
+            r("bias").maybe(),
+            ri("lists").maybe(),
+            wi("counts").maybe(),
+            wi("state").maybe(),
+            wi("report")
+        ],
+        ["rows", "vocab", "stride", "list", "keep"],
+        [
+            ("repetition", MaybeScalar),
+            ("presence", MaybeScalar),
+            ("frequency", MaybeScalar),
+            ("min_new", MaybeScalar),
+            ("draw", MaybeScalar)
+        ]
+    ),
+    signature!("permute_rows", [w("x"), ri("parents")], ["batch", "time", "cols", "pitch"], []),
+];
+
+/// An i32 that is written (and perhaps read).
+const fn wi(name: &'static str) -> Operand {
+    Operand::of(name, DType::I32, true)
+}

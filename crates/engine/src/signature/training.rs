@@ -202,15 +202,30 @@ pub static SIGNATURES: [Signature; 40] = [
     ),
     signature!(
         "sample",
-        [r("logits"), Operand::of("out", DType::I32, true)],
-        ["rows", "vocab"],
+        [
+            r("logits"),
+            r("bias").maybe(),
+            ri("lists").maybe(),
+            Operand::of("counts", DType::I32, true).maybe(),
+            Operand::of("state", DType::I32, true).maybe(),
+            Operand::of("positions", DType::I32, true).maybe(),
+            Operand::of("out", DType::I32, true),
+            Operand::of("report", DType::I32, true).maybe()
+        ],
+        ["rows", "vocab", "stride", "list", "columns"],
         [
             ("temperature", Scalar),
             ("top_k", Scalar),
             ("top_p", Scalar),
             ("seed_lo", Scalar),
             ("seed_hi", Scalar),
-            ("draw", Scalar)
+            ("draw", Scalar),
+            ("min_p", MaybeScalar),
+            ("repetition", MaybeScalar),
+            ("presence", MaybeScalar),
+            ("frequency", MaybeScalar),
+            ("min_new", MaybeScalar),
+            ("top_n", MaybeScalar)
         ]
     ),
     signature!("transpose", [r("x"), w("out")], ["batch", "m", "n"], []),

@@ -1,5 +1,7 @@
 //! Thresholds by counting: the k-th largest logit and the edge of the nucleus, found one byte of the key at a time (a radix descent of
-//! four passes with 256 buckets on the stack).
+//! four passes with 256 buckets on the stack); and the candidates that a bound leaves, listed by way of the maxima of blocks.
+
+use crate::lanes::maximum;
 
 /// A number that orders as its float does (no NaN; −0 equals 0).
 #[inline(always)]
@@ -12,6 +14,11 @@ pub fn key(x: f32) -> u32 {
     }
 }
 
+/// The float of a key.
+fn unkey(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 { key & 0x7FFF_FFFF } else { !key })
+}
+
 /// What is kept: keys above `key`, and the first `ties` that equal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -22,11 +29,6 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Keeps all.
-    pub fn everything() -> Self {
-        Self { key: 0, ties: usize::MAX }
-    }
-
     /// Whether the next token in order of id is kept. Ask once per token, in order.
     #[inline(always)]
     pub fn keeps(&mut self, key: u32) -> bool {
@@ -57,7 +59,8 @@ impl Level {
     }
 }
 
-/// The key of the k-th largest logit, `1 <= k <= logits.len()`.
+/// The key of the k-th largest value, `1 <= k <= logits.len()`.
+#[inline(never)]
 pub fn kth_largest(logits: &[f32], k: usize) -> u32 {
     let (mut prefix, mut wanted) = (0, k);
     for shift in [24, 16, 8, 0] {
@@ -78,19 +81,18 @@ pub fn kth_largest(logits: &[f32], k: usize) -> u32 {
     prefix
 }
 
-/// The edge of the smallest set of the heaviest tokens, among those with a key of at least `lowest`, whose weight reaches `p` of their
-/// total; at least one token. Weights never decrease with the key.
-pub fn nucleus(logits: &[f32], weights: &[f32], lowest: u32, p: f64) -> Edge {
-    let members = || logits.iter().zip(weights).map(|(&x, &w)| (key(x), f64::from(w))).filter(|m| m.0 >= lowest);
-    let target = p * members().map(|m| m.1).sum::<f64>();
+/// The edge of the smallest set of the heaviest tokens whose weight reaches `target`; at least one token. Weights never decrease with
+/// the key.
+#[inline(never)]
+pub fn nucleus(logits: &[f32], weights: &[f32], target: f64) -> Edge {
     let (mut prefix, mut above, mut ties) = (0, 0.0, 0);
     for shift in [24, 16, 8, 0] {
         let level = Level { shift, prefix };
         let (mut counts, mut sums) = ([0usize; 256], [0.0f64; 256]);
-        for (key, weight) in members() {
-            if let Some(b) = level.bucket(key) {
+        for (&x, &weight) in logits.iter().zip(weights) {
+            if let Some(b) = level.bucket(key(x)) {
                 counts[b] += 1;
-                sums[b] += weight;
+                sums[b] += f64::from(weight);
             }
         }
         // From the heaviest bucket down to the one in which the target is reached. Rounding may leave it a little out of reach;
@@ -121,6 +123,49 @@ fn equals_needed(above: f64, sum: f64, count: usize, target: f64) -> usize {
     needed
 }
 
+/// Logits that share one maximum: what a bound rules out is passed over by blocks.
+pub const BLOCK: usize = 64;
+
+/// The maximum of each block of 64, and of all. NaNs are passed over.
+#[inline(never)]
+pub fn block_maxima(x: &[f32], maxima: &mut [f32]) -> f32 {
+    for (block, out) in x.chunks(BLOCK).zip(maxima.iter_mut()) {
+        // SAFETY: the slice holds that many floats.
+        *out = unsafe { maximum(block.as_ptr(), block.len()) };
+    }
+    maxima.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The lowest index whose value is `max`, the maximum of all.
+pub fn largest(x: &[f32], maxima: &[f32], max: f32) -> usize {
+    let block = maxima.iter().position(|&m| m == max).unwrap_or(0) * BLOCK;
+    block + x[block..].iter().position(|&v| v == max).unwrap_or(0)
+}
+
+/// A finite bound that at least `k` values reach, if that many are finite: the k-th largest maximum of a block.
+pub fn top_bound(maxima: &[f32], k: usize) -> f32 {
+    if k > maxima.len() {
+        return f32::MIN;
+    }
+    unkey(kth_largest(maxima, k)).max(f32::MIN)
+}
+
+/// Lists the indices of values of at least `bound`, ascending; gives their number.
+#[inline(never)]
+pub fn collect(x: &[f32], maxima: &[f32], bound: f32, list: &mut [u32]) -> usize {
+    let mut n = 0;
+    for (block, &max) in maxima.iter().enumerate() {
+        if max >= bound {
+            let start = block * BLOCK;
+            for (i, &value) in x[start..].iter().take(BLOCK).enumerate() {
+                list[n] = (start + i) as u32; // overwritten by the next one if this one does not count
+                n += usize::from(value >= bound);
+            }
+        }
+    }
+    n
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +176,7 @@ mod tests {
         let ordered = [f32::NEG_INFINITY, f32::MIN, -1.0, -1e-40, 0.0, 1e-40, 1.0, 2.0, f32::MAX];
         assert!(ordered.windows(2).all(|w| key(w[0]) < key(w[1])));
         assert_eq!(key(0.0), key(-0.0));
-        assert!(Edge::everything().keeps(key(f32::NEG_INFINITY)));
+        assert!(ordered.iter().all(|&x| unkey(key(x)) == x));
     }
 
     #[test]
@@ -166,7 +211,7 @@ mod tests {
                     }
                 }
                 want.sort_unstable();
-                let mut edge = nucleus(&x, &w, 0, p);
+                let mut edge = nucleus(&x, &w, p * total);
                 let got: Vec<usize> = (0..n).filter(|&i| edge.keeps(key(x[i]))).collect();
                 assert_eq!(got, want, "n {n} p {p}");
             }
