@@ -270,8 +270,22 @@ function rows(batch, random) {
 /** Rows without a finite largest logit are a fault, so these logits are always ordinary ones. */
 function sample(batch, random) {
   const [count, vocab] = [1 + random.below(6), VOCAB + random.size(300)];
-  const params = ['temperature', 'top_k', 'top_p', 'seed_lo', 'seed_hi', 'draw'];
-  batch.emit('sample', [batch.positive(count * vocab), batch.result(count, 'i32')], [count, vocab], params);
+  const rules = [maybe(random, () => batch.positive(vocab)), null, null, null, null];
+  const report = maybe(random, () => batch.result(count * 8, 'i32'));
+  const params = ['temperature', 'top_k', 'top_p', 'seed_lo', 'seed_hi', 'draw', 'c1', -1, -1, -1, -1, 'top_k'];
+  const operands = [batch.positive(count * vocab), ...rules, batch.result(count, 'i32'), report];
+  batch.emit('sample', operands, [count, vocab, vocab, 0, 8], params);
+}
+
+/** Four beams: parents are ids from 0 to 3. */
+function beams(batch, random) {
+  const [vocab, keep] = [VOCAB + random.size(300), 1 + random.below(8)];
+  const bias = maybe(random, () => batch.positive(vocab));
+  const operands = [batch.positive(4 * vocab), batch.ids(4), batch.positive(4), bias, null, null, null, batch.result(8 * keep, 'i32')];
+  batch.emit('beam_scores', operands, [4, vocab, vocab, 0, keep], [-1, -1, -1, -1, -1]);
+  const [time, cols] = [random.below(6), random.size(80)];
+  const pitch = (time + random.below(3)) * cols;
+  batch.emit('permute_rows', [batch.result(4 * pitch), batch.ids(4)], [4, time, cols, pitch]);
 }
 
 /** Every case with its share of the instructions' draws. */
@@ -293,4 +307,5 @@ export const CASES = [
   [update, 2],
   [rows, 1],
   [sample, 1],
+  [beams, 1],
 ].flatMap(([make, share]) => new Array(share).fill(make));

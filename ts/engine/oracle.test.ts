@@ -22,7 +22,8 @@ async function onEngine(host: EngineHost, { outputs, effects, variables, run }: 
   await host.allocate(all, { seed: 1 });
   for (const [variable, data] of variables) {
     const floats = Float32Array.from(data);
-    await host.write(variable, variable.dtype === 'q8' ? packQ8(rounded(variable, floats)) : floats);
+    const { dtype } = variable;
+    await host.write(variable, dtype === 'q8' ? packQ8(rounded(variable, floats)) : dtype === 'i32' ? Int32Array.from(data) : floats);
   }
   const program = compile({ name: 'case', outputs, effects });
   const handle = await host.load(program);

@@ -26,6 +26,7 @@ export { OPCODES, type OpcodeName, type OpcodeSpec } from './opcodes';
 export { addPosition } from './ops/addPosition';
 export { type AttentionOptions, attention, attentionQkv } from './ops/attention';
 export { attentionCached, type CachedAttentionOptions } from './ops/attentionCached';
+export { beamScores, permuteRows } from './ops/beam';
 export { add, div, mul, sub } from './ops/binary';
 export { clipFinish, squaredNorm } from './ops/clip';
 export { countLabels, crossEntropy, IGNORE_INDEX, type RowLosses } from './ops/crossEntropy';
@@ -42,7 +43,16 @@ export { reshape } from './ops/reshape';
 export { rmsNorm } from './ops/rmsNorm';
 export { type RotaryOptions, rotary } from './ops/rotary';
 export { lastRow, type QkvPart, qkvPart, writeRows } from './ops/rows';
-export { type SampleScalars, sample } from './ops/sample';
+export {
+  type DrawOptions,
+  drawTokens,
+  type GenerationRules,
+  HISTORY_TOKENS,
+  IN_PROMPT,
+  type SampleScalars,
+  STATE_WORDS,
+  sample,
+} from './ops/sample';
 export { copySequence, gatherRows } from './ops/sequences';
 export { logSoftmax, softmax } from './ops/softmax';
 export { swiglu } from './ops/swiglu';

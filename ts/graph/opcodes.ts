@@ -58,6 +58,9 @@ const ATTENTION_DIMS = 'batch tq tk q_row k_row v_row q_batch k_batch v_batch';
 const ATTENTION = `heads kv_heads head_dim causal scale:f32 ${DROPOUT}`;
 const ADAMW = 'lr:scalar c1:scalar c2:scalar beta1:f32 beta2:f32 eps:f32 weight_decay:f32 one_minus_beta1:f32 one_minus_beta2:f32';
 
+const RULES = 'repetition:scalar presence:scalar frequency:scalar min_new:scalar';
+const SAMPLE = `temperature:scalar top_k:scalar top_p:scalar seed_lo:scalar seed_hi:scalar draw:scalar min_p:scalar ${RULES} top_n:scalar`;
+
 const HEAD_DIMS = 'rows vocab cols most stride';
 
 const SPECS = [
@@ -93,7 +96,7 @@ const SPECS = [
   spec(30, 'adamw', '=p g =m =v clip', 'n', ADAMW),
   spec(31, 'sgd', '=p g =buf? clip', 'n', 'lr:scalar momentum:f32 weight_decay:f32 nesterov'),
   spec(32, 'copy_rows', 'src sources? positions? >dst', 'batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset'),
-  spec(33, 'sample', 'logits >out', 'rows vocab', 'temperature:scalar top_k:scalar top_p:scalar seed_lo:scalar seed_hi:scalar draw:scalar'),
+  spec(33, 'sample', 'logits bias? lists? =counts? =state? =positions? >out >report?', 'rows vocab stride list columns', SAMPLE),
   spec(34, 'transpose', 'x >out', 'batch m n'),
   spec(35, 'trap', '', '', 'thread'),
   spec(36, 'head_logits', 'x w labels >logits >stats', HEAD_DIMS, 'ignore first'),
@@ -101,6 +104,14 @@ const SPECS = [
   spec(38, 'head_backward_w', 'x labels log_z g init? >dw? =logits', HEAD_DIMS, 'ignore first', 'init>dw'),
   spec(39, 'head_backward_x', 'w labels dlogits >dx', HEAD_DIMS, 'ignore first'),
   spec(40, 'attention_backward', 'q k v key_mask? out lse dout >dq >dk >dv', ATTENTION_DIMS, ATTENTION),
+  spec(
+    49,
+    'beam_scores',
+    'logits tokens scores bias? lists? =counts? =state? >report',
+    'rows vocab stride list keep',
+    `${RULES} draw:scalar`,
+  ),
+  spec(50, 'permute_rows', '=x parents', 'batch time cols pitch'),
   spec(41, 'rms_norm', 'x weight? >out >rstd', 'rows cols', 'eps:f32'),
   spec(42, 'rms_norm_backward', 'x weight? rstd dy addend? >dx', 'rows cols', '', 'addend>dx'),
   spec(43, 'rms_norm_backward_params', 'x rstd dy >dweight', 'rows cols'),

@@ -4,6 +4,8 @@ import { NORM_BLOCK, type OpcodeName, UNARY_KINDS, type UnaryKind } from '../opc
 import { attentionBackward, attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
 import type { KernelArgs } from './cells';
 import { headBackwardW, headBackwardX, headLogits, headLoss } from './headKernels';
+import { crossEntropyBackward, crossEntropyForward, linearCrossEntropyBackwardW, linearCrossEntropyBackwardX } from './lossKernels';
+import { beamScores, permuteRows, sampleRows } from './samplingKernels';
 import { addInteger, rmsNorm, rmsNormBackward, rmsNormBackwardParams, rotary, swiglu, swigluBackward } from './llamaKernels';
 import {
   crossEntropyBackward,
@@ -358,6 +360,8 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   sgd,
   copy_rows: copyRows,
   sample: sampleRows,
+  beam_scores: beamScores,
+  permute_rows: permuteRows,
   transpose: ({ operand, dim }) => {
     const [batch, m, n] = ['batch', 'm', 'n'].map(dim);
     each(batch * m * n, (i) => {

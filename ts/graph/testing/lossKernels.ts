@@ -1,6 +1,5 @@
-// Cross-entropy instructions of the test interpreter, with logits in memory or as a product x·wᵀ; and the sampler, greedy or by inverse transform.
+// Cross-entropy instructions of the test interpreter, with logits in memory or as a product x·wᵀ.
 import type { KernelArgs } from './cells';
-import { philox } from './philox';
 
 interface LossRows {
   readonly rows: number;
@@ -91,29 +90,4 @@ export function linearCrossEntropyBackwardW(args: KernelArgs): void {
       for (let c = 0; c < cols; c++) dw.set(v * cols + c, dw.get(v * cols + c) + value * x.get(row * cols + c));
     });
   });
-}
-
-/** One token per row: the largest logit at temperature 0 (the first of equals), else a draw from the kept part of softmax(logits ÷ temperature). */
-export function sampleRows({ operand, dim, scalar }: KernelArgs): void {
-  const [logits, out] = [operand('logits'), operand('out')];
-  const [rows, vocab] = [dim('rows'), dim('vocab')];
-  for (let row = 0; row < rows; row++) {
-    const order = Array.from({ length: vocab }, (_, v) => ({ v, logit: logits.get(row * vocab + v) })).sort(
-      (a, b) => b.logit - a.logit || a.v - b.v,
-    );
-    if (scalar('temperature') === 0) {
-      out.set(row, order[0].v);
-      continue;
-    }
-    const kept = scalar('top_k') > 0 ? order.slice(0, scalar('top_k')) : order;
-    const weights = kept.map(({ logit }) => Math.exp((logit - kept[0].logit) / scalar('temperature')));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    let count = 0;
-    for (let mass = 0; count < weights.length && (count === 0 || mass < scalar('top_p') * total); count++) mass += weights[count];
-    const [word] = philox([scalar('seed_lo'), scalar('seed_hi')], [scalar('draw'), row, 0, 0]);
-    let left = (word / 2 ** 32) * weights.slice(0, count).reduce((sum, weight) => sum + weight, 0);
-    let pick = 0;
-    while (pick < count - 1 && left >= weights[pick]) left -= weights[pick++];
-    out.set(row, kept[pick].v);
-  }
 }

@@ -1,10 +1,12 @@
 // One small graph per op and option, with all its gradients: what an engine must compute as the interpreter does.
+
 import { differentiate } from '../autodiff';
 import { Extent } from '../dims';
 import { adamw, assign, type Effect, sgd } from '../effects';
 import { addPosition } from '../ops/addPosition';
 import { attention, attentionQkv } from '../ops/attention';
 import { attentionCached } from '../ops/attentionCached';
+import { beamScores, permuteRows } from '../ops/beam';
 import { add, div, mul, sub } from '../ops/binary';
 import { clipFinish, squaredNorm } from '../ops/clip';
 import { countLabels, crossEntropy } from '../ops/crossEntropy';
@@ -20,7 +22,7 @@ import { reshape } from '../ops/reshape';
 import { rmsNorm } from '../ops/rmsNorm';
 import { rotary } from '../ops/rotary';
 import { lastRow, qkvPart, writeRows } from '../ops/rows';
-import { sample } from '../ops/sample';
+import { drawTokens, type GenerationRules, HISTORY_TOKENS, IN_PROMPT, STATE_WORDS, sample } from '../ops/sample';
 import { copySequence, gatherRows } from '../ops/sequences';
 import { logSoftmax, softmax } from '../ops/softmax';
 import { swiglu } from '../ops/swiglu';
@@ -290,4 +292,47 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const gradients = [v('a', 5000), v('b', 3, 3), v('c', 4096)];
     return forward({ clip: clipFinish(squaredNorm(gradients)), counted: clipFinish(squaredNorm(gradients), constant([7])) }, gradients);
   },
+  'a draw under rules': () => {
+    const { rules, values } = ruled(3, 7);
+    const positions = new Variable({ name: 'positions', shape: [3], dtype: 'i32' });
+    const logits = v('logits', 3, 9);
+    const drawn = drawTokens(logits, { rules, positions, topLogProbs: 2, vocabSize: 7 });
+    const variables: Values = new Map([...randomValues([logits], 25), ...values, [positions, Float64Array.of(4, 5, 6)]]);
+    return { outputs: drawn, effects: [], variables, run: { scalars: { ...SCALARS, ...RULES } } };
+  },
+  "beams' continuations": () => {
+    const { rules, values } = ruled(2, 8);
+    const [logits, scores] = [v('logits', 2, 8), v('scores', 2)];
+    const report = beamScores(logits, ids([3, 1], [2]), scores, { rules, keep: new Extent('keep', 6), vocabSize: 8 });
+    const variables: Values = new Map([...randomValues([logits, scores], 26), ...values]);
+    return { outputs: { report }, effects: [], variables, run: { scalars: { ...SCALARS, ...RULES, draw: 3 }, extents: { keep: 4 } } };
+  },
+  'rows in a new order': () => {
+    const [cache, flat] = [v('cache', 3, 5, 4), v('flat', 3, 7)];
+    const parents = input('parents', [3], 'i32');
+    const [time, once] = [new Extent('time', 5), new Extent('once', 1)];
+    const effects = [assign(cache, permuteRows(cache, parents, time)), assign(flat, permuteRows(flat, parents, once))];
+    const run = { scalars: SCALARS, extents: { time: 3, once: 1 }, inputs: { parents: [2, 0, 0] } };
+    return { outputs: {}, effects, variables: randomValues([cache, flat], 27), run };
+  },
 };
+
+const RULES = { minP: 0.1, topN: 2, repetition: 1.5, presence: 0.25, frequency: 0.125, minNew: 5 };
+
+/** Rules with every kind of content for rows of `vocab` logits: an end id, a phrase that the first row is about to complete, a finished last row. */
+function ruled(rows: number, vocab: number): { rules: GenerationRules; values: Values } {
+  const ints = (name: string, ...shape: number[]) => new Variable({ name, shape, dtype: 'i32' });
+  const rules = {
+    bias: v('bias', vocab),
+    lists: ints('lists', 9),
+    counts: ints('counts', rows, vocab),
+    state: ints('state', rows, STATE_WORDS),
+  };
+  const state = new Float64Array(rows * STATE_WORDS).map((_, i) => (i % STATE_WORDS < STATE_WORDS - HISTORY_TOKENS ? 0 : -1));
+  state[STATE_WORDS - 1] = 4;
+  if (rows > 2) state[(rows - 1) * STATE_WORDS] = 3;
+  const counts = new Float64Array(rows * vocab).map((_, i) => [0, IN_PROMPT, 2, 0, IN_PROMPT + 1][i % 5]);
+  const values: Values = new Map([...randomValues([rules.bias], 28), [rules.counts, counts], [rules.state, state]]);
+  values.set(rules.lists, Float64Array.of(1, 2, 2, 4, 5, 1, 6, 0, 0));
+  return { rules, values };
+}
