@@ -110,11 +110,18 @@ describe('sequences', () => {
     const p = new Handmade('sampled', { extents: [rows], scalars: ['temperature', 'topK', 'topP', 'seedLo', 'seedHi', 'draw'] });
     const logits = p.constant(Float32Array.from({ length: 40 }, (_, i) => (i % 10 === Math.floor(i / 10) + 3 ? 9 : 0)));
     const scalars = { temperature: 0, topK: 0, topP: 1, seedLo: 1, seedHi: 0, draw: 0 };
-    const handle = await host.load(p.add('sample', [logits, p.output('ids', [rows], 'i32')], [rows, 10], Object.keys(scalars)).program());
+    const operands = [logits, undefined, undefined, undefined, undefined, undefined, p.output('ids', [rows], 'i32'), undefined];
+    const params = [...Object.keys(scalars), '', '', '', '', '', ''];
+    const handle = await host.load(p.add('sample', operands, [rows, 10, 10, 0, 2], params).program());
     const seen: number[][] = [];
     const runs = [1, 4, 0, 2].map((n) => ({ extents: { rows: n }, scalars }));
     await host.runSequence(handle, runs, { emit: 'ids', onValue: (value) => void seen.push([...value]) });
     expect(seen).toEqual([[3], [3, 4, 5, 6], [], [3, 4]]);
+    const onValue = () => {};
+    const four = { extents: { rows: 4 }, scalars };
+    // Of [3, 4, 5, 6] only the elements 0 and 2 decide.
+    expect(await host.runSequence(handle, [four, four], { emit: 'ids', stopValues: [3, 5], stopEvery: 2, onValue })).toBe(1);
+    expect(await host.runSequence(handle, [four, four], { emit: 'ids', stopValues: [3, 5], onValue })).toBe(2);
   });
 
   it('what the callback throws ends them', async () => {

@@ -4,7 +4,7 @@ import type { PlainError } from '../errors';
 import type { DType, RotaryScaling } from '../graph';
 
 /** Raised whenever a message changes its meaning: the worker's first message carries it, so that files of two versions never talk. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** Words of the control buffer: word `token % ABORT_SLOTS` holds the token of the last aborted call that maps to it. */
 export const ABORT_SLOTS = 64;
@@ -112,6 +112,8 @@ export interface WireSequence {
   inputs: readonly { binding: number; data: Numbers }[];
   outputs: readonly WireOutput[];
   stopValues: readonly number[];
+  /** Which elements decide whether to stop: every n-th, from the first. */
+  stopEvery: number;
   token: number;
 }
 

@@ -1,149 +1,313 @@
-// The engine's side of generation for one model: its KV cache in persistent variables and the three programs that write the next token (prefill, decode
-// from the cache, and the uncached forward). It keeps no text and follows no context rule.
+// The engine's side of generation for one model and a fixed number of rows: KV caches and what the draw remembers in persistent variables, and the few programs that
+// read prompts and write tokens. It keeps no text and follows no context rule.
 import type { BoundModule } from '../bind';
 import type { ProgramHandle } from '../engine';
-import { assign, compile, Extent, input, lastRow, reshape, sample, type Tensor, Variable } from '../graph';
-import { seedWords } from '../math';
+import {
+  assign,
+  beamScores,
+  compile,
+  copySequence,
+  drawTokens,
+  type Effect,
+  Extent,
+  type GenerationRules,
+  HISTORY_TOKENS,
+  IN_PROMPT,
+  input,
+  lastRow,
+  type Node,
+  permuteRows,
+  reshape,
+  STATE_WORDS,
+  type Tensor,
+  Variable,
+} from '../graph';
 import { type CausalCache, type CausalLM, cacheVariables } from '../models';
-import type { Sampling } from './options';
+import { MOST_TOP_LOG_PROBS, type Sampling } from './options';
+import { drawScalars, LIST_WORDS, type RuleData, ruleScalars } from './rules';
 
-/** Tokens decoded in one message when nobody looks at the single ones. */
-const CHUNK = 64;
+/** Tokens of a prompt that are read in one program run. */
+const PREFILL_TOKENS = 256;
+/** Words of a row's report: id, log-probability, and pairs of the likeliest. */
+export const REPORT_WORDS = 2 + 2 * MOST_TOP_LOG_PROBS;
+/** Most continuations of a beam that are told. */
+const MOST_KEPT = 1024;
 
-/** One sequence being written. Sessions are reused: `GenerationSessions` keeps one per model. */
+/** What a row begins with. */
+export interface RowStart {
+  /** All its tokens so far. */
+  readonly ids: readonly number[];
+  /** How many of them are the prompt. */
+  readonly promptLength: number;
+}
+
+type ProgramName = 'prefill' | 'place' | 'decode' | 'uncached' | 'beams' | 'reorder';
+
+/** Variables and programs for `rows` sequences. Sessions are reused: see `GenerationSessions`. */
 export class GenerationSession {
   readonly #bound: BoundModule<CausalLM>;
+  readonly #vocab: number;
   readonly #cache: CausalCache;
-  readonly #token = new Variable({ name: 'generate.token', shape: [1, 1], dtype: 'i32', trainable: false, init: { kind: 'zeros' } });
-  readonly #time: Extent;
-  readonly #position: Extent;
-  readonly #keysUsed: Extent;
-  #prefill: ProgramHandle | undefined;
-  #decode: ProgramHandle | undefined;
-  #uncached: ProgramHandle | undefined;
+  /** Where prompts are read; with one row that is the cache itself. */
+  readonly #single: CausalCache;
+  readonly #token: Variable;
+  readonly #positions: Variable;
+  readonly #rules: GenerationRules;
+  readonly #programs = new Map<ProgramName, Promise<ProgramHandle>>();
+  #written: Pick<RuleData, 'bias' | 'lists'> | undefined;
 
-  readonly #drawable: number;
-
-  private constructor(bound: BoundModule<CausalLM>, drawable: number) {
-    this.#drawable = drawable;
-    const { blockSize } = bound.module.config;
+  private constructor(
+    bound: BoundModule<CausalLM>,
+    drawable: number,
+    readonly rows: number,
+  ) {
     this.#bound = bound;
-    this.#cache = bound.module.makeCache(1);
-    this.#time = new Extent('time', blockSize);
-    this.#position = new Extent('position', blockSize);
-    this.#keysUsed = new Extent('keysUsed', blockSize);
-  }
-
-  /** Allocates the cache. Only ids below `drawable` are ever drawn (a vocabulary may be padded). @throws OUT_OF_MEMORY, MODEL_CLOSED */
-  static async open(bound: BoundModule<CausalLM>, drawable: number): Promise<GenerationSession> {
-    const session = new GenerationSession(bound, drawable);
-    await bound.allocate([...cacheVariables(session.#cache), session.#token]);
-    return session;
-  }
-
-  /** Reads a whole context from position 0 on and draws the token after it. */
-  async prefill(context: Int32Array, sampling: Sampling, draw: number): Promise<number> {
-    this.#prefill ??= await this.#load('prefill', () => this.#cachedProgram(input('inputIds', [1, this.#time], 'i32')));
-    const extents = { time: context.length, position: 0, keysUsed: context.length };
-    return this.#run(this.#prefill, { inputs: { inputIds: context }, extents }, sampling, draw);
-  }
-
-  /** Draws the token after a context whose last token was the last one drawn, `length` tokens in all. */
-  async decode(length: number, sampling: Sampling, draw: number): Promise<number> {
-    const handle = await this.#decoder();
-    return this.#run(handle, { extents: { position: length - 1, keysUsed: length } }, sampling, draw);
-  }
-
-  /** The same, up to `count` tokens (at most CHUNK) in one message; ends early after a token of `stopIds`. */
-  async decodeMany(length: number, count: number, sampling: Sampling, draw: number, stopIds: readonly number[]): Promise<number[]> {
-    const handle = await this.#decoder();
-    const ids: number[] = [];
-    const runs = Array.from({ length: Math.min(count, CHUNK) }, (_, i) => ({
-      extents: { position: length - 1 + i, keysUsed: length + i },
-      scalars: scalars(sampling, draw + i),
-    }));
-    await this.#bound.host.runSequence(handle, runs, {
-      emit: 'next',
-      stopValues: stopIds,
-      signal: sampling.signal,
-      onValue: (value) => void ids.push(value[0]),
-    });
-    return ids;
-  }
-
-  /** Reads a whole context without the cache and draws the token after it. */
-  async uncached(context: Int32Array, sampling: Sampling, draw: number): Promise<number> {
-    this.#uncached ??= await this.#load('generate uncached', () => {
-      const module = this.#bound.module;
-      const logits = module.head(lastRow(module.hidden(input('inputIds', [1, this.#time], 'i32'))));
-      return { next: this.#sample(logits) };
-    });
-    return this.#run(this.#uncached, { inputs: { inputIds: context }, extents: { time: context.length } }, sampling, draw);
-  }
-
-  /** Frees cache and programs (closing the model does it too). */
-  async close(): Promise<void> {
-    for (const handle of [this.#prefill, this.#decode, this.#uncached]) if (handle !== undefined) await this.#bound.unload(handle);
-    await this.#bound.release([...cacheVariables(this.#cache), this.#token]);
-  }
-
-  async #decoder(): Promise<ProgramHandle> {
-    this.#decode ??= await this.#load('decode', () => this.#cachedProgram(this.#token.tensor));
-    return this.#decode;
-  }
-
-  async #run(
-    handle: ProgramHandle,
-    call: { inputs?: Record<string, Int32Array>; extents: Record<string, number> },
-    sampling: Sampling,
-    draw: number,
-  ): Promise<number> {
-    const [{ next }] = await this.#bound.host.run({ handle, ...call, scalars: scalars(sampling, draw) }, { signal: sampling.signal });
-    return next[0];
-  }
-
-  /** Logits of the last new token behind the cache, and the token drawn from them, which the next decode step reads. */
-  #cachedProgram(ids: Tensor): { next: Tensor } {
-    return {
-      next: this.#sample(this.#bound.module.forwardCached(ids, this.#cache, { position: this.#position, keysUsed: this.#keysUsed })),
+    this.#vocab = drawable;
+    this.#cache = bound.module.makeCache(rows);
+    this.#single = rows === 1 ? this.#cache : bound.module.makeCache(1);
+    const ints = (name: string, ...shape: number[]) =>
+      new Variable({ name: `generate.${name}`, shape, dtype: 'i32', trainable: false, init: { kind: 'zeros' } });
+    this.#token = ints('token', rows, 1);
+    this.#positions = ints('positions', rows);
+    this.#rules = {
+      bias: new Variable({ name: 'generate.bias', shape: [drawable], trainable: false, init: { kind: 'zeros' } }),
+      lists: ints('lists', LIST_WORDS),
+      counts: ints('counts', rows, drawable),
+      state: ints('state', rows, STATE_WORDS),
     };
   }
 
-  #sample(logits: Tensor): Tensor {
-    return sample(reshape(logits, [1, this.#bound.module.config.vocabSize]), {}, this.#drawable);
+  /** Allocates the variables. Only ids below `drawable` are ever drawn (a vocabulary may be padded). @throws OUT_OF_MEMORY, MODEL_CLOSED */
+  static async open(bound: BoundModule<CausalLM>, drawable: number, rows: number): Promise<GenerationSession> {
+    const session = new GenerationSession(bound, drawable, rows);
+    await bound.allocate(session.#variables);
+    return session;
   }
 
-  #load(name: string, build: () => { next: Tensor }): Promise<ProgramHandle> {
-    const { next } = this.#bound.trace(false, build);
-    const effects = name === 'generate uncached' ? [] : [assign(this.#token, reshape(next, [1, 1]))];
-    return this.#bound.load(compile({ name, outputs: { next }, effects }));
+  get #variables(): Variable[] {
+    const caches = this.rows === 1 ? [this.#cache] : [this.#cache, this.#single];
+    return [...caches.flatMap(cacheVariables), this.#token, this.#positions, ...Object.values(this.#rules)];
   }
-}
 
-function scalars({ temperature, topK, topP, seed }: Sampling, draw: number): Record<string, number> {
-  const [seedLo, seedHi] = seedWords(seed);
-  return { temperature, topK, topP, seedLo, seedHi, draw };
-}
+  /** Begins a generation: rules, each row's last token, and what rows remember of their tokens. */
+  async begin(starts: readonly RowStart[], data: RuleData): Promise<void> {
+    const { host } = this.#bound;
+    const { bias, lists, counts, state } = this.#rules;
+    const writes = [host.write(this.#token, Int32Array.from(starts, ({ ids }) => ids[ids.length - 1]))];
+    if (!equal(this.#written?.bias, data.bias)) writes.push(host.write(bias, data.bias));
+    if (!equal(this.#written?.lists, data.lists)) writes.push(host.write(lists, data.lists));
+    this.#written = data;
+    if (data.counting) writes.push(host.write(counts, this.#counts(starts)));
+    writes.push(host.write(state, rowStates(starts)));
+    await Promise.all(writes);
+  }
 
-/** The sessions of one model: one is kept for reuse, more are made while several generations run at once. */
-export class GenerationSessions {
-  #idle: GenerationSession | undefined;
+  #counts(starts: readonly RowStart[]): Int32Array {
+    const counts = new Int32Array(starts.length * this.#vocab);
+    starts.forEach(({ ids, promptLength }, row) => {
+      ids.forEach((id, i) => {
+        if (id >= this.#vocab) return;
+        const at = row * this.#vocab + id;
+        counts[at] = i < promptLength ? counts[at] | IN_PROMPT : counts[at] + 1;
+      });
+    });
+    return counts;
+  }
 
-  constructor(
-    readonly bound: BoundModule<CausalLM>,
-    readonly drawable: number,
-  ) {}
+  /** Reads tokens into the cache from position `from` on, for one row; for rows of a batch from 0 on, and the same for all of them. */
+  async prefill(tokens: Int32Array, from: number, rows: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    if (tokens.length > 0) {
+      const handle = await this.#program('prefill');
+      const calls = [];
+      for (let at = 0; at < tokens.length; at += PREFILL_TOKENS) {
+        const inputIds = tokens.slice(at, at + PREFILL_TOKENS);
+        const position = from + at;
+        calls.push({ handle, inputs: { inputIds }, extents: { time: inputIds.length, position, keysUsed: position + inputIds.length } });
+      }
+      await this.#bound.host.run(calls, { signal });
+    }
+    if (this.rows === 1) return;
+    const handle = await this.#program('place');
+    const calls = rows.map((row) => ({ handle, extents: { row, rowsUsed: tokens.length } }));
+    await this.#bound.host.run(calls, { signal });
+  }
 
-  /** Runs `work` with a session of its own. */
-  async *use<T, R>(work: (session: GenerationSession) => AsyncGenerator<T, R, void>): AsyncGenerator<T, R, void> {
-    this.bound.assertOpen('generate');
-    const session = this.#idle ?? (await GenerationSession.open(this.bound, this.drawable));
-    this.#idle = undefined;
-    try {
-      return yield* work(session);
-    } finally {
-      if (this.#idle === undefined && !this.bound.closed) this.#idle = session;
-      else await session.close();
+  /** Says where each row's next token goes (batches only). */
+  async setPositions(positions: Int32Array): Promise<void> {
+    if (this.rows > 1) await this.#bound.host.write(this.#positions, positions);
+  }
+
+  /** Compiles and loads what one row needs, before it is needed. */
+  async warm(): Promise<void> {
+    await Promise.all([this.#program('prefill'), this.#program('decode')]);
+  }
+
+  /**
+   * Writes `count` tokens of each row, one message for all; each report is i32 [rows, REPORT_WORDS]. Ends early when all rows have drawn an end id.
+   * @param length tokens of the longest row's context at the first of these steps, its last token included
+   * @param draw number of the first token
+   */
+  async decode(
+    length: number,
+    count: number,
+    draw: number,
+    sampling: Sampling,
+    seed: number,
+    endIds: readonly number[],
+    onReport: (report: Int32Array) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const handle = await this.#program('decode');
+    const { blockSize } = this.#bound.module.config;
+    const common = drawScalars(sampling, seed);
+    const runs = Array.from({ length: count }, (_, i) => {
+      const keysUsed = Math.min(length + i, blockSize);
+      const extents: Record<string, number> = this.rows === 1 ? { position: keysUsed - 1, keysUsed } : { keysUsed };
+      return { extents, scalars: { ...common, draw: draw + i } };
+    });
+    await this.#bound.host.runSequence(handle, runs, {
+      emit: 'report',
+      stopValues: endIds,
+      stopEvery: REPORT_WORDS,
+      signal,
+      onValue: (value) => onReport(value as Int32Array),
+    });
+  }
+
+  /** Reads a whole context without the cache and draws the token after it (one row). */
+  async uncached(context: Int32Array, draw: number, sampling: Sampling, seed: number): Promise<Int32Array> {
+    const handle = await this.#program('uncached');
+    const scalars = { ...drawScalars(sampling, seed), draw };
+    const call = { handle, inputs: { inputIds: context }, extents: { time: context.length }, scalars };
+    const [{ report }] = await this.#bound.host.run(call, { signal: sampling.signal });
+    return report as Int32Array;
+  }
+
+  /**
+   * One step of a beam search over all rows: beam b goes on from beam parents[b] with tokens[b].
+   * @param length tokens of the context, these included
+   * @returns i32 [rows, keep, 2], see `beamScores`
+   */
+  async beams(
+    beams: { tokens: Int32Array; parents: Int32Array; scores: Float32Array },
+    length: number,
+    draw: number,
+    keep: number,
+    sampling: Sampling,
+    counting: boolean,
+  ): Promise<Int32Array> {
+    const { tokens, parents, scores } = beams;
+    const calls = [];
+    if (parents.some((parent, b) => parent !== b)) {
+      const extents = { time: length - 1, remembered: 1, counted: counting ? 1 : 0 };
+      calls.push({ handle: await this.#program('reorder'), inputs: { parents }, extents });
+    }
+    const extents = { position: length - 1, keysUsed: length, keep };
+    calls.push({ handle: await this.#program('beams'), inputs: { tokens, scores }, extents, scalars: { ...ruleScalars(sampling), draw } });
+    const outputs = await this.#bound.host.run(calls, { signal: sampling.signal });
+    return outputs[outputs.length - 1].report as Int32Array;
+  }
+
+  /** Frees variables and programs (closing the model does it too). */
+  async close(): Promise<void> {
+    for (const program of this.#programs.values()) {
+      const handle = await program.catch(() => undefined);
+      if (handle !== undefined) await this.#bound.unload(handle);
+    }
+    await this.#bound.release(this.#variables);
+  }
+
+  #program(name: ProgramName): Promise<ProgramHandle> {
+    const known = this.#programs.get(name);
+    if (known !== undefined) return known;
+    const built = this.#load(name);
+    this.#programs.set(name, built);
+    built.catch(() => this.#programs.delete(name));
+    return built;
+  }
+
+  async #load(name: ProgramName): Promise<ProgramHandle> {
+    const { outputs = {}, effects } = this.#bound.trace(false, () => this.#build(name));
+    return this.#bound.load(compile({ name: `generate ${name}`, outputs, effects }));
+  }
+
+  #build(name: ProgramName): { outputs?: Record<string, Tensor>; effects: Effect[] } {
+    const { module } = this.#bound;
+    const { blockSize, vocabSize } = module.config;
+    const extent = (extentName: string, max = blockSize) => new Extent(extentName, max);
+    const inStep = () => ({ position: extent('position'), keysUsed: extent('keysUsed') });
+    switch (name) {
+      case 'prefill': {
+        const ids = input('inputIds', [1, extent('time', Math.min(PREFILL_TOKENS, blockSize))], 'i32');
+        return { effects: cacheWrites(module.forwardCached(ids, this.#single, inStep())) };
+      }
+      case 'place': {
+        const options = { row: extent('row', this.rows - 1), rowsUsed: extent('rowsUsed') };
+        const [from, to] = [this.#single, this.#cache].map(cacheVariables);
+        return { effects: to.map((variable, i) => assign(variable, copySequence(variable, from[i], options))) };
+      }
+      case 'decode': {
+        const place = this.rows === 1 ? inStep() : { positions: this.#positions.tensor, keysUsed: extent('keysUsed') };
+        const logits = module.forwardCached(this.#token.tensor, this.#cache, place);
+        return this.#draw(reshape(logits, [this.rows, vocabSize]), this.rows === 1 ? undefined : this.#positions);
+      }
+      case 'uncached': {
+        const hidden = module.hidden(input('inputIds', [1, extent('time')], 'i32'));
+        return this.#draw(reshape(module.head(lastRow(hidden)), [1, vocabSize]), undefined);
+      }
+      case 'beams': {
+        const [tokens, scores] = [input('tokens', [this.rows], 'i32'), input('scores', [this.rows])];
+        const logits = module.forwardCached(reshape(tokens, [this.rows, 1]), this.#cache, inStep());
+        const options = { rules: this.#rules, keep: extent('keep', MOST_KEPT), vocabSize: this.#vocab };
+        return { outputs: { report: beamScores(reshape(logits, [this.rows, vocabSize]), tokens, scores, options) }, effects: [] };
+      }
+      case 'reorder': {
+        const parents = input('parents', [this.rows], 'i32');
+        const moved = (variable: Variable, time: Extent) => assign(variable, permuteRows(variable, parents, time));
+        const [time, remembered, counted] = [extent('time'), extent('remembered', 1), extent('counted', 1)];
+        const { state, counts } = this.#rules;
+        const caches = cacheVariables(this.#cache).map((variable) => moved(variable, time));
+        return { effects: [...caches, moved(state, remembered), moved(counts, counted)] };
+      }
     }
   }
+
+  #draw(logits: Tensor, positions: Variable | undefined): { outputs: Record<string, Tensor>; effects: Effect[] } {
+    const options = { rules: this.#rules, positions, topLogProbs: MOST_TOP_LOG_PROBS, vocabSize: this.#vocab };
+    const { next, report } = drawTokens(logits, options);
+    return { outputs: { report }, effects: [assign(this.#token, reshape(next, [this.rows, 1]))] };
+  }
+}
+
+/** What a forward pass leaves in the cache, without what it computes beyond that: no logits, no last block. */
+function cacheWrites(result: Tensor): Effect[] {
+  const effects = new Map<Variable, Effect>();
+  const seen = new Set<Node>();
+  const visit = (tensor: Tensor): void => {
+    const { node } = tensor;
+    if (seen.has(node)) return;
+    seen.add(node);
+    if (node.op.name === 'write_rows') {
+      const { variable } = node.attrs as { variable: Variable };
+      effects.set(variable, assign(variable, node.outputs[0]));
+    }
+    node.inputs.forEach(visit);
+  };
+  visit(result);
+  return [...effects.values()];
+}
+
+/** Nobody has ended; the last tokens of each row. */
+function rowStates(starts: readonly RowStart[]): Int32Array {
+  const states = new Int32Array(starts.length * STATE_WORDS);
+  starts.forEach(({ ids }, row) => {
+    const last = ids.slice(-HISTORY_TOKENS);
+    states.fill(-1, (row + 1) * STATE_WORDS - HISTORY_TOKENS, (row + 1) * STATE_WORDS);
+    states.set(last, (row + 1) * STATE_WORDS - last.length);
+  });
+  return states;
+}
+
+function equal(a: Float32Array | Int32Array | undefined, b: Float32Array | Int32Array): boolean {
+  return a !== undefined && a.length === b.length && a.every((value, i) => value === b[i]);
 }

@@ -32,6 +32,9 @@ export const whole = numeric('an integer from 0 to 2147483647', (x) => Number.is
 /** An integer that JavaScript holds exactly and that fits the engine's two seed words. */
 export const seed = numeric('an integer from 0 to 2^53 - 1', (x) => Number.isSafeInteger(x) && x >= 0);
 
+/** Any finite number, negative ones too. */
+export const anyNumber = numeric('a finite number', () => true);
+
 /** An integer from `low` to `high`. */
 export function integerFrom(low: number, high: number): Check<number> {
   return numeric(`an integer from ${low} to ${high}`, (x) => Number.isInteger(x) && x >= low && x <= high);
@@ -79,6 +82,33 @@ export const ids: Check<readonly number[] | Int32Array> = {
   rule: 'a list of integers from 0 to 2147483647',
   accepts: (value): value is readonly number[] | Int32Array =>
     (Array.isArray(value) || value instanceof Int32Array) && Array.prototype.every.call(value, (item: unknown) => whole.accepts(item)),
+};
+
+/** A list of non-empty texts or lists of token ids, at least one. */
+export const wordsOrIds: Check<readonly (string | readonly number[])[]> = {
+  kind: 'strings',
+  rule: 'a list of at least one non-empty string or non-empty list of token ids',
+  accepts: (value): value is readonly (string | readonly number[])[] =>
+    Array.isArray(value) && value.length > 0 && value.every((item) => name.accepts(item) || (ids.accepts(item) && item.length > 0)),
+};
+
+/** Numbers by token id: an object, a Map, or texts `id:bias`. */
+export const biases: Check<Readonly<Record<number, number>> | ReadonlyMap<number, number> | readonly string[]> = {
+  kind: 'strings',
+  rule: 'an object { id: bias }, or a list of "id:bias"',
+  accepts: (value): value is Readonly<Record<number, number>> | ReadonlyMap<number, number> | readonly string[] =>
+    Array.isArray(value)
+      ? value.every((item) => typeof item === 'string' && /^\d+:/.test(item))
+      : typeof value === 'object' && value !== null,
+};
+
+/** When a beam search may end. */
+export const earlyStopping: Check<boolean | 'never' | 'true' | 'false'> = {
+  kind: 'string',
+  rule: 'true, false or "never"',
+  choices: ['true', 'false', 'never'],
+  accepts: (value): value is boolean | 'never' | 'true' | 'false' =>
+    typeof value === 'boolean' || value === 'never' || value === 'true' || value === 'false',
 };
 
 /** An object of any class (a data set, a tokenizer, a URL …); whoever uses it checks the rest. */

@@ -90,7 +90,30 @@ export const TRAINING_OPTIONS = list(
 export const TRAINER_OPTIONS = list('dataset', 'evalDataset', ...TRAINING_OPTIONS, 'loss', 'signal', 'onWarning');
 
 /** What decides the next token. */
-export const SAMPLING_OPTIONS = list('maxNewTokens', 'temperature', 'topK', 'topP', 'doSample', 'useCache', 'stopStrings', 'seed');
+export const SAMPLING_OPTIONS = list(
+  'maxNewTokens',
+  'minNewTokens',
+  'temperature',
+  'topK',
+  'topP',
+  'minP',
+  'doSample',
+  'repetitionPenalty',
+  'presencePenalty',
+  'frequencyPenalty',
+  'badWords',
+  'logitBias',
+  'numReturnSequences',
+  'numBeams',
+  'lengthPenalty',
+  'earlyStopping',
+  'stopStrings',
+  'stopTokenIds',
+  'topLogProbs',
+  'skipSpecialTokens',
+  'useCache',
+  'seed',
+);
 
 /** `model.generate(prompt, options)`. */
 export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');

@@ -59,6 +59,7 @@ describe('the table', () => {
   it('refuses NaN, infinities, numbers as text, null and the wrong type for every number', () => {
     for (const row of rows.filter((r) => r.check.kind === 'number')) {
       for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, '1', null, true, [], {}, 1n, -1]) {
+        if (value === -1 && row.check.rule === 'a finite number') continue; // penalties may be rewards
         expect(row.check.accepts(value), `${row.name} ${String(value)}`).toBe(false);
       }
     }

@@ -32,7 +32,7 @@ export class Executor {
 
   /** Runs one program `count` times, posting an output after each. @returns how many times it ran */
   async runSequence(sequence: WireSequence, sink: ValueSink, turn: Turn): Promise<number> {
-    const { program, count, extents, scalars, inputs, outputs, stopValues } = sequence;
+    const { program, count, extents, scalars, inputs, outputs, stopValues, stopEvery } = sequence;
     const extentsEach = extents.length / count;
     const scalarsEach = scalars.length / count;
     const stops = new Set(stopValues);
@@ -45,7 +45,8 @@ export class Executor {
       const rowScalars = scalars.slice(i * scalarsEach, (i + 1) * scalarsEach);
       await this.#execute(loaded, rowExtents, rowScalars, false, turn);
       const value = this.#readOutput(loaded, outputs[i]);
-      const stop = stops.size > 0 && value.length > 0 && value.every((element: number) => stops.has(element));
+      const stop =
+        stops.size > 0 && value.length > 0 && value.every((element: number, at: number) => at % stopEvery > 0 || stops.has(element));
       sink.postMessage(value, [value.buffer as ArrayBuffer]);
       if (stop) return i + 1;
     }

@@ -198,13 +198,16 @@ export class EngineHost {
     const prepared = prepareSequence(this.#own({ handle }, op).handle, runs, options.inputs, options.emit, op);
     if (runs.length === 0) return 0;
     const stopValues = [...(options.stopValues ?? [])];
+    const stopEvery = options.stopEvery ?? 1;
+    if (!Number.isInteger(stopEvery) || stopEvery < 1)
+      throw new FerroError('INVALID_OPTION', `${op}: stopEvery must be an integer from 1, got ${String(stopEvery)}`);
     const stop = new AbortController();
     const onAbort = () => stop.abort(options.signal?.reason);
     options.signal?.addEventListener('abort', onAbort, { once: true });
     const stream = receiveValues(options.onValue, () => stop.abort());
     try {
       const work = async (api: EngineApi, token: number) => {
-        const message = transfer({ ...prepared, stopValues, token }, ownBuffers([prepared]));
+        const message = transfer({ ...prepared, stopValues, stopEvery, token }, ownBuffers([prepared]));
         const count = await api.runSequence(message, transfer(stream.port, [stream.port]));
         await stream.received(count);
         return count;

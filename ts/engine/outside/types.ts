@@ -129,6 +129,8 @@ export interface SequenceOptions {
   emit: string;
   /** Ends the sequence after a step all of whose emitted elements are among these. */
   stopValues?: readonly number[];
+  /** Only every n-th emitted element counts for that, from the first (rows of which the first element says what was drawn). Default 1: all. */
+  stopEvery?: number;
   signal?: AbortSignal;
   /** Called for each emitted value, in order. What it throws ends the sequence and rejects the call. */
   onValue(value: Numbers, index: number): void;
