@@ -7,7 +7,16 @@ export { BoundModule, Parameter } from './bind';
 export { type Dataset, type ExampleDataset, TextDataset, type TokenDataset } from './data';
 export { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions, type EngineWarning } from './engine';
 export { type ErrorCode, FerroError, REMEDIES } from './errors';
-export type { GeneratedPiece, GeneratedText, GenerateOptions } from './generate';
+export type {
+  Conversation,
+  FinishReason,
+  GeneratedPiece,
+  GeneratedSequence,
+  GeneratedText,
+  GenerateOptions,
+  Prompt,
+  TokenLogProb,
+} from './generate';
 export * from './graph';
 export type { FileProgress, LoadReport } from './io';
 export {

@@ -3,11 +3,16 @@
 import { type BoundModule, bind, type Parameter } from '../bind';
 import { FerroError } from '../errors';
 import {
+  Conversation,
   type GeneratedPiece,
   type GeneratedText,
   type GenerateOptions,
+  type GenerationModel,
   GenerationSessions,
   generate,
+  generationRules,
+  isPrompts,
+  type Prompt,
   promptIds,
   readSampling,
 } from '../generate';
@@ -206,17 +211,40 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   /**
-   * Continues a prompt. Iterate it for the pieces as they are written, or await it for `{ text, ids, seed, finishReason }`. When the context is full,
-   * the last half is kept and read again; an empty prompt starts from the beginning-of-text token or a line break.
-   * @param prompt text, or token ids
+   * Continues a prompt, or each of a list of prompts. Iterate it for the pieces as they are written, or await it for `{ text, ids, seed, finishReason, logProbs, sequences }`: the first
+   * text, and all of them (`sequences`: prompt by prompt, numReturnSequences of each). Each text is what it would be alone, sequence i under seed + i. When a context is full,
+   * the last half is kept and read again; an empty prompt starts from the beginning-of-text token or a line break. Iterated, a few tokens are written ahead of the reader, with the
+   * weights of that time; leaving the loop ends that within a token.
+   * @param prompt text, or token ids, or a list of these
    * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
    */
-  generate(prompt: string | ArrayLike<number> = '', options?: GenerateOptions): Stream<GeneratedPiece, GeneratedText> {
+  generate(prompt: Prompt | readonly Prompt[] = '', options?: GenerateOptions): Stream<GeneratedPiece, GeneratedText> {
     this.bound.assertOpen('generate');
-    const sampling = readSampling(options);
-    const model = { sessions: this.#sessions, tokenizer: this.tokenizer, blockSize: this.blockSize, vocabSize: this.vocabSize };
-    const ids = promptIds(model, prompt);
-    return new Stream('generate', (ahead) => generate(model, ids, sampling, ahead));
+    const sampling = readSampling(options, this.vocabSize);
+    const model = this.#generationModel;
+    const ids = (isPrompts(prompt) ? prompt : [prompt]).map((one) => promptIds(model, one));
+    const rules = generationRules(model, sampling);
+    return new Stream('generate', (ahead) => generate(model, ids, sampling, rules, ahead));
+  }
+
+  /**
+   * A text that grows turn by turn, with a cache of its own: each `generate` reads only what is new. Close it when it is no longer needed; closing the model closes it too.
+   * @throws MODEL_CLOSED
+   */
+  startConversation(): Conversation {
+    this.bound.assertOpen('startConversation');
+    return new Conversation(this.#generationModel);
+  }
+
+  get #generationModel(): GenerationModel {
+    const eosId = this.tokenizer?.eosId ?? null;
+    return {
+      sessions: this.#sessions,
+      tokenizer: this.tokenizer,
+      blockSize: this.blockSize,
+      vocabSize: this.vocabSize,
+      eosIds: eosId === null ? [] : [eosId],
+    };
   }
 
   /** The model's folder as Blobs by file name; the same files as `save` writes. */

@@ -100,7 +100,10 @@ class Search {
       throwIfAborted(sampling.signal, 'generate');
       const candidates = await this.#candidates(written);
       if (candidates.length < this.#beams.numBeams)
-        throw new FerroError('INVALID_OPTION', `generate: the rules must leave at least ${this.#beams.numBeams} continuations, got ${candidates.length}`);
+        throw new FerroError(
+          'INVALID_OPTION',
+          `generate: the rules must leave at least ${this.#beams.numBeams} continuations, got ${candidates.length}`,
+        );
       if (this.#advance(candidates, written + 1)) break;
     }
     return this.#finished;
@@ -140,7 +143,9 @@ class Search {
     if (!full) {
       const ended = candidates.slice(0, numBeams).flatMap((candidate, i): Finished[] => {
         const finishReason = ends[i];
-        return finishReason === undefined ? [] : [{ ...candidate, finishReason, score: f32(candidate.score / power(length, lengthPenalty)) }];
+        return finishReason === undefined
+          ? []
+          : [{ ...candidate, finishReason, score: f32(candidate.score / power(length, lengthPenalty)) }];
       });
       this.#finished = [...this.#finished, ...ended].sort((a, b) => b.score - a.score).slice(0, numBeams);
     }

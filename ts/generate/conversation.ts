@@ -105,7 +105,10 @@ export class Conversation implements AsyncDisposable {
   #sampling(options: GenerateOptions | undefined): Sampling {
     const sampling = readSampling(options, this.#model.vocabSize);
     if (sampling.numReturnSequences > 1 || sampling.beams !== undefined || !sampling.useCache)
-      throw new FerroError('INVALID_OPTION', 'generate: a conversation writes one text with its cache, got numReturnSequences, numBeams or useCache');
+      throw new FerroError(
+        'INVALID_OPTION',
+        'generate: a conversation writes one text with its cache, got numReturnSequences, numBeams or useCache',
+      );
     return sampling;
   }
 

@@ -60,7 +60,10 @@ function phrases(sampling: Sampling, tokenizer: Tokenizer | null, vocab: number)
   }
   for (const phrase of result) {
     if (phrase.length > HISTORY_TOKENS + 1)
-      throw new FerroError('INVALID_OPTION', `generate: "badWords" must have at most ${HISTORY_TOKENS + 1} tokens each, got ${phrase.length}`);
+      throw new FerroError(
+        'INVALID_OPTION',
+        `generate: "badWords" must have at most ${HISTORY_TOKENS + 1} tokens each, got ${phrase.length}`,
+      );
   }
   return result;
 }

@@ -93,7 +93,12 @@ export class GenerationSession {
   async begin(starts: readonly RowStart[], data: RuleData): Promise<void> {
     const { host } = this.#bound;
     const { bias, lists, counts, state } = this.#rules;
-    const writes = [host.write(this.#token, Int32Array.from(starts, ({ ids }) => ids[ids.length - 1]))];
+    const writes = [
+      host.write(
+        this.#token,
+        Int32Array.from(starts, ({ ids }) => ids[ids.length - 1]),
+      ),
+    ];
     if (!equal(this.#written?.bias, data.bias)) writes.push(host.write(bias, data.bias));
     if (!equal(this.#written?.lists, data.lists)) writes.push(host.write(lists, data.lists));
     this.#written = data;

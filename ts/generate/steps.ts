@@ -18,7 +18,8 @@ export class StepStream {
   readonly #ahead: boolean;
   readonly #stop = new AbortController();
   readonly #calls = new Set<Promise<void>>();
-  readonly #arrived: Int32Array[] = [];
+  /** By number of the step: two windows come over two ports, and nothing keeps these in order. */
+  readonly #arrived = new Map<number, Int32Array>();
   #size: number;
   #asked = 0;
   #read = 0;
@@ -36,14 +37,18 @@ export class StepStream {
   /** The next report. At most `limit` calls. @throws what a step threw */
   async next(): Promise<Int32Array> {
     this.#ask();
-    while (this.#arrived.length === 0) {
+    const step = this.#read;
+    for (let report = this.#arrived.get(step); ; report = this.#arrived.get(step)) {
+      if (report !== undefined) {
+        this.#arrived.delete(step);
+        this.#read += 1;
+        return report;
+      }
       if (this.#failure !== undefined) throw this.#failure.error;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
-    this.#read += 1;
-    return this.#arrived.shift() as Int32Array;
   }
 
   /** Ends what runs within a step, and waits for that. */
@@ -70,8 +75,8 @@ export class StepStream {
     try {
       const onReport = (report: Int32Array) => {
         last = performance.now();
-        if (steps++ === 0) first = last;
-        this.#arrived.push(report);
+        if (steps === 0) first = last;
+        this.#arrived.set(from + steps++, report);
         this.#wake();
       };
       await this.#run(from, count, onReport, this.#stop.signal);

@@ -62,7 +62,8 @@ async function* untilFull(writing: Writing, live: () => boolean): AsyncGenerator
       sequences.forEach((sequence, row) => {
         if (sequence.ended) return;
         sequence.cached += 1;
-        if (sequence.finishReason === undefined) pieces.push(sequence.accept(report.subarray(row * REPORT_WORDS, (row + 1) * REPORT_WORDS)));
+        if (sequence.finishReason === undefined)
+          pieces.push(sequence.accept(report.subarray(row * REPORT_WORDS, (row + 1) * REPORT_WORDS)));
       });
       for (const piece of pieces) {
         throwIfAborted(sampling.signal, 'generate');
