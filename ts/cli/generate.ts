@@ -22,11 +22,12 @@ export function addGenerate(program: Command): void {
 
 async function generate(output: Output, values: Values, given: Partial<Values>): Promise<void> {
   if (values.model === undefined) throw new FerroError('INVALID_OPTION', 'generate: "--model" must be given, got none');
-  const { prompt, promptIds } = values;
-  if ((prompt === undefined) === (promptIds === undefined)) {
+  const { promptIds } = values;
+  const prompts = values.prompt === undefined ? [] : [values.prompt].flat();
+  if ((prompts.length === 0) === (promptIds === undefined)) {
     throw new FerroError(
       'INVALID_OPTION',
-      `generate: one of "--prompt" and "--prompt-ids" must be given, got ${prompt === undefined ? 'none' : 'both'}`,
+      `generate: one of "--prompt" and "--prompt-ids" must be given, got ${promptIds === undefined ? 'none' : 'both'}`,
     );
   }
   const source = values.model;
@@ -35,14 +36,20 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = Object.fromEntries(SAMPLING_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
     const started = performance.now();
-    const stream = model.generate(prompt ?? promptIds ?? '', options);
-    if (output.json) {
-      const { text, ids, seed, finishReason } = await stream;
-      const seconds = (performance.now() - started) / 1000;
-      output.result({ text, ids, seed, finishReason, prompt, promptIds, tokensPerSecond: Math.round(ids.length / seconds) }, '');
+    const stream = model.generate(promptIds ?? (prompts.length === 1 ? prompts[0] : prompts), options);
+    const prompt = prompts.length > 1 ? prompts : prompts[0];
+    const several = prompts.length > 1 || values.numReturnSequences > 1 || values.numBeams > 1;
+    if (output.json || several) {
+      const { sequences, ...first } = await stream;
+      const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+      const tokensPerSecond = Math.round(tokens / ((performance.now() - started) / 1000));
+      const promptOf = (i: number) => prompts[Math.floor(i / values.numReturnSequences)] ?? '';
+      const texts = sequences.map(({ text, ids }, i) => promptOf(i) + (model.tokenizer === null ? ids.join() : text));
+      output.result({ ...first, prompt, promptIds, tokensPerSecond, sequences }, texts.join('\n---\n'));
+      if (!output.json) output.note(`${tokens} tokens, ${tokensPerSecond} tokens/s, seed ${first.seed}`);
       return;
     }
-    if (prompt !== undefined) output.piece(prompt);
+    output.piece(prompts[0] ?? '');
     for await (const piece of stream) output.piece(model.tokenizer === null ? `${piece.index > 0 ? ',' : ''}${piece.id}` : piece.text);
     output.piece('\n');
     const { ids, seed } = await stream;

@@ -127,7 +127,10 @@ export class GenerationSession {
       for (let at = 0; at < tokens.length; at += PREFILL_TOKENS) {
         const inputIds = tokens.slice(at, at + PREFILL_TOKENS);
         const position = from + at;
-        calls.push({ handle, inputs: { inputIds }, extents: { time: inputIds.length, position, keysUsed: position + inputIds.length } });
+        const all: Record<string, number> = { time: inputIds.length, position, keysUsed: position + inputIds.length };
+        // With a single block nothing attends: what is pruned takes its extent along.
+        const extents = Object.fromEntries(handle.program.extents.map(({ name }) => [name, all[name]]));
+        calls.push({ handle, inputs: { inputIds }, extents });
       }
       await this.#bound.host.run(calls, { signal });
     }

@@ -84,6 +84,14 @@ export const ids: Check<readonly number[] | Int32Array> = {
     (Array.isArray(value) || value instanceof Int32Array) && Array.prototype.every.call(value, (item: unknown) => whole.accepts(item)),
 };
 
+/** A text or a list of texts, empty ones included. */
+export const texts: Check<string | readonly string[]> = {
+  kind: 'strings',
+  rule: 'a string or a list of strings',
+  accepts: (value): value is string | readonly string[] =>
+    typeof value === 'string' || (Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string')),
+};
+
 /** A list of non-empty texts or lists of token ids, at least one. */
 export const wordsOrIds: Check<readonly (string | readonly number[])[]> = {
   kind: 'strings',

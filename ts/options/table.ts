@@ -215,7 +215,7 @@ export const OPTIONS = named({
     help: 'char, byte, or a folder with tokenizer.json',
     defaultText: 'char',
   }),
-  prompt: option(check.text, { help: 'text to continue' }),
+  prompt: option(check.texts, { help: 'text to continue; several texts are continued at once' }),
   promptIds: option(check.ids, { help: 'token ids to continue: 1,2,3' }),
   json: option(check.flag, { default: false, help: 'print one JSON object (snake_case keys) on standard output' }),
   config: option(check.name, { help: 'options from a YAML file or a run.json; flags win' }),
