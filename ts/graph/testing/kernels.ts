@@ -4,17 +4,10 @@ import { NORM_BLOCK, type OpcodeName, UNARY_KINDS, type UnaryKind } from '../opc
 import { attentionBackward, attentionBackwardKv, attentionBackwardQ, attentionForward, dropoutOf } from './attentionKernels';
 import type { KernelArgs } from './cells';
 import { headBackwardW, headBackwardX, headLogits, headLoss } from './headKernels';
-import { crossEntropyBackward, crossEntropyForward, linearCrossEntropyBackwardW, linearCrossEntropyBackwardX } from './lossKernels';
-import { beamScores, permuteRows, sampleRows } from './samplingKernels';
 import { addInteger, rmsNorm, rmsNormBackward, rmsNormBackwardParams, rotary, swiglu, swigluBackward } from './llamaKernels';
-import {
-  crossEntropyBackward,
-  crossEntropyForward,
-  linearCrossEntropyBackwardW,
-  linearCrossEntropyBackwardX,
-  sampleRows,
-} from './lossKernels';
+import { crossEntropyBackward, crossEntropyForward, linearCrossEntropyBackwardW, linearCrossEntropyBackwardX } from './lossKernels';
 import { eachPosition } from './positions';
+import { beamScores, permuteRows, sampleRows } from './samplingKernels';
 
 /** The error function to about 1e-15: its series near 0, a continued fraction of erfc further out (Abramowitz and Stegun 7.1.5, 7.1.14). */
 export function erf(x: number): number {
