@@ -36,7 +36,11 @@ export async function serve(root: string, { isolated }: { isolated: boolean }): 
     const file = join(root, normalize(path).replace(/[/\\]$/, `${sep}index.html`));
     content(file).then(
       (body) => {
-        const headers = { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-security-policy': POLICY };
+        const headers = {
+          'content-length': Buffer.byteLength(body),
+          'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
+          'content-security-policy': POLICY,
+        };
         response.writeHead(200, isolated ? { ...headers, ...ISOLATION } : headers).end(body);
       },
       () => response.writeHead(404, { 'content-type': 'text/plain' }).end(`no ${path}`),
