@@ -1,4 +1,5 @@
 // Llama's ops on the real kernels against PyTorch and transformers (test/golden/llama_ops.py): results, gradients, tables of rotary positions.
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -28,7 +29,10 @@ interface Parameters {
   high_freq_factor: number;
   original_max_position_embeddings: number;
 }
-const golden = JSON.parse(readFileSync(new URL('../../test/golden/llama-ops.json', import.meta.url), 'utf8')) as {
+const folder = new URL('../../test/golden/', import.meta.url);
+const golden = JSON.parse(readFileSync(new URL('llama-ops.json', folder), 'utf8')) as {
+  script: string;
+  scriptSha256: string;
   rmsNorm: Numbers;
   rotary: Numbers;
   swiglu: Numbers;
@@ -52,6 +56,11 @@ function expectClose(got: ArrayLike<number>, want: readonly number[], tolerance:
   const worst = Math.max(...want.map((value, i) => Math.abs(got[i] - value)));
   expect(worst, name).toBeLessThanOrEqual(tolerance);
 }
+
+it('the golden values are those of their script', () => {
+  const script = readFileSync(new URL(golden.script, folder), 'utf8').replaceAll('\r\n', '\n');
+  expect(createHash('sha256').update(script).digest('hex')).toBe(golden.scriptSha256);
+});
 
 describe.each(['portable', 'auto'] as const)('simd %s', (simd) => {
   let host: EngineHost;
