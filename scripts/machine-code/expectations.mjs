@@ -24,6 +24,8 @@ export const REQUIRED = [
   /^binary::/,
   /^softmax::/,
   /^layer_norm::/,
+  /^rotary::/,
+  /^swiglu::/,
   /^dropout::/,
   /^adamw::/,
 ];
@@ -36,7 +38,7 @@ export const REQUIRED = [
 export const RULES = [
   {
     functions:
-      /^(binary|gelu|unary|softmax::log_row|softmax::SoftmaxBackward|cross_entropy::CrossEntropyBackward|position::AddPosition::|attention::rectangle::score_gradients)/,
+      /^(binary|gelu|unary|rotary|swiglu|softmax::log_row|softmax::SoftmaxBackward|cross_entropy::CrossEntropyBackward|position::AddPosition::|attention::rectangle::score_gradients)/,
     spillShare: 1 / 8,
     fused: true,
   },
