@@ -66,7 +66,8 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     variables: ReadonlyMap<string, Variable>,
     readonly seed: number,
   ) {
-    this.parameters = new Map(Array.from(variables, ([name, variable]) => [name, new Parameter(this, name, variable)]));
+    const parameters = [...variables].filter(([, variable]) => !variable.derived);
+    this.parameters = new Map(parameters.map(([name, variable]) => [name, new Parameter(this, name, variable)]));
     this.#programs = new ProgramCache(host, MAX_PROGRAMS);
   }
 

@@ -112,6 +112,8 @@ export interface VariableOptions {
   trainable?: boolean;
   /** Whether weight decay applies. Default: rank of at least 2. */
   decay?: boolean;
+  /** Its values follow from `init`: it has memory with its module, but is no parameter and is not saved. Default false. */
+  derived?: boolean;
   /** Default zeros. */
   init?: Init;
 }
@@ -123,6 +125,7 @@ export class Variable {
   readonly dtype: DType;
   trainable: boolean;
   decay: boolean;
+  readonly derived: boolean;
   readonly init: Init;
   #tensor: Tensor | undefined;
 
@@ -147,6 +150,7 @@ export class Variable {
     this.dtype = dtype;
     this.trainable = options.trainable ?? dtype === 'f32';
     this.decay = options.decay ?? shape.length >= 2;
+    this.derived = options.derived ?? false;
     this.init = init;
   }
 

@@ -1,6 +1,7 @@
 // What every causal language model offers to the rooms that train, generate, load and save: one interface for all architectures. It holds no
 // architecture itself; those are in gpt.ts and their neighbours. Letters in shapes: B batch, T time, C width, V vocabSize, P blockSize.
 
+import { FerroError } from '../errors';
 import type { Tensor, Variable } from '../graph';
 import type { CachePlace, Loss, Module, RowLoss } from '../nn';
 
@@ -69,4 +70,15 @@ export const causalLoss: Loss<CausalLM> = (module, { inputIds, labels }) => modu
 /** All variables of a cache. */
 export function cacheVariables(cache: CausalCache): Variable[] {
   return cache.layers.flatMap(({ keys, values }) => [keys, values]);
+}
+
+/** @throws INVALID_SHAPE unless ids are i32 [B, T] with T at most blockSize */
+export function checkIds(op: string, ids: Tensor, blockSize: number): void {
+  const time = ids.shape.at(-1);
+  if (ids.shape.length !== 2 || ids.dtype !== 'i32') {
+    throw new FerroError('INVALID_SHAPE', `${op}: ids must be i32 [B, T], got ${ids.dtype} [${ids.shape.map(String).join(', ')}]`);
+  }
+  if (typeof time === 'number' && time > blockSize) {
+    throw new FerroError('INVALID_SHAPE', `${op}: ids must have at most blockSize ${blockSize} positions, got ${time}`);
+  }
 }

@@ -75,7 +75,7 @@ export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig 
     return name === 'nInner' ? 4 * size('nEmbd') : preset?.[name];
   };
   const config: GPTConfig = {
-    modelType: given.modelType,
+    modelType: 'gpt2',
     nLayer: size('nLayer'),
     nHead: size('nHead'),
     nEmbd: size('nEmbd'),

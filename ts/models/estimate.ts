@@ -5,19 +5,18 @@ import { FerroError } from '../errors';
 import { input, type Program, Variable } from '../graph';
 import { gradientProgram, nameModules } from '../nn';
 import { causalLoss } from './causalLM';
-import type { GPTConfig } from './config';
-import { createModel } from './create';
+import { createModel, type ModelConfig } from './create';
 
 /** Numbers of parameters. The head shares the token table and is not counted twice. */
 export interface ParameterCounts {
   total: number;
-  /** transformer.wte */
+  /** transformer.wte, model.embed_tokens */
   tokenEmbedding: number;
   /** transformer.wpe, also where it is fixed */
   positionEmbedding: number;
-  /** All c_attn and c_proj of attention. */
+  /** All of attention. */
   attention: number;
-  /** All c_fc and c_proj of the feed-forward parts. */
+  /** All of the feed-forward parts. */
   mlp: number;
   norms: number;
   /** A head of its own; 0 where the head is the token table. */
@@ -75,9 +74,10 @@ export interface EstimateOptions {
 const F32_BYTES = 4;
 
 /** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
-export function countParameters(config: GPTConfig, frozen: readonly string[] = []): ParameterCounts {
+export function countParameters(config: ModelConfig, frozen: readonly string[] = []): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, head: 0, trainable: 0 };
   for (const [name, variable] of nameModules(createModel(config))) {
+    if (variable.derived) continue;
     counts.total += variable.size;
     counts[partOf(name)] += variable.size;
     if (variable.trainable && !frozen.includes(name)) counts.trainable += variable.size;
@@ -86,10 +86,10 @@ export function countParameters(config: GPTConfig, frozen: readonly string[] = [
 }
 
 function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attention' | 'mlp' | 'norms' | 'head' {
-  if (name.startsWith('transformer.wte.')) return 'tokenEmbedding';
+  if (name.startsWith('transformer.wte.') || name.startsWith('model.embed_tokens.')) return 'tokenEmbedding';
   if (name.startsWith('lm_head.')) return 'head';
   if (name.startsWith('transformer.wpe.')) return 'positionEmbedding';
-  if (name.includes('.attn.')) return 'attention';
+  if (name.includes('.attn.') || name.includes('.self_attn.')) return 'attention';
   return name.includes('.mlp.') ? 'mlp' : 'norms';
 }
 
@@ -98,7 +98,7 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
  * Whether an engine can hold it is for the engine to say: it refuses before it allocates.
  * @throws INVALID_OPTION
  */
-export function estimate(config: GPTConfig, options: EstimateOptions = {}): Estimate {
+export function estimate(config: ModelConfig, options: EstimateOptions = {}): Estimate {
   const { batchSize = 12, gradientAccumulationSteps = 1, gradientCheckpointing = false, optimizerSlots = 2, frozen = [] } = options;
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulationSteps })) {
     if (!Number.isInteger(value) || value < 1)
@@ -135,7 +135,7 @@ interface ProgramOptions {
   mode: 'first' | 'accumulate';
 }
 
-function trainingProgram(config: GPTConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
+function trainingProgram(config: ModelConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
   const module = createModel(config).enableGradientCheckpointing(gradientCheckpointing);
   const variables = nameModules(module);
   const unknown = frozen.find((name) => !variables.has(name));

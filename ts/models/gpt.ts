@@ -1,7 +1,6 @@
 // A GPT as a module: GPT-2's architecture and parameter names. Pure graph building; memory, training and generation are elsewhere.
 // Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
-import { FerroError } from '../errors';
 import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
 import {
   Block,
@@ -13,12 +12,13 @@ import {
   LayerNorm,
   LearnedPositions,
   Module,
+  positionOf,
   type RowLoss,
-  requireInStep,
   residualStd,
   SinusoidalPositions,
+  withKeyCounts,
 } from '../nn';
-import type { CausalCache, CausalLM } from './causalLM';
+import { type CausalCache, type CausalLM, checkIds } from './causalLM';
 import type { GPTConfig } from './config';
 
 /** What Hugging Face's names of activations mean. */
@@ -83,7 +83,7 @@ export class GPT extends Module implements CausalLM {
 
   /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
   hidden(ids: Tensor): Tensor {
-    checkIds(ids, this.config.blockSize);
+    checkIds('GPT', ids, this.config.blockSize);
     return this.transformer.forward(ids);
   }
 
@@ -124,18 +124,9 @@ export class GPT extends Module implements CausalLM {
    */
   forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor {
     const { wte, wpe, h, ln_f } = this.transformer;
-    let x = wpe.forward(wte.forward(ids), requireInStep('GPT', place).position); // [B, T, C]
-    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, cache.layers[i], place);
+    const shared = withKeyCounts(place);
+    let x = wpe.forward(wte.forward(ids), positionOf(place)); // [B, T, C]
+    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, cache.layers[i], shared);
     return this.head(ln_f.forward(lastRow(x)));
-  }
-}
-
-function checkIds(ids: Tensor, blockSize: number): void {
-  const time = ids.shape.at(-1);
-  if (ids.shape.length !== 2 || ids.dtype !== 'i32') {
-    throw new FerroError('INVALID_SHAPE', `GPT: ids must be i32 [B, T], got ${ids.dtype} [${ids.shape.map(String).join(', ')}]`);
-  }
-  if (typeof time === 'number' && time > blockSize) {
-    throw new FerroError('INVALID_SHAPE', `GPT: ids must have at most blockSize ${blockSize} positions, got ${time}`);
   }
 }

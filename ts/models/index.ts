@@ -2,7 +2,7 @@
 
 export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType } from './causalLM';
 export { type ActivationFunction, describeConfig, type GPTConfig, type GPTConfigOptions, resolveConfig, withDropout } from './config';
-export { createModel, type ModelConfig } from './create';
+export { createModel, type ModelConfig, type ModelConfigOptions, resolveModelConfig } from './create';
 export {
   countParameters,
   type Estimate,
@@ -13,4 +13,6 @@ export {
   type ParameterCounts,
 } from './estimate';
 export { GPT, GPTTrunk } from './gpt';
+export { Llama, LlamaTrunk } from './llama';
+export { checkLlamaConfig, type LlamaConfig, type LlamaConfigOptions, resolveLlamaConfig } from './llamaConfig';
 export { PRESETS, type Preset, type PresetName } from './presets';

@@ -1,10 +1,11 @@
 // One block of a GPT: attention and feed-forward, each behind a norm and beside a residual path.
 
 import { add, type Tensor } from '../graph';
+import type { CachePlace, KeyValueCache } from './cache';
 import { LayerNorm } from './layerNorm';
 import { MLP, type MLPOptions } from './mlp';
 import { Module } from './module';
-import { type CachePlace, type KeyValueCache, MultiHeadAttention } from './multiHeadAttention';
+import { MultiHeadAttention } from './multiHeadAttention';
 
 /** Options of `Block`. */
 export interface BlockOptions {

@@ -1,13 +1,16 @@
 // Layers and the base class of modules. Builds graph; knows no engine.
 
 export { Block, type BlockOptions } from './block';
+export { type CachePlace, type KeyValueCache, type PlaceInStep, type PlacePerRow, positionOf, withKeyCounts } from './cache';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export { type GradientTargets, gradientProgram } from './gradient';
+export { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
 export { Head } from './head';
 export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';
+export { LlamaBlock, type LlamaBlockOptions } from './llamaBlock';
 export {
   asRowLoss,
   type Batch,
@@ -21,14 +24,10 @@ export {
 } from './loss';
 export { MLP, type MLPOptions } from './mlp';
 export { Module, nameModules, pathOf } from './module';
-export {
-  type CachePlace,
-  type KeyValueCache,
-  MultiHeadAttention,
-  type MultiHeadAttentionOptions,
-  type PlaceInStep,
-  type PlacePerRow,
-  requireInStep,
-} from './multiHeadAttention';
+export { MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
 export { LearnedPositions, SinusoidalPositions } from './positions';
+export { Projection, type ProjectionOptions } from './projection';
 export { plainShape, type QuantizedWeight, quantizeModule } from './quantize';
+export { RMSNorm } from './rmsNorm';
+export { type RopeScaling, type RotaryOptions, RotaryPositions } from './rotary';
+export { SwiGLUMLP, type SwiGLUMLPOptions } from './swigluMLP';

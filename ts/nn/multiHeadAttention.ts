@@ -1,7 +1,8 @@
 // Multi-head attention: Concat(head_1 … head_h)·W^O, for self-attention (GPT-2's layout) and for attention to another sequence.
 
 import { FerroError } from '../errors';
-import { attention, attentionCached, attentionQkv, type Extent, qkvPart, type Tensor, type Variable, writeRows } from '../graph';
+import { attention, attentionCached, attentionQkv, qkvPart, type Tensor, writeRows } from '../graph';
+import { type CachePlace, type KeyValueCache, keyCountsOf, positionOf } from './cache';
 import { checkDropout, checkHeads, checkSize } from './checks';
 import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';
@@ -24,33 +25,6 @@ export interface MultiHeadAttentionOptions {
   contextWidth?: number;
   /** Standard deviation of c_proj's initial weights. Default 0.02; GPT-2 uses `residualStd(nLayer)`. */
   projectionStd?: number;
-}
-
-/** Keys and values of earlier positions, kept between runs. */
-export interface KeyValueCache {
-  /** f32 [B, P, C] */
-  readonly keys: Variable;
-  /** f32 [B, P, C] */
-  readonly values: Variable;
-}
-
-/** Where new rows go in a cache, and how much of it is used with them. */
-export type CachePlace = PlaceInStep | PlacePerRow;
-
-/** T new rows of one sequence, or of several in step. */
-export interface PlaceInStep {
-  /** Rows already in the cache: the new rows go behind them. */
-  readonly position: Extent;
-  /** position + T; at most P. */
-  readonly keysUsed: Extent;
-}
-
-/** One new row for each sequence of a batch, each at a position of its own. */
-export interface PlacePerRow {
-  /** i32 [B]: rows that each sequence has in the cache; its new one goes behind them. */
-  readonly positions: Tensor;
-  /** The largest of them + 1; at most P. */
-  readonly keysUsed: Extent;
 }
 
 /**
@@ -130,18 +104,14 @@ export class MultiHeadAttention extends Module {
     if (this.c_attn === undefined || !this.causal) {
       throw new FerroError('INVALID_OPTION', 'MultiHeadAttention: a cache needs causal self-attention, got another kind');
     }
-    const { position, keysUsed } = requireInStep('MultiHeadAttention', place);
+    const position = positionOf(place);
     const qkv = this.c_attn.forward(x);
     const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), position);
     const values = writeRows(cache.values, qkvPart(qkv, 'v'), position);
-    return this.c_proj.forward(attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed }));
+    return this.c_proj.forward(
+      attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed: place.keysUsed, keyCounts: keyCountsOf(place) }),
+    );
   }
-}
-
-/** @throws NOT_BUILT for positions per row */
-export function requireInStep(op: string, place: CachePlace): PlaceInStep {
-  if ('position' in place) return place;
-  throw new FerroError('NOT_BUILT', `${op}: rows of a batch can only be in step so far, got positions for each`);
 }
 
 function contextError(rule: string, got: string): FerroError {

@@ -22,8 +22,8 @@ export class LearnedPositions extends Module {
     this.weight = new Variable({ name: 'weight', shape: [maxPositions, width], init: normal(GPT2_STD) });
   }
 
-  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent @returns f32 [B, T, width] */
-  override forward(x: Tensor, position?: Extent): Tensor {
+  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence @returns f32 [B, T, width] */
+  override forward(x: Tensor, position?: Extent | Tensor): Tensor {
     return addPosition(x, this.weight.tensor, position);
   }
 }
@@ -53,8 +53,8 @@ export class SinusoidalPositions extends Module {
     this.weight = new Variable({ name: 'weight', shape: [maxPositions, width], init: { kind: 'sinusoidal', noise }, trainable: false });
   }
 
-  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent @returns f32 [B, T, width] */
-  override forward(x: Tensor, position?: Extent): Tensor {
+  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence @returns f32 [B, T, width] */
+  override forward(x: Tensor, position?: Extent | Tensor): Tensor {
     return addPosition(x, this.weight.tensor, position);
   }
 }

@@ -38,6 +38,10 @@ export const GPT_CONFIG_OPTIONS = list(
   'tieWordEmbeddings',
   'positionEmbedding',
   'positionNoise',
+  'nKvHead',
+  'headDim',
+  'ropeTheta',
+  'rmsNormEps',
 );
 
 /** `GPT.create`. */

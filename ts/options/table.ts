@@ -79,7 +79,10 @@ export const OPTIONS = named({
   onProgress: option(check.callback, { help: 'called with { name, loadedBytes, totalBytes } over all files' }),
 
   // The model.
-  modelType: option(check.oneOf('gpt2'), { default: 'gpt2', help: 'the architecture' }),
+  modelType: option(check.oneOf('gpt2', 'llama'), {
+    default: 'gpt2',
+    help: "the architecture: GPT-2's, or Llama's (rotary positions, root-mean-square norms, gated layers, no biases)",
+  }),
   preset: option(check.oneOf('gpt-nano', 'gpt-micro', 'gpt-mini', 'gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl'), {
     help: 'a named size; --n-layer, --n-head and --n-embd override its parts',
     defaultText: 'gpt-micro on the command line',
@@ -87,6 +90,10 @@ export const OPTIONS = named({
   nLayer: option(check.count, { help: 'transformer blocks' }),
   nHead: option(check.count, { help: 'attention heads; must divide nEmbd' }),
   nEmbd: option(check.count, { help: 'width of the residual stream' }),
+  nKvHead: option(check.count, { help: 'llama: heads of keys and values; must divide nHead', defaultText: 'nHead' }),
+  headDim: option(check.count, { help: 'llama: width of a head', defaultText: 'nEmbd / nHead' }),
+  ropeTheta: option(check.positive, { default: 10000, help: 'llama: base of the rotary positions' }),
+  rmsNormEps: option(check.positive, { default: 1e-5, help: 'llama: added to the mean square in norms' }),
   blockSize: option(check.count, { help: 'context length in tokens', defaultText: '64 for the small presets, 1024 for GPT-2 sizes' }),
   vocabSize: option(check.count, { help: 'size of the vocabulary', defaultText: "the tokenizer's" }),
   dropout: option(check.belowOne, { default: 0, help: 'probability of dropping an activation while training' }),
@@ -94,7 +101,10 @@ export const OPTIONS = named({
   residPdrop: option(check.belowOne, { help: 'dropout after both branches of a block', defaultText: "dropout's" }),
   attnPdrop: option(check.belowOne, { help: 'dropout of attention weights', defaultText: "dropout's" }),
   bias: option(check.flag, { default: true, help: 'biases in linear layers and norms' }),
-  nInner: option(check.count, { help: 'width of the feed-forward layers', defaultText: '4 · nEmbd' }),
+  nInner: option(check.count, {
+    help: 'width of the feed-forward layers',
+    defaultText: '4 · nEmbd; llama: 8/3 · nEmbd, rounded up to a multiple of 32',
+  }),
   activationFunction: option(check.oneOf('gelu_new', 'gelu_pytorch_tanh', 'gelu', 'relu'), {
     default: 'gelu_new',
     help: 'activation of the feed-forward layers',

@@ -106,7 +106,7 @@ export class EngineHost {
 
   /**
    * Makes room for variables and fills them as their `init` says: all of them or, after an error, none. Random numbers depend on `seed` (an integer
-   * from 0 to 2^53 − 1) and the variable's name alone; `empty` fills all with zeros instead. @throws FerroError OUT_OF_MEMORY before anything is allocated; WRONG_ENGINE, INVALID_OPTION …
+   * from 0 to 2^53 − 1) and the variable's name alone; `empty` fills all but derived ones with zeros instead. @throws FerroError OUT_OF_MEMORY before anything is allocated; WRONG_ENGINE, INVALID_OPTION …
    */
   async allocate(variables: readonly Variable[], options: { seed: number; signal?: AbortSignal; empty?: boolean }): Promise<void> {
     const op = 'allocate';
@@ -119,7 +119,7 @@ export class EngineHost {
         const region = claimRegion(variable, this, ++this.#lastId, op);
         claimed.push(region);
         const wire = wireVariable(variable, region.id);
-        return options.empty ? { ...wire, init: { kind: 'constant', value: 0 } } : wire;
+        return options.empty && !variable.derived ? { ...wire, init: { kind: 'constant', value: 0 } } : wire;
       });
       const buffers = wires.flatMap(({ init }) => (init.kind === 'data' ? [init.data.buffer as ArrayBuffer] : []));
       await this.#call(op, (api, token) => api.allocate(transfer(wires, buffers), options.seed, token), options.signal);

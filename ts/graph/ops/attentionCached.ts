@@ -22,9 +22,17 @@ export interface CachedAttentionOptions {
   scale?: number;
 }
 
+/** The width of a head where the rows are queries without keys and values beside them; undefined where they are not. */
+function queriesAlone(q: Tensor, keys: Tensor, nHead: number, nKvHead: number): number | undefined {
+  const [row, width] = [q.shape[2], keys.shape[2]];
+  const valid = typeof width === 'number' && Number.isInteger(nKvHead) && nKvHead >= 1 && nHead % nKvHead === 0 && width % nKvHead === 0;
+  return valid && row === nHead * (width / nKvHead) ? width / nKvHead : undefined;
+}
+
 /**
  * Causal attention of the queries in qkv over the first `keysUsed` rows of the caches; the last query sees the last of them.
- * qkv: f32 [B, T, (H + 2·Hkv)·D] (its keys and values must already be in the caches: see writeRows); keys, values: f32 [B, P, Hkv·D]
+ * qkv: f32 [B, T, (H + 2·Hkv)·D] (its keys and values must already be in the caches: see writeRows), or the queries alone [B, T, H·D];
+ * keys, values: f32 [B, P, Hkv·D]
  * → [B, T, H·D].
  * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. A count out of range ends the run with INVALID_SHAPE. Not differentiable.
  */
@@ -38,12 +46,12 @@ export function attentionCached(qkv: Operand, keys: Operand, values: Operand, op
     checkRule(part.rank === 3, op, `${name} must have three axes`, part);
   }
   const { nHead, nKvHead = nHead } = options;
-  const headDim = packedHeadDim(op, tensor, nHead, nKvHead);
+  const headDim = queriesAlone(tensor, key, nHead, nKvHead) ?? packedHeadDim(op, tensor, nHead, nKvHead);
   checkRule(shapeEquals(key.shape, value.shape), op, 'keys and values must have the same shape', key, value);
   checkRule(
     dimEquals(tensor.shape[0], key.shape[0]) && key.shape[2] === nKvHead * headDim,
     op,
-    'keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D]',
+    'keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D] or queries [B, T, H·D]',
     key,
     tensor,
   );

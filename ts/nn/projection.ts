@@ -1,0 +1,40 @@
+// A linear layer whose weight lies [out, in], as in torch.nn.Linear and in Llama's files. (`Linear` keeps GPT-2's [in, out].)
+
+import { type Init, linear, type Tensor, Variable } from '../graph';
+import { checkSize } from './checks';
+import { GPT2_STD, normal, zeros } from './init';
+import { Module } from './module';
+
+/** Options of `Projection`. */
+export interface ProjectionOptions {
+  /** Adds a bias, initially zero. Default false. */
+  bias?: boolean;
+  /** Initial weights. Default normal(0.02). */
+  init?: Init;
+}
+
+/** y = x·Wᵀ (+ b) with W [outFeatures, inFeatures]. */
+export class Projection extends Module {
+  /** [outFeatures, inFeatures] */
+  readonly weight: Variable;
+  /** [outFeatures], absent unless asked for */
+  readonly bias: Variable | undefined;
+
+  /** @throws INVALID_OPTION for sizes that are not positive integers */
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    options: ProjectionOptions = {},
+  ) {
+    super();
+    checkSize('Projection', 'inFeatures', inFeatures);
+    checkSize('Projection', 'outFeatures', outFeatures);
+    this.weight = new Variable({ name: 'weight', shape: [outFeatures, inFeatures], init: options.init ?? normal(GPT2_STD) });
+    this.bias = options.bias === true ? new Variable({ name: 'bias', shape: [outFeatures], init: zeros }) : undefined;
+  }
+
+  /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
+  override forward(x: Tensor): Tensor {
+    return linear(x, this.weight.tensor, this.bias?.tensor, { transposed: true });
+  }
+}
