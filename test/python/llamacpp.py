@@ -78,16 +78,19 @@ def llama(file, ids):
     def norm(x, name):
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * w[f"{name}.weight"]
 
+    def linear(x, name):
+        return torch.nn.functional.linear(x, w[f"{name}.weight"], w.get(f"{name}.bias"))
+
     def turned(x):
         return rotate(x, file.get("rope.freq_base"), dims, w.get("rope_freqs.weight"), scale)
 
     x = w["token_embd.weight"][ids]
     for i in range(file.get("block_count")):
         normed = norm(x, f"blk.{i}.attn_norm")
-        q, k, v = (normed @ w[f"blk.{i}.attn_{part}.weight"].T for part in "qkv")
+        q, k, v = (linear(normed, f"blk.{i}.attn_{part}") for part in "qkv")
         mixed = attend(turned(heads(q, count)), turned(heads(k, groups)), heads(v, groups), dims**-0.5)
-        x = x + mixed.transpose(0, 1).reshape(len(ids), -1) @ w[f"blk.{i}.attn_output.weight"].T
+        x = x + linear(mixed.transpose(0, 1).reshape(len(ids), -1), f"blk.{i}.attn_output")
         normed = norm(x, f"blk.{i}.ffn_norm")
-        hidden = torch.nn.functional.silu(normed @ w[f"blk.{i}.ffn_gate.weight"].T) * (normed @ w[f"blk.{i}.ffn_up.weight"].T)
-        x = x + hidden @ w[f"blk.{i}.ffn_down.weight"].T
+        hidden = torch.nn.functional.silu(linear(normed, f"blk.{i}.ffn_gate")) * linear(normed, f"blk.{i}.ffn_up")
+        x = x + linear(hidden, f"blk.{i}.ffn_down")
     return norm(x, "output_norm") @ w.get("output.weight", w["token_embd.weight"]).T

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 from gguf import MODEL_ARCH, MODEL_TENSORS, TENSOR_NAMES, GGMLQuantizationType, dequantize, quantize
 from llamacpp import Gguf
 from test_transformers import HERE, NODE, TOLERANCE, ours, strict_load, torch_logits
@@ -73,6 +74,50 @@ class Gpt2(unittest.TestCase):
 
     def test_sinusoidal_positions(self):
         self.check({"positionEmbedding": "sinusoidal", "positionNoise": 0.01})
+
+
+class Llama(unittest.TestCase):
+    """Folders that transformers made, exported here."""
+
+    def check(self, **changes):
+        torch.manual_seed(4)
+        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        config = LlamaConfig(vocab_size=50, max_position_embeddings=48, bos_token_id=None, eos_token_id=None, pad_token_id=None, **(sizes | changes))
+        model = LlamaForCausalLM(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        ids = torch.randint(0, 50, (24,)).tolist()
+        expected = torch_logits(model, [ids])[0]
+        with tempfile.TemporaryDirectory() as place:
+            folder = pathlib.Path(place) / "model"
+            model.save_pretrained(folder)
+            file = export(folder, os.path.join(place, "model.gguf"), "float32")
+            self.assertEqual(file.fields["tokenizer.ggml.model"], "none")
+            self.assertEqual(file.fields["llama.vocab_size"], 50)
+            self.assertLessEqual(set(file.tensors), known_names(MODEL_ARCH.LLAMA, 2))
+            self.assertEqual("output.weight" in file.tensors, not config.tie_word_embeddings)
+            self.assertLessEqual((file.logits(ids) - expected).abs().max().item(), TOLERANCE)
+            half = export(folder, os.path.join(place, "half.gguf"), "bfloat16")
+            for name, values in file.tensors.items():
+                kept = values.dim() == 1
+                self.assertTrue(torch.equal(half.tensors[name], values if kept else values.bfloat16().float()), name)
+
+    def test_grouped_heads(self):
+        self.check()
+
+    def test_wide_heads_and_tied(self):
+        self.check(head_dim=24, tie_word_embeddings=True, rope_theta=100000.0)
+
+    def test_llama3_positions(self):
+        llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+        self.check(rope_scaling=llama3)
+
+    def test_linear_positions(self):
+        self.check(rope_scaling={"rope_type": "linear", "factor": 4.0})
+
+    def test_biases(self):
+        self.check(attention_bias=True)
 
 
 if __name__ == "__main__":

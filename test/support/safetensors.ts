@@ -18,3 +18,26 @@ export async function readTensors(file: URL | string): Promise<Map<string, { dat
   }
   return tensors;
 }
+
+/** A safetensors file's bytes, written with nothing of the library. `bfloat16` keeps the upper half of each number: exact where the rest is zero. */
+export function writeTensors(
+  tensors: ReadonlyMap<string, { data: Float32Array; shape: readonly number[] }>,
+  bfloat16 = false,
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = {};
+  const parts: Uint8Array[] = [];
+  let offset = 0;
+  for (const [name, { data, shape }] of tensors) {
+    const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+    const bytes = bfloat16
+      ? new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer)
+      : new Uint8Array(Uint32Array.from(words).buffer);
+    header[name] = { dtype: bfloat16 ? 'BF16' : 'F32', shape, data_offsets: [offset, offset + bytes.length] };
+    offset += bytes.length;
+    parts.push(bytes);
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return new Uint8Array(Buffer.concat([length, json, ...parts]));
+}

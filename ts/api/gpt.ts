@@ -37,9 +37,9 @@ import {
   causalLoss,
   createModel,
   describeConfig,
-  type GPTConfigOptions,
   type ModelConfig,
-  resolveConfig,
+  type ModelConfigOptions,
+  resolveModelConfig,
   withDropout,
 } from '../models';
 import { type Loss, quantizeModule } from '../nn';
@@ -52,13 +52,13 @@ import { type PretrainedSource, sourceFolder } from './sources';
 import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
 
 /** Options of `GPT.create`. */
-export interface GPTOptions extends GPTConfigOptions {
+export type GPTOptions = ModelConfigOptions & {
   /** The model remembers it; gives vocabSize. */
   tokenizer?: Tokenizer;
   /** Seed of the initial weights. Default 42. */
   seed?: number;
   signal?: AbortSignal;
-}
+};
 
 /** Options of `GPT.fromPretrained`. */
 export interface PretrainedOptions extends OpenModelOptions {
@@ -111,14 +111,14 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   /**
-   * A new model with GPT-2's initialisation: the same seed gives the same weights on every machine.
+   * A new model, GPT-2's architecture or `modelType: 'llama'`, with the architecture's initialisation: the same seed gives the same weights on every machine.
    * @throws INVALID_OPTION, UNKNOWN_OPTION, VOCABULARY_MISMATCH; OUT_OF_MEMORY naming the bytes needed, before anything is allocated; ENGINE_CLOSED
    */
   static async create(engine: Engine, options: GPTOptions): Promise<GPT> {
     checkEngine('GPT.create', engine);
-    const { tokenizer, seed, signal, ...config } = readOptions('GPT.create', options, GPT_OPTIONS);
+    const { tokenizer, seed, signal, ...config } = readOptions('GPT.create', options, GPT_OPTIONS, { defaults: false });
     const vocabSize = chooseVocabSize('GPT.create', tokenizer ?? null, config.vocabSize);
-    const module = createModel(resolveConfig({ ...config, vocabSize }, 'GPT.create'));
+    const module = createModel(resolveModelConfig({ ...config, vocabSize } as ModelConfigOptions, 'GPT.create'));
     const bound = await bind(engine.host, module, { seed, signal });
     return new GPT(bound, tokenizer ?? null, null);
   }

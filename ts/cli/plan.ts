@@ -2,8 +2,8 @@
 // measured this machine.
 
 import type { Command } from 'commander';
-import { estimate, resolveConfig } from '../models';
-import { COMMAND_OPTIONS, type OptionValues, snakeCase } from '../options';
+import { estimate, type ModelConfigOptions, resolveModelConfig } from '../models';
+import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, snakeCase } from '../options';
 import { readCalibration } from './calibration';
 import { chooseTokenizer } from './data';
 import { addFlags, readCommandOptions } from './flags';
@@ -40,14 +40,11 @@ async function vocabularyOf(values: Values): Promise<number> {
 }
 
 async function plan(output: Output, values: Values, given: Partial<Values>): Promise<void> {
-  const { nLayer, nHead, nEmbd, blockSize, dropout, bias, positionEmbedding, positionNoise } = values;
   const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = values;
   const preset = values.preset ?? 'gpt-micro';
   const vocabSize = await vocabularyOf(values);
-  const config = resolveConfig(
-    { preset, nLayer, nHead, nEmbd, blockSize, vocabSize, dropout, bias, positionEmbedding, positionNoise },
-    'plan',
-  );
+  const told = Object.fromEntries(GPT_CONFIG_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
+  const config = resolveModelConfig({ ...told, preset, vocabSize } as ModelConfigOptions, 'plan');
   const cost = estimate(config, { batchSize, gradientAccumulationSteps, gradientCheckpointing, optimizerSlots: optimizerSlots(values) });
   const tokensPerStep = batchSize * gradientAccumulationSteps * config.blockSize;
   const calibration = await readCalibration();

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { FerroError } from '../errors';
-import { type Engine, GPT } from '../index';
+import { type Engine, GPT, type GPTOptions } from '../index';
 import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, readOptions, TRAINING_OPTIONS } from '../options';
 import { chooseTokenizer, loadData, type RunData } from './data';
 import { addFlags, flagName, readCommandOptions } from './flags';
@@ -50,7 +50,9 @@ function required<T>(value: T | undefined, flag: string): T {
 async function train(engine: Engine, output: Output, values: TrainValues, given: Given): Promise<number> {
   const data = required(values.data, 'data');
   const outputDir = required(values.outputDir, 'out');
-  const { model, runData } = await (values.initFrom === undefined ? create(engine, values, data) : load(engine, values, given, data));
+  const { model, runData } = await (values.initFrom === undefined
+    ? create(engine, values, given, data)
+    : load(engine, values, given, data));
   const ids = runData.dataset.toIds(0, Math.min(PROMPT_TOKENS, runData.dataset.length));
   const names = TRAINING_OPTIONS.filter((name) => name !== 'outputDir' && name in given);
   const training = Object.fromEntries(names.map((name) => [name, given[name]]));
@@ -67,27 +69,19 @@ async function train(engine: Engine, output: Output, values: TrainValues, given:
   });
 }
 
-async function create(engine: Engine, values: TrainValues, data: readonly string[]): Promise<{ model: GPT; runData: RunData }> {
+async function create(
+  engine: Engine,
+  values: TrainValues,
+  given: Given,
+  data: readonly string[],
+): Promise<{ model: GPT; runData: RunData }> {
   const tokenizer = await chooseTokenizer(values.tokenizerName ?? 'char', data);
   const runData = await loadData({ ...values, data }, tokenizer);
   const { nLayer, nHead, nEmbd, blockSize } = values;
   const whole = nLayer !== undefined && nHead !== undefined && nEmbd !== undefined;
   const preset = values.preset ?? (whole && blockSize !== undefined ? undefined : DEFAULT_PRESET);
-  const { dropout, bias, positionEmbedding, positionNoise, vocabSize, seed } = values;
-  const model = await GPT.create(engine, {
-    preset,
-    nLayer,
-    nHead,
-    nEmbd,
-    blockSize,
-    vocabSize,
-    dropout,
-    bias,
-    positionEmbedding,
-    positionNoise,
-    tokenizer,
-    seed,
-  });
+  const options = Object.fromEntries(GPT_CONFIG_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
+  const model = await GPT.create(engine, { ...options, preset, tokenizer, seed: values.seed } as GPTOptions);
   return { model, runData };
 }
 

@@ -13,7 +13,8 @@ export interface TensorLayout {
 
 /** An architecture in Hugging Face's layout. */
 export interface Architecture<C extends CausalConfig> {
-  readonly modelType: C['modelType'];
+  /** config.json's `model_type`. What is saved is written by the one whose name is the configuration's `modelType`. */
+  readonly modelType: string;
   /** The token table, and the head's own weights where it is not tied. */
   readonly tokenTable: string;
   readonly head: string;

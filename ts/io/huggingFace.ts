@@ -3,11 +3,12 @@ import type { ModelConfig } from '../models';
 import type { Architecture } from './architecture';
 import type { FileData, ReadableFolder } from './files';
 import { GPT2 } from './gptFolder';
+import { LLAMA, MISTRAL } from './llamaFolder';
 import { type ModelContents, modelToFiles, type SaveFormat } from './modelFiles';
 import { type OpenedModel, type OpenModelOptions, openModel } from './modelFolder';
 
 /** Every architecture. */
-const ARCHITECTURES: readonly Architecture<ModelConfig>[] = [GPT2];
+const ARCHITECTURES = [GPT2, LLAMA, MISTRAL] as readonly unknown[] as readonly Architecture<ModelConfig>[];
 
 /** Opens a model's folder. @throws as `openModel` */
 export function openPretrained(folder: ReadableFolder, options: OpenModelOptions = {}): Promise<OpenedModel<ModelConfig>> {

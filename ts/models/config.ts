@@ -53,6 +53,9 @@ export interface GPTConfigOptions extends Partial<GPTConfig> {
 // Beyond these a number is a mistake: refused before a loop or an allocation runs with it. Memory is checked apart (estimate.ts).
 const LIMITS = { nLayer: 4096, nHead: 4096, nEmbd: 1 << 20, nInner: 1 << 22, blockSize: 1 << 24, vocabSize: 1 << 28 } as const;
 
+/** Options that mean nothing for a GPT-2. */
+const FOREIGN = ['nKvHead', 'headDim', 'ropeTheta', 'rmsNormEps'] as const;
+
 /**
  * Fills a configuration in. Defaults: dropout 0, biases, learned positions, GPT-2's feed-forward layers, norms and tied head; without a preset nLayer, nHead, nEmbd and blockSize must be given;
  * vocabSize always (GPT.create takes it from the tokenizer).
@@ -60,6 +63,11 @@ const LIMITS = { nLayer: 4096, nHead: 4096, nEmbd: 1 << 20, nInner: 1 << 22, blo
  */
 export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig {
   const given = readOptions(op, options, GPT_CONFIG_OPTIONS);
+  const told = readOptions(op, options, GPT_CONFIG_OPTIONS, { defaults: false }) as Record<string, unknown>;
+  const foreign = FOREIGN.find((name) => name in told);
+  if (foreign !== undefined) {
+    throw new FerroError('INVALID_OPTION', `${op}: "${foreign}" is for modelType llama, got ${String(told[foreign])} with "gpt2"`);
+  }
   const preset = given.preset === undefined ? undefined : PRESETS[given.preset];
   const size = (name: keyof typeof LIMITS): number => {
     const value = given[name] ?? sizeDefault(name);

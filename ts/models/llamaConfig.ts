@@ -135,6 +135,10 @@ export function checkLlamaConfig(op: string, config: LlamaConfig): LlamaConfig {
     const value = config[name];
     if (!Number.isSafeInteger(value) || value < 1 || value > LIMITS[name]) throw fail(name, `an integer from 1 to ${LIMITS[name]}`, value);
   }
+  for (const name of ['rmsNormEps', 'ropeTheta'] as const) {
+    if (!(config[name] > 0 && Number.isFinite(config[name]))) throw fail(name, 'a positive number', config[name]);
+  }
+  if (!(config.dropout >= 0 && config.dropout < 1)) throw fail('dropout', 'a number from 0 to below 1', config.dropout);
   const { nHead, nKvHead, headDim } = config;
   if (nHead % nKvHead !== 0) throw fail('nHead', 'divisible by nKvHead', `nHead ${nHead} and nKvHead ${nKvHead}`);
   if (headDim % 2 !== 0) throw fail('headDim', 'even', headDim);

@@ -1,2 +1,3 @@
 // Writing GGUF, the format of llama.cpp.
-export { type GgufDtype, type GgufOptions, type GgufSource, modelToGguf } from './model';
+export { type GgufDtype, type GgufOptions, modelToGguf } from './model';
+export type { GgufSource } from './parts';
