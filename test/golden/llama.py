@@ -27,7 +27,7 @@ CASES = {
 
 def make(name, seed):
     torch.manual_seed(seed)
-    config = LlamaConfig(vocab_size=V, max_position_embeddings=48, num_hidden_layers=2, bos_token_id=None, eos_token_id=None, pad_token_id=None, **CASES[name])
+    config = LlamaConfig(vocab_size=V, max_position_embeddings=96, num_hidden_layers=2, bos_token_id=None, eos_token_id=None, pad_token_id=None, **CASES[name])
     config._attn_implementation = "eager"
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():

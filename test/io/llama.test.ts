@@ -189,8 +189,12 @@ describe('a new Llama', () => {
     const engine = await openEngine();
     const folder = await scratch();
     const dataset = TextDataset.fromText(makeText(4000), options.tokenizer);
-    const train = async (model: GPT, more: object) =>
-      new Trainer(model, { dataset, batchSize: 4, learningRate: 3e-3, seed: 1, ...more }).train();
+    const settings = { dataset, batchSize: 4, learningRate: 3e-3, lrSchedulerType: 'constant', seed: 1, saveSteps: 20 } as const;
+    const train = async (model: GPT, more: object) => {
+      const trainer = new Trainer(model, { ...settings, ...more });
+      await trainer.train();
+      await trainer.close();
+    };
     const first = await GPT.create(engine, { ...options, dropout: 0.1 });
     await train(first, { maxSteps: 20, outputDir: `${folder}/run` });
     const resumed = await GPT.create(engine, { ...options, dropout: 0.1 });

@@ -82,7 +82,7 @@ class Llama(unittest.TestCase):
     def check(self, **changes):
         torch.manual_seed(4)
         sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-        config = LlamaConfig(vocab_size=50, max_position_embeddings=48, bos_token_id=None, eos_token_id=None, pad_token_id=None, **(sizes | changes))
+        config = LlamaConfig(vocab_size=50, max_position_embeddings=96, bos_token_id=None, eos_token_id=None, pad_token_id=None, **(sizes | changes))
         model = LlamaForCausalLM(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():

@@ -208,7 +208,7 @@ const REFUSED: [() => unknown, string, string][] = [
   [
     () => g.attentionCached(f(1, 2, 12), cache, cache, { nHead: 4, nKvHead: 1, keysUsed: T }),
     'INVALID_SHAPE',
-    'attentionCached: keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D], got [1, 8, 4] and [1, 2, 12]',
+    'attentionCached: keys must be [B, P, Hkv·D] for qkv [B, T, (H + 2·Hkv)·D] or queries [B, T, H·D], got [1, 8, 4] and [1, 2, 12]',
   ],
   [
     () => g.attentionCached(f(1, 2, 12), cache, v(1, 7, 4), { nHead: 2, keysUsed: T }),

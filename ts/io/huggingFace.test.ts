@@ -247,7 +247,7 @@ describe('what cannot be opened', () => {
   });
 
   const configs: [change: Record<string, unknown>, expected: RegExp][] = [
-    [{ model_type: 'llama' }, /^NOT_BUILT: .*"model_type"/],
+    [{ model_type: 't5' }, /^NOT_BUILT: .*"model_type"/],
     [{ model_type: undefined }, /^INVALID_CHECKPOINT: .*"model_type".*none/],
     [{ n_head: undefined }, /^INVALID_CHECKPOINT: .*"n_head" must be a positive integer, got none/],
     [{ n_head: '2' }, /^INVALID_CHECKPOINT: .*"n_head".*got "2"/],
