@@ -223,4 +223,19 @@ describe('a new Llama', () => {
       expect(await run(true)).toEqual(await run(false));
     }
   });
+
+  test('can be kept in int8 blocks: near the same numbers, saved and read back bit for bit', async () => {
+    const engine = await openEngine();
+    const model = await GPT.create(engine, options);
+    const quantized = await model.quantize();
+    const ids = { data: Int32Array.from({ length: 48 }, (_, i) => (i * 37) % 256), shape: [2, 24] };
+    const [plain, blocks] = [await model.bound.forward(ids), await quantized.bound.forward(ids)];
+    const largest = Math.max(...Array.from(plain.data, Math.abs));
+    const difference = worstDifference(plain.data, blocks.data);
+    expect(difference).toBeGreaterThan(0); // the blocks are really read
+    expect(difference).toBeLessThan(0.02 * largest);
+    const files = Array.from(await quantized.toFiles(), ([name, blob]) => new File([blob], name));
+    const again = await GPT.fromPretrained(engine, files);
+    expect((await again.bound.forward(ids)).data).toEqual(blocks.data);
+  });
 });

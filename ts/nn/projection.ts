@@ -15,8 +15,8 @@ export interface ProjectionOptions {
 
 /** y = x·Wᵀ (+ b) with W [outFeatures, inFeatures]. */
 export class Projection extends Module {
-  /** [outFeatures, inFeatures] */
-  readonly weight: Variable;
+  /** [outFeatures, inFeatures]; int8 blocks after `quantizeModule` */
+  weight: Variable;
   /** [outFeatures], absent unless asked for */
   readonly bias: Variable | undefined;
 

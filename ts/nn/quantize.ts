@@ -5,6 +5,7 @@ import { Embedding } from './embedding';
 import { Head } from './head';
 import { Linear } from './linear';
 import { type Module, nameModules } from './module';
+import { Projection } from './projection';
 
 /** A weight that a module keeps as int8 blocks: a matrix [rows, columns] with blocks along its columns. */
 export interface QuantizedWeight {
@@ -27,7 +28,11 @@ export function plainShape({ rows, columns, transposed }: QuantizedWeight): numb
 export function quantizeModule(root: Module): Map<string, QuantizedWeight> {
   const replaced = new Map<Variable, QuantizedWeight>();
   for (const module of root.namedModules().values()) {
-    if (!(module instanceof Linear || module instanceof Embedding || module instanceof Head) || module.weight.dtype === 'q8') continue;
+    if (
+      !(module instanceof Linear || module instanceof Embedding || module instanceof Head || module instanceof Projection) ||
+      module.weight.dtype === 'q8'
+    )
+      continue;
     const [first, second] = module.weight.shape;
     const transposed = module instanceof Linear;
     const [rows, columns] = transposed ? [second, first] : [first, second];
