@@ -1,6 +1,6 @@
 // Sets up what the tests need where that is allowed: Rust and Chromium by apt-get when root on Debian, Chromium by Playwright's own download elsewhere.
 // Each function answers whether the tool is there now, or the command that would bring it.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptInstall, firstLine, mayUseApt, ROOT, runNode } from './run.mjs';
 
@@ -50,5 +50,28 @@ export async function setUpChromium() {
     ready: path !== undefined,
     hint: 'a Chromium: npx playwright-core install chromium, or on Debian: apt-get install chromium',
     path,
+  };
+}
+
+/** Where rustc's runtime of AddressSanitizer lies, if this toolchain has one. */
+function hasAddressSanitizer(sysroot, host) {
+  const folder = join(sysroot, 'lib', 'rustlib', host, 'lib');
+  return existsSync(folder) && readdirSync(folder).some((name) => /^librustc.*_rt\.asan\.a$/.test(name));
+}
+
+/**
+ * Rust with a C++ compiler (libFuzzer is C++), on Linux.
+ * @returns {Promise<{ ready: boolean, hint: string, host: string, sanitizer: 'address' | 'none' }>}
+ */
+export async function setUpFuzzing() {
+  const { ready, hint } = await setUpCargo();
+  if (firstLine('c++') === undefined && mayUseApt()) await aptInstall(['g++']);
+  const host = firstLine('rustc', ['--print', 'host-tuple']) ?? '';
+  const sysroot = firstLine('rustc', ['--print', 'sysroot']) ?? '';
+  return {
+    ready: ready && firstLine('c++') !== undefined && host.includes('linux'),
+    hint: `Linux, a C++ compiler (on Debian: apt-get install g++) and ${hint}`,
+    host,
+    sanitizer: hasAddressSanitizer(sysroot, host) ? 'address' : 'none',
   };
 }

@@ -44,15 +44,17 @@ export function stateFiles(state: TrainerState, optimizer: OptimizerState): Map<
 
 /** What `stateFiles` wrote. @throws INVALID_CHECKPOINT naming the file and what is wrong with it */
 export async function readStateFiles(folder: ReadableFolder): Promise<{ state: TrainerState; optimizer: OptimizerState }> {
-  const text = await readFolderText(folder, TRAINER_STATE_FILE);
-  const optimizer = await folder.open(OPTIMIZER_FILE);
-  if (text === null || optimizer === null) {
-    throw new FerroError(
+  const missing = (name: string) =>
+    new FerroError(
       'INVALID_CHECKPOINT',
-      `${folder.label}: must have ${TRAINER_STATE_FILE} and ${OPTIMIZER_FILE} to go on from, got no ${text === null ? TRAINER_STATE_FILE : OPTIMIZER_FILE}`,
+      `${folder.label}: must have ${TRAINER_STATE_FILE} and ${OPTIMIZER_FILE} to go on from, got no ${name}`,
     );
-  }
-  return { state: trainerStateFromFile(TRAINER_STATE_FILE, text), optimizer: await optimizerStateFromFile(optimizer) };
+  const text = await readFolderText(folder, TRAINER_STATE_FILE);
+  if (text === null) throw missing(TRAINER_STATE_FILE);
+  const state = trainerStateFromFile(TRAINER_STATE_FILE, text);
+  const optimizer = await folder.open(OPTIMIZER_FILE); // last: whoever opens it closes it
+  if (optimizer === null) throw missing(OPTIMIZER_FILE);
+  return { state, optimizer: await optimizerStateFromFile(optimizer) };
 }
 
 /** A record as JSON holds it (undefined fields dropped). */

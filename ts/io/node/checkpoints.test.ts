@@ -52,6 +52,17 @@ describe('Checkpoints', () => {
     await expect(new Checkpoints(join(root, 'none')).newest()).rejects.toThrowError(code('NO_CHECKPOINT'));
   });
 
+  test('an incomplete one of the same step makes room for a new one; a folder that never was one does not', async () => {
+    const { run, checkpoints } = await runWith(10);
+    writeFileSync(join(run, 'checkpoint-10', MANIFEST), '{');
+    await checkpoints.save(10, versionFiles(11));
+    expect(versionOf(join(run, 'checkpoint-10'))).toBe(11);
+    mkdirSync(join(run, 'checkpoint-20'));
+    writeFileSync(join(run, 'checkpoint-20', 'mine.txt'), 'mine');
+    await expect(checkpoints.save(20, versionFiles(20))).rejects.toEqual(code('FILE_ERROR'));
+    expect(readFileSync(join(run, 'checkpoint-20', 'mine.txt'), 'utf8')).toBe('mine');
+  });
+
   test('pruning keeps the newest ones and the best, and removes incomplete ones that are older', async () => {
     const { run, checkpoints } = await runWith(10, 20, 30, 40, 50);
     await checkpoints.setBest({ checkpoint: 'checkpoint-20', step: 20, evalLoss: 1.5 });

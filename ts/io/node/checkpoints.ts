@@ -89,8 +89,20 @@ export class Checkpoints {
     const name = `checkpoint-${step}`;
     if (!NAME.test(name)) throw new FerroError('INVALID_OPTION', `checkpoints: step must be a non-negative integer, got ${step}`);
     const path = joinPath(this.runFolder, name);
+    await this.#clearIncomplete(path);
     await writeFolder(path, files, { fs: this.#fs, signal });
     return { step, name, path };
+  }
+
+  /** A checkpoint whose complete.json is damaged stands in the way of its own step: readers passed over it, and the run has come to it again. */
+  async #clearIncomplete(path: string): Promise<void> {
+    if (await isComplete(path, this.#fs)) return;
+    try {
+      const names = (await this.#fs.stat(path))?.isFolder ? await this.#fs.list(path) : [];
+      if (names.includes(MANIFEST)) await removeTree(this.#fs, path, MANIFEST);
+    } catch (error) {
+      throw fileError('checkpoints', path, error);
+    }
   }
 
   /** Keeps the newest `limit` complete checkpoints and the best one; deletes the others, and incomplete ones older than the newest. */

@@ -1,0 +1,163 @@
+// The fuzz targets in TypeScript: each file that a user may bring, read through the public names as a user's program would read it.
+import { createHash } from 'node:crypto';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ByteTokenizer, CharTokenizer, type Engine, GPT, loadTokenizer, OPTIONS, readOptions, TextDataset, Trainer } from 'ferroformer';
+import { parseConfig } from '../../ts/cli/configFile';
+import type { Target } from './fuzz';
+
+const ALPHABET = '\n abcdefghijklmnopqrstuvwxyz';
+const SHAPE = { nLayer: 1, nHead: 2, nEmbd: 8, blockSize: 12, seed: 3 };
+
+type Files = Map<string, Blob | string>;
+
+/** A small model's files, with one of them replaced; loading it must be refused with a typed error, or give a model that generates. */
+function folderTarget(
+  engine: Engine,
+  name: string,
+  files: Files,
+  file: string,
+  toFile: (input: string) => Blob | string,
+  documents: readonly string[],
+): Target {
+  return {
+    name,
+    documents,
+    async check(input) {
+      const list = [...new Map([...files, [file, toFile(input)]])].map(([name, data]) => new File([data], name));
+      const model = await GPT.fromPretrained(engine, list);
+      try {
+        await model.generate(model.tokenizer === null ? [0] : 'a', { maxNewTokens: 2, seed: 1 });
+      } finally {
+        await model.close();
+      }
+    },
+  };
+}
+
+const text = async (files: ReadonlyMap<string, Blob>, name: string): Promise<string> => await files.get(name)!.text();
+
+/** A safetensors file with another header before its bytes. */
+function withHeader(file: Uint8Array, header: string): Blob {
+  const bytes = new TextEncoder().encode(header);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setBigUint64(0, BigInt(bytes.length), true);
+  const old = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+  return new Blob([length, bytes, file.slice(8 + old)]);
+}
+
+/** Targets on a model's folder: config.json, tokenizer.json in its folder, the index of shards, the header of a weight file. */
+export async function folderTargets(engine: Engine): Promise<Target[]> {
+  const model = await GPT.create(engine, { ...SHAPE, tokenizer: CharTokenizer.fromText(ALPHABET) });
+  const whole = await model.toFiles();
+  const shards = await model.toFiles({ maxShardSize: 2000 });
+  await model.close();
+  const index = 'model.safetensors.index.json';
+  const weights = new Uint8Array(await whole.get('model.safetensors')!.arrayBuffer());
+  const headerLength = Number(new DataView(weights.buffer).getBigUint64(0, true));
+  const header = new TextDecoder().decode(weights.subarray(8, 8 + headerLength)).trimEnd();
+  const config = await text(whole, 'config.json');
+  return [
+    folderTarget(engine, 'config', whole, 'config.json', (input) => input, [config]),
+    folderTarget(engine, 'index', shards, index, (input) => input, [await text(shards, index)]),
+    folderTarget(engine, 'header', whole, 'model.safetensors', (input) => withHeader(weights, input), [header]),
+  ];
+}
+
+const SAMPLES = ['', 'abc', ' the  whale\n', "it's 1234", 'é☃👋', '\ud800', '<|endoftext|>', 'toString __proto__'];
+
+/** tokenizer.json by itself. What is accepted encodes and decodes whatever it is given. */
+export async function tokenizerTarget(): Promise<Target> {
+  const documents = [CharTokenizer.fromText(ALPHABET), new ByteTokenizer()].map((tokenizer) => tokenizer.toFiles().get('tokenizer.json')!);
+  return {
+    name: 'tokenizer',
+    documents,
+    async check(input) {
+      const tokenizer = await loadTokenizer(input);
+      for (const sample of SAMPLES) {
+        try {
+          const ids = tokenizer.encode(sample);
+          if (ids.some((id) => !(id >= 0 && id < tokenizer.vocabSize))) throw new RangeError(`an id is out of range: ${ids}`);
+          tokenizer.decode(ids);
+        } catch (error) {
+          if ((error as { code?: string }).code !== 'UNKNOWN_CHARACTER') throw error;
+        }
+      }
+    },
+  };
+}
+
+/** A configuration file and what it says: the text, then its options one by one. */
+export function configFileTarget(): Target {
+  return {
+    name: 'options',
+    documents: [
+      JSON.stringify({
+        maxSteps: 100,
+        batchSize: 4,
+        learningRate: 1e-3,
+        preset: 'gpt-nano',
+        blockSize: 64,
+        out: 'runs/a',
+        seed: 1,
+        dropout: 0.1,
+      }),
+      'maxSteps: 100\nbatchSize: 4 # four\nlearningRate: 1.0e-3\nanchors: &a [1, 2]\nmore: *a\n',
+      JSON.stringify({
+        version: 1,
+        options: { max_steps: 3, nLayer: 2, nHead: 2, nEmbd: 32, evalSteps: 0, resume: true, betas: [0.9, 0.95] },
+      }),
+    ],
+    async check(input) {
+      const names = Object.keys(OPTIONS) as (keyof typeof OPTIONS)[];
+      readOptions('train', parseConfig(input, 'train.yaml'), names);
+    },
+  };
+}
+
+/**
+ * The JSON files of a run, read when it is resumed: run.json, and in its checkpoint trainer_state.json and complete.json, the list of files with hashes. What
+ * is written over trainer_state.json is hashed anew, or nothing behind the hashes would be reached.
+ */
+export async function runTargets(engine: Engine): Promise<{ targets: Target[]; close(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'ferroformer-fuzz-'));
+  const [good, outputDir] = [join(folder, 'good'), join(folder, 'run')];
+  const corpusText = ALPHABET.repeat(20);
+  const tokenizer = CharTokenizer.fromText(corpusText);
+  const dataset = TextDataset.fromText(corpusText, tokenizer);
+  const model = await GPT.create(engine, { ...SHAPE, tokenizer });
+  const options = { dataset, maxSteps: 2, batchSize: 2, evalSteps: 0, saveSteps: 2, onWarning: () => undefined };
+  const runIn = async (path: string, resume: boolean): Promise<void> => {
+    await using trainer = new Trainer(model, { ...options, outputDir: path, resume });
+    await trainer.train();
+  };
+  await runIn(good, false);
+  const [state, list] = ['checkpoint-2/trainer_state.json', 'checkpoint-2/complete.json'];
+  const complete = JSON.parse(await readFile(join(good, list), 'utf8')) as { files: { name: string; size: number; sha256: string }[] };
+  const rehash = (input: string): string => {
+    const bytes = Buffer.from(input);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const files = complete.files.map((file) => (state.endsWith(file.name) ? { ...file, size: bytes.length, sha256 } : file));
+    return JSON.stringify({ ...complete, files });
+  };
+  const target = async (name: string, path: string): Promise<Target> => ({
+    name,
+    documents: [await readFile(join(good, path), 'utf8')],
+    async check(input) {
+      await rm(outputDir, { recursive: true, force: true });
+      await cp(good, outputDir, { recursive: true });
+      await writeFile(join(outputDir, path), input);
+      if (path === state) await writeFile(join(outputDir, list), rehash(input));
+      // The run is done: a resume that is accepted reads everything and has no step left.
+      await runIn(outputDir, true);
+    },
+  });
+  return {
+    targets: [await target('run', 'run.json'), await target('state', state), await target('complete', list)],
+    close: async () => {
+      await model.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
