@@ -6,13 +6,14 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 import typescript from 'typescript';
 import { ROOT } from './lib/run.mjs';
 
-const BASE = ['errors', 'math', 'options', 'stream', 'version'];
+const BASE = ['errors', 'json', 'math', 'options', 'stream', 'version'];
 const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io'];
 
 /** Room → the rooms it may import besides itself. A room is a folder of ts/ or a single file there. */
 export const ROOMS = {
   errors: [],
   version: [],
+  json: [],
   options: ['errors'],
   stream: ['errors'],
   math: ['errors'],

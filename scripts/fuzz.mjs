@@ -19,7 +19,6 @@ const USAGE = `usage: npm run fuzz [-- --seconds 60] [--target NAME] [--seed N] 
 const FOLDER = join(ROOT, 'fuzz');
 const CACHE = join(ROOT, '.cache', 'fuzz');
 const AT_ONCE = 2;
-const HOST = 'x86_64-unknown-linux-gnu';
 
 // What cargo-fuzz passes, so that neither it nor a nightly compiler is needed: edges counted, comparisons traced.
 const COVERAGE = [

@@ -50,12 +50,18 @@ export const REMEDIES = {
 /** The stable error codes. */
 export type ErrorCode = keyof typeof REMEDIES;
 
-/** Base class of all errors this library throws. `code` is stable; the text is `op: rule, got value`. */
+/** Longest text of an error: some values in it come from files. */
+const MAX_MESSAGE = 8000;
+
+const cut = (message: string): string =>
+  message.length <= MAX_MESSAGE ? message : `${message.slice(0, MAX_MESSAGE)}… (${message.length - MAX_MESSAGE} characters more)`;
+
+/** Base class of all errors this library throws. `code` is stable; the text is `op: rule, got value`, cut at 8000 characters. */
 export class FerroError extends Error {
   override name = 'FerroError';
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(cut(message), options);
     this.code = code;
   }
 }

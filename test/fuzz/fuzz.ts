@@ -23,7 +23,7 @@ const FAULTS: ReadonlySet<string> = new Set<ErrorCode>([
   'UNBOUND_VARIABLE',
 ]);
 const LONGEST_MS = 1000;
-const LONGEST_MESSAGE = 4000;
+const LONGEST_MESSAGE = 8100;
 /** Larger inputs are no bases: what is made from them is slow and tells little. */
 const LARGEST_BASE = 20_000;
 
@@ -38,8 +38,13 @@ export function corpus(name: string): string[] {
 
 /** What a kind of answer has in common: the code, and the message without values. */
 function kindOf(error: { code: string; message: string }): string {
-  const rule = error.message.replace(/"(?:[^"\\]|\\.)*"/g, '""').replace(/\d+/g, '0');
-  return `${error.code} ${rule.slice(0, rule.includes(', got') ? rule.indexOf(', got') : 160)}`;
+  const before = error.message.indexOf(', got');
+  const rule = error.message
+    .slice(0, before < 0 ? 160 : before)
+    .replace(/"(?:[^"\\]|\\.)*"/g, '""')
+    .replace(/[\w/-]*[._/][\w./-]*/g, 'name')
+    .replace(/\d+/g, '0');
+  return `${error.code} ${rule}`;
 }
 
 /** The answer to one input. Throws an error that says what is wrong with it, if anything is. */

@@ -1,5 +1,6 @@
 // Hostile JSON made from good JSON: a document as a tree whose leaves are pieces of text, so that it can hold what no JavaScript value holds (equal keys,
 // 4.0, integers beyond 2^53, lone surrogates), and edits of such trees and of their text. Everything comes from the random numbers it is given.
+import { parseJson } from '../../ts/json';
 
 /** A list, an object with its keys in order (as JSON strings, equal ones allowed), or the text of any other value. */
 export type Tree = string | { list: Tree[] } | { members: [key: string, value: Tree][] };
@@ -148,7 +149,7 @@ function editText(text: string, random: (below: number) => number): string {
 export function mutate(documents: readonly string[], random: (below: number) => number): string {
   const parse = (text: string): Tree | undefined => {
     try {
-      return toTree(JSON.parse(text));
+      return toTree(parseJson(text)); // what nests deeply is edited as text
     } catch {
       return undefined;
     }

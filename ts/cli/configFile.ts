@@ -15,8 +15,17 @@ export async function readConfigFile(path: string): Promise<object> {
   return parseConfig(text, path);
 }
 
+/** Longest configuration file: the parser compares every key of a mapping with every other. */
+const MAX_CHARACTERS = 1 << 15;
+
 /** The options in the text of a configuration file; `path` is for messages. */
 export function parseConfig(text: string, path: string): object {
+  if (text.length > MAX_CHARACTERS) {
+    throw new FerroError(
+      'INVALID_FILE',
+      `--config: ${JSON.stringify(path)} must have at most ${MAX_CHARACTERS} characters, got ${text.length}`,
+    );
+  }
   let content: unknown;
   try {
     content = parse(text, { maxAliasCount: 100, logLevel: 'error' });

@@ -3,6 +3,7 @@
 import { appendFile, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerroError } from '../errors';
+import { parseJson } from '../json';
 import { readJsonLines, type Sample } from './report';
 
 /** run.json of a directory; undefined where there is none. @throws INVALID_FILE */
@@ -14,7 +15,7 @@ export async function readRunJson(directory: string): Promise<Record<string, unk
   });
   if (text === undefined) return undefined;
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = parseJson(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (cause) {
     throw new FerroError('INVALID_FILE', `run.json: must be JSON, got another text in ${JSON.stringify(path)}`, { cause });

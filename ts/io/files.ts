@@ -1,5 +1,6 @@
 // Files as values: what a folder's writer takes and its reader gives, without any file system. The Node side is in ts/io/node.
 import { FerroError } from '../errors';
+import { parseJson } from '../json';
 
 /** A file whose bytes are made while it is written, so that it is never in memory as a whole. It can be written more than once. */
 export interface LazyFile {
@@ -146,7 +147,7 @@ export async function readFolderText(folder: ReadableFolder, name: string, optio
 export function parseJsonObject(name: string, text: string): Map<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw new FerroError('INVALID_FILE', `${name}: must be JSON, got ${(cause as Error).message}`, { cause });
   }

@@ -1,6 +1,7 @@
 // Reads a tokenizer.json of the kinds this library has: single characters (WordLevel behind a split on `[\s\S]`) and bytes (byte-level BPE without
 // merges), written by this library or saved again by Python. Anything else is a typed error that says what is not supported; nothing is guessed.
 import { FerroError } from '../errors';
+import { parseJson } from '../json';
 import { ByteTokenizer, byteAlphabet } from './byteTokenizer';
 import { CharTokenizer } from './charTokenizer';
 import type { Tokenizer } from './tokenizer';
@@ -111,7 +112,7 @@ export async function loadTokenizer(files: string | ReadonlyMap<string, string>)
   if (tokenizerJson === undefined) throw new FerroError('FILE_NOT_FOUND', 'tokenizer: the files must have tokenizer.json, got none');
   let parsed: unknown;
   try {
-    parsed = JSON.parse(tokenizerJson);
+    parsed = parseJson(tokenizerJson);
   } catch (cause) {
     throw new FerroError('INVALID_TOKENIZER', `tokenizer.json: must be JSON, got ${(cause as Error).message}`, { cause });
   }
