@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // `npm run fuzz`: every fuzz target for a while, two at a time: the parsers in Rust with libFuzzer (fuzz/), those in TypeScript with test/fuzz. What the targets
 // promise and what the corpora are stands in fuzz/README.md. The last line is `N passed, N failed`; a target that fails leaves its input in .cache/fuzz.
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, run, runNode } from './lib/run.mjs';
