@@ -45,7 +45,7 @@ export async function* generate(
   if (sampling.beams !== undefined) return whole(yield* beamSearch(model, prompts, sampling, rules));
   const { numReturnSequences } = sampling;
   const count = prompts.length * numReturnSequences;
-  if (!Number.isSafeInteger(sampling.seed + count - 1))
+  if (!Number.isSafeInteger(sampling.seed + (count - 1)))
     throw new FerroError('INVALID_OPTION', `generate: "seed" must leave room for ${count} sequences below 2^53, got ${sampling.seed}`);
   const sequences = Array.from(
     { length: count },
