@@ -9,7 +9,6 @@ use crate::lanes::map2;
 use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_rows, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
-use crate::matmul::plan::FEW_ROWS;
 use crate::tile::{Fault, FaultCode, TileOp};
 
 /// Arguments of attention forward. Layouts: [`AttentionDims`].
@@ -38,6 +37,9 @@ pub struct Attention {
 const ITEMS: usize = 24;
 /// Keys up to which a block has 64 queries; beyond, 32 keep the strip of 8192 keys near 1 MiB.
 const SHORT: usize = 1024;
+
+/// Below this many queries `few.rs` does the work.
+const FEW_QUERIES: usize = 4;
 
 /// Queries of a block.
 const fn block_rows(keys: usize) -> usize {
@@ -71,7 +73,7 @@ impl AttentionDims {
     }
 
     fn is_few(&self) -> bool {
-        self.tq < FEW_ROWS
+        self.tq < FEW_QUERIES
     }
 }
 
@@ -86,7 +88,7 @@ impl TileOp for Attention {
         let values = d.tk.div_ceil(KEYS) * packed_len(KEYS, d.head_dim, MAX_NR);
         let drawn = if d.dropout.is_some() { KEYS * strip_row(queries) + transposed_len(KEYS) } else { 0 };
         let blocks = strip_len(d.tq, d.tk) + packed_len(d.head_dim, queries, MAX_NR) + values + 2 * queries + drawn;
-        let few = few::scratch_len(&AttentionDims { tq: d.tq.min(FEW_ROWS), ..*d });
+        let few = few::scratch_len(&AttentionDims { tq: d.tq.min(FEW_QUERIES), ..*d });
         blocks.max(few)
     }
 

@@ -4,7 +4,7 @@
 //! - `panels.rs` the tile over a block: ragged edges, rows with fewer steps (also used by attention and the fused loss)
 //! - `pack.rs`   copies of B as the tile reads them
 //! - `plan.rs`   work items and cache blocks
-//! - `gemv.rs`   fewer than four rows: B read in place
+//! - `gemv.rs`   at most eight rows: B read in place
 //! - `q8.rs`     weights stored as int8 blocks (opcode 64)
 //!
 //! Numerics: each element is one chain over ascending k from its initial value (`init + bias`), f32, multiply-add fused
@@ -168,7 +168,7 @@ impl Matmul {
                 let (left, start) = (self.left(&item, 0), self.start(&item));
                 let cells = (self.b as *const i32).wrapping_add(q8::words(item.col, self.k));
                 q8::product(item.rows, left, cells, self.k, item.cols, start, out, self.n, scratch);
-            } else if self.m < FEW_ROWS {
+            } else if self.m <= FEW_ROWS {
                 self.few_rows(&item, out);
             } else {
                 self.many_rows(&plan, &item, register, out, scratch);
@@ -274,7 +274,7 @@ impl TileOp for Matmul {
         if self.form == Form::Q8 {
             return q8::scratch_words(self.m, self.k);
         }
-        if self.m < FEW_ROWS {
+        if self.m <= FEW_ROWS {
             return 0;
         }
         let depth = self.k.min(MOST_DEPTH);

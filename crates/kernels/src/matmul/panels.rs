@@ -15,6 +15,14 @@ pub struct Left {
     pub step: usize,
 }
 
+impl Left {
+    /// The rows from `row` on.
+    #[inline(always)]
+    pub fn below(self, row: usize) -> Self {
+        Self { ptr: self.ptr.wrapping_add(row * self.row), ..self }
+    }
+}
+
 /// Which parts of the result are wanted at all. The others are left as they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {

@@ -15,9 +15,8 @@ pub struct Plan {
     pub depth: usize,
 }
 
-/// Below this many rows B is read in place, once, instead of being packed (`gemv.rs`): packing costs about as much as two
-/// rows of arithmetic.
-pub const FEW_ROWS: usize = 4;
+/// Up to this many rows B is read in place, once, instead of being packed (`gemv.rs`).
+pub const FEW_ROWS: usize = 8;
 
 /// Most columns of one work item with packed B.
 pub const MOST_COLS: usize = 256;
@@ -74,7 +73,7 @@ impl Plan {
     /// about as high as wide.
     pub fn new(threads: usize, form: Form, batch: usize, m: usize, n: usize, k: usize) -> Self {
         let depth = depth_block(k);
-        if m < FEW_ROWS {
+        if m <= FEW_ROWS {
             let least = (FEW_ROWS_WORK / k.max(1)).clamp(64, 1024);
             let cols = n.div_ceil(2 * threads.max(1)).clamp(least, 1 << 20);
             return Self { rows: FEW_ROWS, cols: cols.next_multiple_of(16), depth };
@@ -157,10 +156,10 @@ mod tests {
                 for k in [0, 1, 255, 256, 257, 512, 768, 4096] {
                     let plan = Plan::new(2, Form::Nn, 1, m, n, k);
                     assert!(plan.rows > 0 && plan.cols > 0 && plan.depth > 0 && plan.depth <= MOST_DEPTH);
-                    assert!(m < FEW_ROWS || plan.cols <= MOST_COLS && plan.rows <= MOST_ROWS, "{plan:?}");
+                    assert!(m <= FEW_ROWS || plan.cols <= MOST_COLS && plan.rows <= MOST_ROWS, "{plan:?}");
                     assert!(plan.items(m, n) * plan.rows * plan.cols >= m * n);
                     let packed = Plan::new(2, Form::Tn, 1, m, n, k);
-                    assert!(m < FEW_ROWS || packed.rows <= MOST_PACKED_ROWS && packed.cols <= MOST_COLS, "{packed:?}");
+                    assert!(m <= FEW_ROWS || packed.rows <= MOST_PACKED_ROWS && packed.cols <= MOST_COLS, "{packed:?}");
                 }
             }
         }

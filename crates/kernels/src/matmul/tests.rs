@@ -177,8 +177,8 @@ fn all_register_tiles_and_the_path_for_few_rows_give_the_same_bits() {
                 }
             }
             // The first rows alone, few enough for the other path, must be the first rows of the whole.
-            if form != Form::Tn && d.batch == 1 && d.m >= FEW_ROWS {
-                for rows in 1..FEW_ROWS {
+            if form != Form::Tn && d.batch == 1 && d.m > FEW_ROWS {
+                for rows in 1..=FEW_ROWS {
                     let few = Dims { m: rows, ..d };
                     let mut out = vec![f32::NAN; rows * d.n];
                     let (a, init) = (&x.a[..rows * d.k], Some(&x.init[..rows * d.n]));
@@ -312,7 +312,7 @@ fn scratch_grows_with_every_dim() {
             let op = op(form, dims(1, m, n, k), &x, core::ptr::null(), false, &mut []);
             let plan = op.plan();
             let depth = plan.depth.min(k);
-            for register in RegisterTile::ALL.into_iter().filter(|_| m >= FEW_ROWS) {
+            for register in RegisterTile::ALL.into_iter().filter(|_| m > FEW_ROWS) {
                 let left = if form == Form::Tn { packed_len(depth, plan.rows.min(m), register.mr()) } else { 0 };
                 let used = packed_len(depth, plan.cols.min(n), register.nr()) + left;
                 assert!(used <= op.scratch_len(), "{form:?} {register:?} {m} {n} {k}");
