@@ -176,7 +176,7 @@ pub unsafe fn along_columns(
             let (b, out) = (b.add(j * stride), out.add(j));
             by_rows!(rows, |i| [
                 dots::<4, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
-                dots::<2, 2>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
+                dots::<2, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
                 dots::<1, 3>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row)
             ]);
             j += n;
