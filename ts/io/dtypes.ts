@@ -29,11 +29,6 @@ const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
 
 const ORDER = new Map([...DTYPE_BITS.keys()].map((dtype, i) => [dtype, i]));
 
-/** Whether the format has the dtype. */
-export function isDtype(dtype: string): boolean {
-  return DTYPE_BITS.has(dtype);
-}
-
 /** Bits of one element. @throws INVALID_DTYPE for a name the format does not have */
 export function bitsOf(dtype: string): number {
   const bits = DTYPE_BITS.get(dtype);

@@ -1,11 +1,10 @@
 // Reads the safetensors format: an 8-byte length, a JSON header, then the tensors' bytes without gaps. More strictly than the reference reader
 // (docs/decisions.md). Names are data: they are kept in Maps and never become paths. Writing is in safetensorsWriter.ts.
 import { FerroError } from '../errors';
-import { bitsOf, elementsOf, isDtype } from './dtypes';
+import { loadText, type SafetensorsHeader } from '../text';
+import { elementsOf } from './dtypes';
 import { type ByteSource, sourceOf } from './files';
 import { fromBfloat16, fromFloat16 } from './floats';
-import { MAX_HEADER_BYTES } from './safetensorsWriter';
-import { StrictJson } from './strictJson';
 
 /** Where a tensor lies in its file. */
 export interface TensorEntry {
@@ -17,102 +16,44 @@ export interface TensorEntry {
   readonly end: number;
 }
 
-/** The header's length from a file's first 8 bytes. */
-function headerLength(name: string, first: Uint8Array, fileBytes: number): number {
-  const length = new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES))
-    throw new FerroError('INVALID_FILE', `${name}: the header must have at most ${MAX_HEADER_BYTES} bytes, got ${length}`);
-  if (length === 0n || 8n + length > BigInt(fileBytes)) {
-    throw new FerroError('INVALID_FILE', `${name}: the header must fit in the file of ${fileBytes} bytes, got a length of ${length}`);
-  }
-  return Number(length);
+interface ParsedHeader {
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: ReadonlyMap<string, string>;
 }
 
-function readMetadata(json: StrictJson, metadata: Map<string, string>): void {
-  if (json.takeNull()) return;
-  json.object('__metadata__', (key) => metadata.set(key, json.string(`__metadata__ ${JSON.stringify(key)}`)));
+/** What the parser refused, as an error about the file. */
+function refused(file: string, cause: unknown): FerroError {
+  return new FerroError('INVALID_FILE', `${file}: ${(cause as Error).message}`, { cause });
 }
 
-function readEntry(json: StrictJson, name: string): { dtype?: string; shape?: number[]; offsets?: number[] } {
-  const found: { dtype?: string; shape?: number[]; offsets?: number[] } = {};
-  const integers = (what: string): number[] => {
-    const list: number[] = [];
-    json.list(what, () => list.push(json.integer(what)));
-    return list;
-  };
-  json.object(name, (key) => {
-    if (key === 'dtype') found.dtype = json.string('dtype');
-    else if (key === 'shape') found.shape = integers('shape');
-    else if (key === 'data_offsets') found.offsets = integers('data_offsets');
-    else json.skip();
-  });
-  return found;
-}
-
-/** Bytes that a shape takes; NaN if the count overflows on the way or does not fill whole bytes. */
-function bytesOf(shape: readonly number[], bits: number): number {
-  let count = 1;
-  for (const size of shape) {
-    count *= size;
-    if (!Number.isSafeInteger(count)) return Number.NaN;
-  }
-  const total = count * bits;
-  return Number.isSafeInteger(total) && total % 8 === 0 ? total / 8 : Number.NaN;
-}
-
-/** Parses the header's bytes. `dataStart` is where the tensors' bytes begin in the file. */
-function parseHeader(
-  file: string,
-  header: Uint8Array,
-  fileBytes: number,
-): { tensors: Map<string, TensorEntry>; metadata: Map<string, string> } {
-  let text: string;
+/** Reads and checks the header with the parser in Rust (crates/text), which is strict where JSON.parse is not. @throws INVALID_FILE */
+async function readHeader(source: ByteSource): Promise<ParsedHeader> {
+  const { name: file, sizeBytes } = source;
+  const text = await loadText();
+  const first = await source.read(0, Math.min(8, sizeBytes));
+  let length: number;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(header);
+    length = text.safetensors_header_length(first, sizeBytes);
   } catch (cause) {
-    throw new FerroError('INVALID_FILE', `${file}: the header must be UTF-8, got other bytes`, { cause });
+    throw refused(file, cause);
   }
-  const dataStart = 8 + header.length;
+  const bytes = await source.read(8, 8 + length);
+  let header: SafetensorsHeader;
+  try {
+    header = text.parse_safetensors_header(bytes, sizeBytes);
+  } catch (cause) {
+    throw refused(file, cause);
+  }
+  const dataStart = 8 + length;
   const tensors = new Map<string, TensorEntry>();
   const metadata = new Map<string, string>();
-  const json = new StrictJson(file, text);
-  json.object('the header', (name) => {
-    if (name === '__metadata__') return readMetadata(json, metadata);
-    const shown = JSON.stringify(name);
-    if (name.includes('\0')) throw new FerroError('INVALID_FILE', `${file}: a tensor's name must not hold NUL, got ${shown}`);
-    const { dtype, shape, offsets } = readEntry(json, shown);
-    if (dtype === undefined || shape === undefined || offsets?.length !== 2) {
-      throw new FerroError('INVALID_FILE', `${file}: ${shown} must have dtype, shape and two data_offsets, got less or more`);
-    }
-    if (!isDtype(dtype))
-      throw new FerroError('INVALID_FILE', `${file}: dtype must be one of the format's, got ${JSON.stringify(dtype)} for ${shown}`);
-    const expected = bytesOf(shape, bitsOf(dtype));
-    if (offsets[1] - offsets[0] !== expected) {
-      throw new FerroError(
-        'INVALID_FILE',
-        `${file}: ${shown} must have the bytes of ${dtype} [${shape.join(', ')}], got ${offsets[1] - offsets[0]}`,
-      );
-    }
-    tensors.set(name, { name, dtype, shape, begin: dataStart + offsets[0], end: dataStart + offsets[1] });
-  });
-  json.end();
-  checkLayout(file, tensors, dataStart, fileBytes);
-  return { tensors, metadata };
-}
-
-/** Tensors must follow each other without hole or overlap and end where the file ends. */
-function checkLayout(file: string, tensors: ReadonlyMap<string, TensorEntry>, dataStart: number, fileBytes: number): void {
-  let at = dataStart;
-  for (const { name, begin, end } of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (begin !== at)
-      throw new FerroError(
-        'INVALID_FILE',
-        `${file}: ${JSON.stringify(name)} must begin at byte ${at}, where the one before ended, got ${begin}`,
-      );
-    at = end;
+  for (let i = 0; i < header.tensors; i++) {
+    const [name, begin, end] = [header.name(i), dataStart + header.begin(i), dataStart + header.end(i)];
+    tensors.set(name, { name, dtype: header.dtype(i), shape: Array.from(header.shape(i)), begin, end });
   }
-  if (at !== fileBytes)
-    throw new FerroError('INVALID_FILE', `${file}: the file must end with its tensors at byte ${at}, got ${fileBytes} bytes`);
+  for (let i = 0; i < header.metadata; i++) metadata.set(header.metadataKey(i), header.metadataValue(i));
+  header.free();
+  return { tensors, metadata };
 }
 
 /** Elements of a piece: 4 MiB as f32. */
@@ -150,7 +91,7 @@ export class SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   readonly #source: ByteSource;
 
-  private constructor(source: ByteSource, header: { tensors: Map<string, TensorEntry>; metadata: Map<string, string> }) {
+  private constructor(source: ByteSource, header: ParsedHeader) {
     this.#source = source;
     this.tensors = header.tensors;
     this.metadata = header.metadata;
@@ -159,10 +100,7 @@ export class SafetensorsFile {
   /** Reads and checks the header. The source is closed again if it is refused. @throws INVALID_FILE */
   static async open(source: ByteSource): Promise<SafetensorsFile> {
     try {
-      const { name, sizeBytes } = source;
-      if (sizeBytes < 8) throw new FerroError('INVALID_FILE', `${name}: a safetensors file must have at least 8 bytes, got ${sizeBytes}`);
-      const length = headerLength(name, await source.read(0, 8), sizeBytes);
-      return new SafetensorsFile(source, parseHeader(name, await source.read(8, 8 + length), sizeBytes));
+      return new SafetensorsFile(source, await readHeader(source));
     } catch (error) {
       await source.close();
       throw error;

@@ -5,7 +5,7 @@ import { FerroError } from '../errors';
 import { createText, type TextExports } from '../wasm/text.js';
 import type { TextSource } from './source';
 
-export type { Bpe, BpeTrainer } from '../wasm/text.js';
+export type { Bpe, BpeTrainer, SafetensorsHeader } from '../wasm/text.js';
 export type { TextSource } from './source';
 
 /** The exports of the text kernels. */

@@ -166,6 +166,142 @@ class BpeTrainer {
 if (Symbol.dispose) BpeTrainer.prototype[Symbol.dispose] = BpeTrainer.prototype.free;
 
 /**
+ * A checked header for JavaScript. Numbers are exact: all are below 2^53.
+ */
+class SafetensorsHeader {
+    static __wrap(ptr) {
+        const obj = Object.create(SafetensorsHeader.prototype);
+        obj.__wbg_ptr = ptr;
+        SafetensorsHeaderFinalization.register(obj, obj.__wbg_ptr, obj);
+        return obj;
+    }
+    __destroy_into_raw() {
+        const ptr = this.__wbg_ptr;
+        this.__wbg_ptr = 0;
+        SafetensorsHeaderFinalization.unregister(this);
+        return ptr;
+    }
+    free() {
+        const ptr = this.__destroy_into_raw();
+        wasm.__wbg_safetensorsheader_free(ptr, 0);
+    }
+    /**
+     * First byte of tensor i in the data.
+     * @param {number} i
+     * @returns {number}
+     */
+    begin(i) {
+        const ret = wasm.safetensorsheader_begin(this.__wbg_ptr, i);
+        return ret;
+    }
+    /**
+     * Dtype of tensor i.
+     * @param {number} i
+     * @returns {string}
+     */
+    dtype(i) {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.safetensorsheader_dtype(this.__wbg_ptr, i);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
+     * The byte after the last one of tensor i in the data.
+     * @param {number} i
+     * @returns {number}
+     */
+    end(i) {
+        const ret = wasm.safetensorsheader_end(this.__wbg_ptr, i);
+        return ret;
+    }
+    /**
+     * Key of metadata entry i.
+     * @param {number} i
+     * @returns {string}
+     */
+    metadataKey(i) {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.safetensorsheader_metadataKey(this.__wbg_ptr, i);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
+     * Value of metadata entry i.
+     * @param {number} i
+     * @returns {string}
+     */
+    metadataValue(i) {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.safetensorsheader_metadataValue(this.__wbg_ptr, i);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
+     * How many entries `__metadata__` has.
+     * @returns {number}
+     */
+    get metadata() {
+        const ret = wasm.safetensorsheader_metadata(this.__wbg_ptr);
+        return ret >>> 0;
+    }
+    /**
+     * Name of tensor i.
+     * @param {number} i
+     * @returns {string}
+     */
+    name(i) {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.safetensorsheader_name(this.__wbg_ptr, i);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
+     * Shape of tensor i.
+     * @param {number} i
+     * @returns {Float64Array}
+     */
+    shape(i) {
+        const ret = wasm.safetensorsheader_shape(this.__wbg_ptr, i);
+        var v1 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
+        wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+        return v1;
+    }
+    /**
+     * How many tensors there are.
+     * @returns {number}
+     */
+    get tensors() {
+        const ret = wasm.safetensorsheader_tensors(this.__wbg_ptr);
+        return ret >>> 0;
+    }
+}
+if (Symbol.dispose) SafetensorsHeader.prototype[Symbol.dispose] = SafetensorsHeader.prototype.free;
+
+/**
  * The bytes of a trainer's first 256 ids.
  * @returns {Uint8Array}
  */
@@ -174,6 +310,40 @@ function byte_order() {
     var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
     wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
     return v1;
+}
+
+/**
+ * Parses and checks a header (the bytes after its length) of a file of `file_bytes` bytes. Throws `rule, got value`.
+ * @param {Uint8Array | number[]} header
+ * @param {number} file_bytes
+ * @returns {SafetensorsHeader}
+ */
+function parse_safetensors_header(header, file_bytes) {
+    const val2 = +file_bytes;
+    const ptr0 = passArray8ToWasm0(header, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.parse_safetensors_header(ptr0, len0, val2);
+    if (ret[2]) {
+        throw takeFromExternrefTable0(ret[1]);
+    }
+    return SafetensorsHeader.__wrap(ret[0]);
+}
+
+/**
+ * Length of the header of a file of `file_bytes` bytes that begins with the 8 bytes `first`. Throws `rule, got value`: the caller knows the file.
+ * @param {Uint8Array | number[]} first
+ * @param {number} file_bytes
+ * @returns {number}
+ */
+function safetensors_header_length(first, file_bytes) {
+    const val2 = +file_bytes;
+    const ptr0 = passArray8ToWasm0(first, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.safetensors_header_length(ptr0, len0, val2);
+    if (ret[2]) {
+        throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
 }
 function __wbg_get_imports() {
     const import0 = {
@@ -206,6 +376,14 @@ const BpeFinalization = (typeof FinalizationRegistry === 'undefined')
 const BpeTrainerFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_bpetrainer_free(ptr, 1));
+const SafetensorsHeaderFinalization = (typeof FinalizationRegistry === 'undefined')
+    ? { register: () => {}, unregister: () => {} }
+    : new FinalizationRegistry(ptr => wasm.__wbg_safetensorsheader_free(ptr, 1));
+
+function getArrayF64FromWasm0(ptr, len) {
+    ptr = ptr >>> 0;
+    return getFloat64ArrayMemory0().subarray(ptr / 8, ptr / 8 + len);
+}
 
 function getArrayI32FromWasm0(ptr, len) {
     ptr = ptr >>> 0;
@@ -220,6 +398,14 @@ function getArrayU32FromWasm0(ptr, len) {
 function getArrayU8FromWasm0(ptr, len) {
     ptr = ptr >>> 0;
     return getUint8ArrayMemory0().subarray(ptr / 1, ptr / 1 + len);
+}
+
+let cachedFloat64ArrayMemory0 = null;
+function getFloat64ArrayMemory0() {
+    if (cachedFloat64ArrayMemory0 === null || cachedFloat64ArrayMemory0.byteLength === 0) {
+        cachedFloat64ArrayMemory0 = new Float64Array(wasm.memory.buffer);
+    }
+    return cachedFloat64ArrayMemory0;
 }
 
 let cachedInt32ArrayMemory0 = null;
@@ -342,6 +528,7 @@ function __wbg_finalize_init(instance, module) {
     wasmInstance = instance;
     wasm = instance.exports;
     wasmModule = module;
+    cachedFloat64ArrayMemory0 = null;
     cachedInt32ArrayMemory0 = null;
     cachedUint32ArrayMemory0 = null;
     cachedUint8ArrayMemory0 = null;
@@ -372,5 +559,5 @@ function initSync(module) {
 
 
 
-return { initSync, Bpe, BpeTrainer, byte_order };
+return { initSync, Bpe, BpeTrainer, SafetensorsHeader, byte_order, parse_safetensors_header, safetensors_header_length };
 }

@@ -1,6 +1,7 @@
 //! What JavaScript sees. Numbers, text and bytes in and out; a refused call throws an `Error` whose message starts with a code.
 
 use crate::bpe::{self, Flags};
+use crate::safetensors;
 use crate::train::{self, Trainer};
 use wasm_bindgen::prelude::*;
 
@@ -73,4 +74,72 @@ impl BpeTrainer {
 #[wasm_bindgen]
 pub fn byte_order() -> Vec<u8> {
     train::byte_order().to_vec()
+}
+
+/// A checked header for JavaScript. Numbers are exact: all are below 2^53.
+#[wasm_bindgen]
+pub struct SafetensorsHeader(safetensors::Header);
+
+#[wasm_bindgen]
+impl SafetensorsHeader {
+    /// How many tensors there are.
+    #[wasm_bindgen(getter)]
+    pub fn tensors(&self) -> usize {
+        self.0.tensors.len()
+    }
+
+    /// Name of tensor i.
+    pub fn name(&self, i: usize) -> String {
+        self.0.tensors[i].name.clone()
+    }
+
+    /// Dtype of tensor i.
+    pub fn dtype(&self, i: usize) -> String {
+        self.0.tensors[i].dtype.to_string()
+    }
+
+    /// Shape of tensor i.
+    pub fn shape(&self, i: usize) -> Vec<f64> {
+        self.0.tensors[i].shape.iter().map(|&size| size as f64).collect()
+    }
+
+    /// First byte of tensor i in the data.
+    pub fn begin(&self, i: usize) -> f64 {
+        self.0.tensors[i].begin as f64
+    }
+
+    /// The byte after the last one of tensor i in the data.
+    pub fn end(&self, i: usize) -> f64 {
+        self.0.tensors[i].end as f64
+    }
+
+    /// How many entries `__metadata__` has.
+    #[wasm_bindgen(getter)]
+    pub fn metadata(&self) -> usize {
+        self.0.metadata.len()
+    }
+
+    /// Key of metadata entry i.
+    #[wasm_bindgen(js_name = metadataKey)]
+    pub fn metadata_key(&self, i: usize) -> String {
+        self.0.metadata[i].0.clone()
+    }
+
+    /// Value of metadata entry i.
+    #[wasm_bindgen(js_name = metadataValue)]
+    pub fn metadata_value(&self, i: usize) -> String {
+        self.0.metadata[i].1.clone()
+    }
+}
+
+/// Length of the header of a file of `file_bytes` bytes that begins with the 8 bytes `first`. Throws `rule, got value`: the caller knows the file.
+#[wasm_bindgen]
+pub fn safetensors_header_length(first: &[u8], file_bytes: f64) -> Result<f64> {
+    safetensors::header_length(first, file_bytes as u64).map(|length| length as f64).map_err(refused)
+}
+
+/// Parses and checks a header (the bytes after its length) of a file of `file_bytes` bytes. Throws `rule, got value`.
+#[wasm_bindgen]
+pub fn parse_safetensors_header(header: &[u8], file_bytes: f64) -> Result<SafetensorsHeader> {
+    safetensors::parse_header(header, file_bytes as u64).map(SafetensorsHeader).map_err(refused)
 }

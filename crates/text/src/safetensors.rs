@@ -3,8 +3,6 @@
 //! them a meaning. Reading the tensors themselves is the caller's business.
 
 use crate::json::{quote, Json, Refused, MAX_INTEGER};
-use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::JsError;
 
 /// The reference reader takes no header above this.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -64,7 +62,10 @@ fn shape_text(shape: &[u64]) -> String {
 }
 
 /// Checks a file's first 8 bytes. Answers the length of the header, which follows them.
-pub fn header_length(first: [u8; 8], file_bytes: u64) -> Result<u64, Refused> {
+pub fn header_length(first: &[u8], file_bytes: u64) -> Result<u64, Refused> {
+    let Ok(first) = first.try_into() else {
+        return Err(["a safetensors file must have at least 8 bytes, got ", &first.len().to_string()].concat());
+    };
     let length = u64::from_le_bytes(first);
     if length > MAX_HEADER_BYTES {
         return Err(["the header must have at most 100000000 bytes, got ", &length.to_string()].concat());
@@ -189,76 +190,6 @@ fn check_layout(tensors: &[Tensor], data_bytes: u64) -> Result<(), Refused> {
         " bytes",
     ]
     .concat())
-}
-
-/// A checked header for JavaScript. Numbers are exact: all are below 2^53.
-#[wasm_bindgen]
-pub struct SafetensorsHeader(Header);
-
-#[wasm_bindgen]
-impl SafetensorsHeader {
-    /// How many tensors there are.
-    #[wasm_bindgen(getter)]
-    pub fn tensors(&self) -> usize {
-        self.0.tensors.len()
-    }
-
-    /// Name of tensor i.
-    pub fn name(&self, i: usize) -> String {
-        self.0.tensors[i].name.clone()
-    }
-
-    /// Dtype of tensor i.
-    pub fn dtype(&self, i: usize) -> String {
-        self.0.tensors[i].dtype.to_string()
-    }
-
-    /// Shape of tensor i.
-    pub fn shape(&self, i: usize) -> Vec<f64> {
-        self.0.tensors[i].shape.iter().map(|&size| size as f64).collect()
-    }
-
-    /// First byte of tensor i in the data.
-    pub fn begin(&self, i: usize) -> f64 {
-        self.0.tensors[i].begin as f64
-    }
-
-    /// The byte after the last one of tensor i in the data.
-    pub fn end(&self, i: usize) -> f64 {
-        self.0.tensors[i].end as f64
-    }
-
-    /// How many entries `__metadata__` has.
-    #[wasm_bindgen(getter)]
-    pub fn metadata(&self) -> usize {
-        self.0.metadata.len()
-    }
-
-    /// Key of metadata entry i.
-    #[wasm_bindgen(js_name = metadataKey)]
-    pub fn metadata_key(&self, i: usize) -> String {
-        self.0.metadata[i].0.clone()
-    }
-
-    /// Value of metadata entry i.
-    #[wasm_bindgen(js_name = metadataValue)]
-    pub fn metadata_value(&self, i: usize) -> String {
-        self.0.metadata[i].1.clone()
-    }
-}
-
-/// Length of the header of a file of `file_bytes` bytes that begins with the 8 bytes `first`. Throws `rule, got value`.
-#[wasm_bindgen]
-pub fn safetensors_header_length(first: &[u8], file_bytes: f64) -> Result<f64, JsError> {
-    let first: [u8; 8] =
-        first.try_into().map_err(|_| JsError::new("a safetensors file must have at least 8 bytes, got fewer"))?;
-    header_length(first, file_bytes as u64).map(|length| length as f64).map_err(|refused| JsError::new(&refused))
-}
-
-/// Parses and checks a header (the bytes after its length) of a file of `file_bytes` bytes. Throws `rule, got value`.
-#[wasm_bindgen]
-pub fn parse_safetensors_header(header: &[u8], file_bytes: f64) -> Result<SafetensorsHeader, JsError> {
-    parse_header(header, file_bytes as u64).map(SafetensorsHeader).map_err(|refused| JsError::new(&refused))
 }
 
 #[cfg(test)]
