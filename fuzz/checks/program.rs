@@ -20,12 +20,17 @@ pub fn check(data: &[u8]) {
     }
     let mut engine = Engine::new(1, || 0.0).expect("one thread is allowed");
     engine.set_memory_limit(MEMORY);
-    let regions: Vec<RegionId> = bindings(&words).iter().filter_map(|&bytes| region(&mut engine, bytes, data)).collect();
+    let regions: Vec<RegionId> =
+        bindings(&words).iter().filter_map(|&bytes| region(&mut engine, bytes, data)).collect();
     let before = engine.live_bytes();
     match engine.program_load(&words, &regions) {
         Err(error) => {
             accepted_refusal(&error);
-            assert_eq!((engine.live_bytes(), engine.programs_loaded()), (before, 0), "a refused program leaves nothing");
+            assert_eq!(
+                (engine.live_bytes(), engine.programs_loaded()),
+                (before, 0),
+                "a refused program leaves nothing"
+            );
         }
         Ok(program) => {
             let extents = words[HEADER_WORDS..][..words[2] as usize].to_vec();
@@ -76,7 +81,8 @@ fn region(engine: &mut Engine, bytes: u32, data: &[u8]) -> Option<RegionId> {
 /// Bytes of the bindings that the words ask for, as far as they are there.
 fn bindings(words: &[u32]) -> &[u32] {
     let count = |i: usize| words.get(i).map_or(0, |&count| count as usize);
-    let start = HEADER_WORDS.saturating_add(count(2)).saturating_add(count(4).saturating_mul(4)).saturating_add(count(5));
+    let start =
+        HEADER_WORDS.saturating_add(count(2)).saturating_add(count(4).saturating_mul(4)).saturating_add(count(5));
     words.get(start..).map_or(&[], |rest| &rest[..count(6).min(rest.len()).min(64)])
 }
 
