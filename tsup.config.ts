@@ -32,7 +32,7 @@ const common: Options = {
   removeNodeProtocol: false, // keep node: in imports
   clean: false, // two builds share the folder; scripts/build.mjs empties it first
   metafile: true,
-  noExternal: [/.*/], // the package has no dependencies: comlink, commander and yaml are bundled
+  noExternal: [/^(?!@huggingface\/tokenizers$)/], // no dependencies: comlink, commander and yaml are bundled; the optional peer stays outside
   esbuildPlugins: [rawText],
 };
 

@@ -37,7 +37,7 @@ export const ROOMS = {
 };
 
 const OWNERS = { '#platform': ['engine'], '#text-source': ['text'], '#realm': ['engine'] };
-const PACKAGES = { comlink: ['engine'], commander: ['cli'], yaml: ['cli'], uplot: ['cli'] };
+const PACKAGES = { comlink: ['engine'], commander: ['cli'], yaml: ['cli'], uplot: ['cli'], '@huggingface': ['tokenizers'] };
 const NODE_FILES = /^ts\/cli\/|^ts\/index\.node\.ts$|\/node[A-Z]?[^/]*\.ts$|\.node\.ts$/;
 const UNSTEADY = new Set(
   'pow exp log log2 log10 log1p expm1 sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh cbrt hypot random'.split(' '),

@@ -30,7 +30,11 @@ export const REMEDIES = {
   DATA_TOO_SHORT: 'Use a longer text or a smaller blockSize.',
   NOT_UTF8: 'Save the file as UTF-8; the message names the offset of the first invalid byte.',
   UNKNOWN_CHARACTER: 'Use a tokenizer whose vocabulary has every character of the text.',
-  INVALID_TOKENIZER: 'Use a tokenizer folder written by this library or by Hugging Face tokenizers (character or byte level).',
+  INVALID_TOKENIZER:
+    'Use a tokenizer folder written by this library or by Hugging Face tokenizers; the message says which part of which file is wrong.',
+  UNSUPPORTED_TOKENIZER:
+    'The file is sound but asks for what the message names, which is not supported; give the model token ids of your own.',
+  TOKENIZER_PACKAGE_MISSING: 'npm install @huggingface/tokenizers: it runs Unigram, WordPiece and SentencePiece tokenizers.',
   VOCABULARY_MISMATCH: 'Use the tokenizer the checkpoint was trained with.',
   FILE_NOT_FOUND: 'Check the path.',
   FILE_ERROR: 'Check permissions and free space; nothing was half-written.',

@@ -51,7 +51,17 @@ export {
 export { AdamW, type Optimizer, Schedule, SGD } from './optim';
 export { OPTIONS, readOptions } from './options';
 export { Stream } from './stream';
-export { ByteTokenizer, CharTokenizer, type DecodeOptions, type EncodeOptions, loadTokenizer, type Tokenizer } from './tokenizers';
+export {
+  type AddedToken,
+  BpeTokenizer,
+  type BpeTrainOptions,
+  ByteTokenizer,
+  CharTokenizer,
+  type DecodeOptions,
+  type EncodeOptions,
+  loadTokenizer,
+  type Tokenizer,
+} from './tokenizers';
 export {
   type Evaluation,
   type LogEntry,

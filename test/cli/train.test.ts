@@ -181,10 +181,10 @@ describe('train refuses', () => {
     { name: 'a clip of -1', args: ['--data', 'text.txt', '--out', 'o', '--max-grad-norm', '-1'], code: 2, says: ['--max-grad-norm', '-1'] },
     { name: 'an unknown option', args: ['--learning-rat', '1'], code: 2, says: ['UNKNOWN_OPTION', '--learning-rate'] },
     {
-      name: 'a tokenizer that is not built',
-      args: ['--data', 'text.txt', '--out', 'o', '--tokenizer', 'bpe'],
+      name: 'a BPE smaller than its bytes',
+      args: ['--data', 'text.txt', '--out', 'o', '--tokenizer', 'bpe', '--vocab-size', '100'],
       code: 2,
-      says: ['NOT_BUILT'],
+      says: ['INVALID_OPTION', '257'],
     },
     {
       name: 'resume and overwrite together',

@@ -1,10 +1,11 @@
-// Tokenizers and data sets from what the flags say. Files are streamed; a character vocabulary costs a first pass over them.
+// Tokenizers and data sets from what the flags say. Files are streamed; a vocabulary of their characters or words costs a first pass over them.
 
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { readText, TextDataset } from '../data';
 import { FerroError } from '../errors';
-import { ByteTokenizer, CharVocabulary, loadTokenizer, type Tokenizer } from '../tokenizers';
+import { readTokenizerFiles } from '../io';
+import { nodeFolder, resolveModelFolder } from '../io/node';
+import { BpeTokenizer, ByteTokenizer, CharVocabulary, cutPieces, loadTokenizer, type Tokenizer } from '../tokenizers';
 
 /** What a run trains and evaluates on. `evalDataset` is null where there is nothing to evaluate on. */
 export interface RunData {
@@ -13,25 +14,55 @@ export interface RunData {
   evalDataset: TextDataset | null;
 }
 
+/** Tokens of a BPE that is trained without a size. */
+const DEFAULT_BPE = 4096;
+
+/** How `--tokenizer bpe` is trained. */
+export interface BpeSettings {
+  vocabSize?: number;
+  specialTokens?: readonly string[];
+  minFrequency?: number;
+  pattern?: string;
+  signal?: AbortSignal;
+}
+
+/** A byte-level BPE of the files' text, which is read once, in pieces. */
+export function trainTokenizer(files: readonly string[], settings: BpeSettings = {}): Promise<BpeTokenizer> {
+  const { vocabSize = DEFAULT_BPE, signal } = settings;
+  return BpeTokenizer.train(cutPieces(readText(files, { signal }), settings.pattern ?? 'gpt2'), { ...settings, vocabSize });
+}
+
 /**
- * The tokenizer that `--tokenizer` names: `char` (the characters of the files), `byte`, or a folder with a tokenizer.json.
- * @throws NOT_BUILT for `bpe`; FILE_NOT_FOUND, INVALID_TOKENIZER for a folder; the errors of reading text
+ * The tokenizer that `--tokenizer` names: `char` (the characters of the files), `byte`, `bpe` (trained on the files), or a folder with a tokenizer.
+ * @throws FILE_NOT_FOUND, INVALID_TOKENIZER, UNSUPPORTED_TOKENIZER, TOKENIZER_PACKAGE_MISSING for a folder; the errors of reading text
  */
-export async function chooseTokenizer(name: string, files: readonly string[], signal?: AbortSignal): Promise<Tokenizer> {
+export async function chooseTokenizer(name: string, files: readonly string[], settings: BpeSettings = {}): Promise<Tokenizer> {
   if (name === 'byte') return new ByteTokenizer();
-  if (name === 'bpe') throw new FerroError('NOT_BUILT', '--tokenizer: char, byte and folders are built so far, got "bpe"');
-  if (name === 'char') {
-    const vocabulary = new CharVocabulary();
-    for await (const piece of readText(files, { signal })) vocabulary.add(piece);
-    return vocabulary.build();
-  }
-  const path = name.endsWith('.json') ? name : join(name, 'tokenizer.json');
-  const json = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new FerroError('FILE_NOT_FOUND', `--tokenizer: must be char, byte or a folder with tokenizer.json, got ${JSON.stringify(name)}`, {
+  if (name === 'bpe') return trainTokenizer(files, settings);
+  if (name !== 'char') return openTokenizer(name);
+  const vocabulary = new CharVocabulary();
+  for await (const piece of readText(files, { signal: settings.signal })) vocabulary.add(piece);
+  return vocabulary.build();
+}
+
+/** The tokenizer of a folder (a model's, a run's, or its own), or of a tokenizer.json. @throws as `chooseTokenizer` */
+export async function openTokenizer(path: string): Promise<Tokenizer> {
+  const missing = (cause?: unknown) =>
+    new FerroError('FILE_NOT_FOUND', `--tokenizer: must be char, byte, bpe or a folder with tokenizer.json, got ${JSON.stringify(path)}`, {
       cause,
     });
-  });
-  return await loadTokenizer(json);
+  if (path.endsWith('.json')) {
+    return loadTokenizer(
+      await readFile(path, 'utf8').catch((cause: unknown) => {
+        throw missing(cause);
+      }),
+    );
+  }
+  const inFolder = async (folder: string) => readTokenizerFiles(nodeFolder(folder));
+  const files =
+    (await inFolder(path)) ?? (await inFolder(await resolveModelFolder(path).catch((cause: unknown) => Promise.reject(missing(cause)))));
+  if (files === null) throw missing();
+  return loadTokenizer(files);
 }
 
 /** The training part and the evaluation part: the files of --eval-data, else the end of the data. */

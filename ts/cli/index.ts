@@ -13,6 +13,7 @@ import { normaliseArguments } from './flags';
 import { addGenerate } from './generate';
 import { addNotBuilt } from './notBuilt';
 import { addPlan } from './plan';
+import { addTokenizer } from './tokenizer';
 import { addTrain } from './train';
 
 function makeProgram(finish: (code: number) => void): Command {
@@ -31,6 +32,7 @@ function makeProgram(finish: (code: number) => void): Command {
   addExport(program);
   addPlan(program);
   addBench(program);
+  addTokenizer(program);
   addDemo(program, finish);
   addNotBuilt(program);
   return program;

@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { FerroError } from '../errors';
 
 const LATER = {
-  tokenizer: 'train a byte-pair tokenizer',
   sweep: 'run many trainings over ranges of options',
 } as const;
 

@@ -39,6 +39,11 @@ export class Output {
     if (!this.json) this.#out.write(text);
   }
 
+  /** Text on standard output as it is; waits while the reader is slow. */
+  async write(text: string): Promise<void> {
+    if (!this.#out.write(text)) await new Promise((resolve) => this.#out.once('drain', resolve));
+  }
+
   /** The result: the object with --json, else the text. */
   result(object: Record<string, unknown>, text: string): void {
     this.#out.write(this.json ? `${JSON.stringify(snakeKeys(object))}\n` : `${text}\n`);

@@ -75,7 +75,7 @@ async function create(
   given: Given,
   data: readonly string[],
 ): Promise<{ model: GPT; runData: RunData }> {
-  const tokenizer = await chooseTokenizer(values.tokenizerName ?? 'char', data);
+  const tokenizer = await chooseTokenizer(values.tokenizerName ?? 'char', data, { vocabSize: values.vocabSize });
   const runData = await loadData({ ...values, data }, tokenizer);
   const { nLayer, nHead, nEmbd, blockSize } = values;
   const whole = nLayer !== undefined && nHead !== undefined && nEmbd !== undefined;

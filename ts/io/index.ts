@@ -30,6 +30,7 @@ export {
   type WritableTensor,
   writeSafetensors,
 } from './safetensorsWriter';
+export { type FolderTokenizer, readTokenizer, readTokenizerFiles } from './tokenizerFolder';
 export {
   type Json,
   OPTIMIZER_FILE,

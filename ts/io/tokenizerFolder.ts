@@ -12,16 +12,18 @@ export interface FolderTokenizer {
 }
 
 /** What leaves the model usable with ids: the tokenizer is sound, but not one that can be run here. A broken file is an error. */
-const USABLE_WITHOUT: ReadonlySet<string> = new Set(['NOT_BUILT']);
+const USABLE_WITHOUT: ReadonlySet<string> = new Set(['UNSUPPORTED_TOKENIZER', 'TOKENIZER_PACKAGE_MISSING']);
 
 /** The texts of the files that say something about the tokenizer; null without any that holds one. */
-async function readTokenizerFiles(folder: ReadableFolder, options: OpenOptions): Promise<Map<string, string> | null> {
+export async function readTokenizerFiles(folder: ReadableFolder, options: OpenOptions = {}): Promise<Map<string, string> | null> {
   const files = new Map<string, string>();
   for (const name of TOKENIZER_FILES) {
+    const old = name === 'vocab.json' || name === 'merges.txt';
+    if (old && files.has('tokenizer.json')) continue; // tokenizer.json says it all
     const text = await readFolderText(folder, name, options);
     if (text !== null) files.set(name, text);
   }
-  return files.has('tokenizer.json') ? files : null;
+  return files.has('tokenizer.json') || (files.has('vocab.json') && files.has('merges.txt')) ? files : null;
 }
 
 /**

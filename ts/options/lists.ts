@@ -127,6 +127,13 @@ export const GGUF_OPTIONS = list('dtype', 'name', 'signal');
 
 const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
 
+/** What the commands under `tokenizer` accept. */
+export const TOKENIZER_COMMAND_OPTIONS = {
+  train: list('data', 'vocabSize', 'outputDir', 'specialTokens', 'minFrequency', 'pattern', 'json'),
+  encode: list('tokenizerName', 'file', 'text', 'addSpecialTokens', 'allowSpecial', 'json'),
+  decode: list('tokenizerName', 'file', 'ids', 'skipSpecialTokens', 'json'),
+} as const;
+
 /** What each command of the command line accepts. */
 export const COMMAND_OPTIONS = {
   train: list(
@@ -146,5 +153,15 @@ export const COMMAND_OPTIONS = {
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
   export: list('model', 'format', 'outputDir', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
+  tokenizer: list(
+    ...TOKENIZER_COMMAND_OPTIONS.train,
+    'tokenizerName',
+    'file',
+    'text',
+    'ids',
+    'addSpecialTokens',
+    'allowSpecial',
+    'skipSpecialTokens',
+  ),
   demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
 } as const;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ByteTokenizer, byteAlphabet } from './byteTokenizer';
+import { byteAlphabet } from './byteAlphabet';
+import { ByteTokenizer } from './byteTokenizer';
 
 describe('ByteTokenizer', () => {
   const tokenizer = new ByteTokenizer();

@@ -1,6 +1,7 @@
 // One token per byte of a text's UTF-8 form: 256 ids, id = byte, no text is unknown. On disk it is a byte-level BPE without merges, written in the
 // printable alphabet that GPT-2 gives to bytes.
 import { FerroError } from '../errors';
+import { byteAlphabet } from './byteAlphabet';
 import {
   checkId,
   type StreamingDecoder,
@@ -10,16 +11,6 @@ import {
   tokenizerHash,
   wholeCharacters,
 } from './tokenizer';
-
-/**
- * The alphabet of GPT-2's byte-level tokenizers: the character that stands for each byte in vocabulary files. The printable bytes of Latin-1
- * (33–126, 161–172, 174–255) stand for themselves; the others get the characters from U+0100 on, in order.
- */
-export function byteAlphabet(): string[] {
-  const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
-}
 
 /** A tokenizer whose tokens are the 256 bytes. */
 export class ByteTokenizer implements Tokenizer {

@@ -1,130 +1,159 @@
-// Reads a tokenizer.json of the kinds this library has: single characters (WordLevel behind a split on `[\s\S]`) and bytes (byte-level BPE without
-// merges), written by this library or saved again by Python. Anything else is a typed error that says what is not supported; nothing is guessed.
+// Finds out what kind of tokenizer a folder's files are and reads it: single characters and bytes (as this library writes them, or saved again by Python),
+// byte-level BPE (tokenizer.json, or vocab.json with merges.txt), and everything else by the optional package. What cannot be run is a typed error;
+// nothing is guessed.
 import { FerroError } from '../errors';
-import { parseJson } from '../json';
-import { ByteTokenizer, byteAlphabet } from './byteTokenizer';
+import { type AddedToken, readAddedTokens, readAddedTokensById } from './addedTokens';
+import { type BpeModel, mergeLines, readBpeModel, readMerges, readVocabulary } from './bpeModel';
+import { BpeTokenizer } from './bpeTokenizer';
+import { bytesOfToken } from './byteAlphabet';
+import { ByteTokenizer } from './byteTokenizer';
 import { CharTokenizer } from './charTokenizer';
+import { HuggingFaceTokenizer } from './huggingFaceTokenizer';
+import { asObject, flagOf, flatten, invalid, type JsonObject, listOf, objectOrNull, parseFile, show, unsupported } from './json';
+import { readNormalizer } from './normalizers';
+import { PATTERNS } from './patterns';
+import { type Frame, readPostProcessor } from './postProcessor';
+import { isByteLevel, readPreTokenizer } from './preTokenizer';
+import { readSpecialIds } from './specialIds';
 import type { Tokenizer } from './tokenizer';
 
-type JsonObject = Map<string, unknown>;
+/** The files of a folder that say something about its tokenizer. */
+export const TOKENIZER_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'generation_config.json',
+  'vocab.json',
+  'merges.txt',
+] as const;
 
-const invalid = (rule: string): FerroError => new FerroError('INVALID_TOKENIZER', `tokenizer.json: ${rule}`);
-const notBuilt = (what: string): FerroError =>
-  new FerroError('NOT_BUILT', `tokenizer.json: only character and byte tokenizers can be read so far, got ${what}`);
-
-/** A value's short form for messages. */
-function show(value: unknown): string {
-  const text = value instanceof Map ? JSON.stringify(Object.fromEntries(value)) : (JSON.stringify(value) ?? 'nothing');
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
-}
-
-function asObject(value: unknown, name: string): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(`${name} must be an object, got ${show(value)}`);
-  return new Map(Object.entries(value));
-}
-
-function objectOrNull(value: unknown, name: string): JsonObject | null {
-  return value === null || value === undefined ? null : asObject(value, name);
-}
-
-function listIn(owner: JsonObject, key: string): readonly unknown[] {
-  const value = owner.get(key);
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw invalid(`${key} must be a list, got ${show(value)}`);
-  return value;
-}
-
-/** The vocabulary as tokens by id: every id from 0 on exactly once. */
-function tokensById(model: JsonObject): string[] {
-  const vocab = asObject(model.get('vocab'), 'model.vocab');
-  const tokens = new Array<string | undefined>(vocab.size);
-  for (const [token, id] of vocab) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocab.size || tokens[id] !== undefined) {
-      throw invalid(`ids must be 0 to ${vocab.size - 1}, each once, got ${show(id)} for ${show(token)}`);
-    }
-    tokens[id] = token;
-  }
-  return tokens as string[];
-}
-
-/** True when every present key of `part` has the value given (absent keys are the defaults of Hugging Face's reader). */
-function matches(part: JsonObject | null, expected: Record<string, unknown>): boolean {
-  if (part === null) return false;
-  return Object.entries(expected).every(([key, value]) => !part.has(key) || part.get(key) === value);
-}
-
-function isByteLevel(part: JsonObject | null): boolean {
-  return part?.get('type') === 'ByteLevel';
-}
-
-/** Post-processors that leave the ids of a text alone: ByteLevel (it moves offsets only) and the template "the text and nothing else". */
-function addsNothing(postProcessor: JsonObject): boolean {
-  if (isByteLevel(postProcessor)) return true;
-  const [only, ...more] = postProcessor.get('type') === 'TemplateProcessing' ? listIn(postProcessor, 'single') : [];
-  const sequence = (Object(only) as { Sequence?: { id?: unknown } }).Sequence;
-  return more.length === 0 && sequence?.id === 'A';
-}
-
-function readChar(root: JsonObject, model: JsonObject): Tokenizer {
-  const split = objectOrNull(root.get('pre_tokenizer'), 'pre_tokenizer');
-  const pattern = split === null ? null : objectOrNull(split.get('pattern'), 'pre_tokenizer.pattern');
+/** True for a WordLevel model behind a split into single characters: the form that character tokenizers are saved in. */
+function isCharacters(root: JsonObject): boolean {
+  const split = objectOrNull(root.get('pre_tokenizer'), 'tokenizer.json: pre_tokenizer');
+  const pattern = objectOrNull(split?.get('pattern'), 'tokenizer.json: pre_tokenizer.pattern');
+  const decoder = objectOrNull(root.get('decoder'), 'tokenizer.json: decoder');
   const single = split?.get('type') === 'Split' && pattern?.get('Regex') === '[\\s\\S]';
-  if (!single || !matches(split, { behavior: 'Isolated', invert: false }))
-    throw notBuilt(`a WordLevel model behind ${show(root.get('pre_tokenizer'))}`);
-  const decoder = objectOrNull(root.get('decoder'), 'decoder');
-  if (decoder?.get('type') !== 'Fuse') throw notBuilt(`a WordLevel model with the decoder ${show(root.get('decoder'))}`);
-  return new CharTokenizer(tokensById(model));
+  const isolated = (split?.get('behavior') ?? 'Isolated') === 'Isolated' && (split?.get('invert') ?? false) === false;
+  return single && isolated && decoder?.get('type') === 'Fuse' && addsNothing(root);
 }
 
-function readByte(root: JsonObject, model: JsonObject): Tokenizer {
-  const merges = listIn(model, 'merges');
-  if (merges.length > 0) throw notBuilt(`a BPE with ${merges.length} merges`);
-  const preTokenizer = objectOrNull(root.get('pre_tokenizer'), 'pre_tokenizer');
-  const decoder = objectOrNull(root.get('decoder'), 'decoder');
-  if (!isByteLevel(preTokenizer) || !isByteLevel(decoder)) throw notBuilt('a BPE that is not byte-level');
-  // Without merges the split into words changes nothing; a space in front does.
-  if (preTokenizer?.get('add_prefix_space') !== false) throw notBuilt('a byte-level BPE with add_prefix_space');
-  const plain = { dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null };
-  for (const [key, value] of Object.entries(plain)) {
-    const got = model.get(key) ?? null;
-    if (got !== value && got !== '') throw notBuilt(`a BPE with ${key} ${show(got)}`);
+/** No normalizer, no added tokens, no special tokens around a text. */
+function addsNothing(root: JsonObject): boolean {
+  const { before, after } = readPostProcessor(root.get('post_processor'), 'tokenizer.json: post_processor');
+  const added = listOf(root.get('added_tokens'), 'tokenizer.json: added_tokens');
+  return (root.get('normalizer') ?? null) === null && added.length + before.length + after.length === 0;
+}
+
+function readCharacters(model: JsonObject): CharTokenizer {
+  const { tokens } = readVocabulary(asObject(model.get('vocab'), 'tokenizer.json: model.vocab'), 'tokenizer.json: model.vocab');
+  const hole = Array.from(tokens).indexOf(undefined);
+  if (hole >= 0) throw invalid(`tokenizer.json: model.vocab: ids must be 0 to ${tokens.length - 1}, each once, got none for ${hole}`);
+  return new CharTokenizer(tokens as string[]);
+}
+
+/** The ids' bytes where the vocabulary is the 256 bytes and nothing else; null otherwise. */
+function bytesOnly({ tokens, merges }: BpeModel): number[] | null {
+  if (merges.length > 0 || tokens.length !== 256) return null;
+  const bytes = tokens.map((token) => (token === undefined || token.length !== 1 ? undefined : bytesOfToken(token)?.[0]));
+  return bytes.includes(undefined) ? null : (bytes as number[]);
+}
+
+/** Decoders that turn byte-level tokens back into text and do nothing else. */
+function checkDecoder(root: JsonObject): void {
+  const types = flatten(root.get('decoder'), 'decoders', 'tokenizer.json: decoder').map((part) => part.get('type'));
+  if (types.filter((type) => type === 'ByteLevel').length !== 1 || types.some((type) => type !== 'ByteLevel' && type !== 'Fuse')) {
+    throw unsupported(`tokenizer.json: decoder: a byte-level BPE must have ByteLevel, got ${show(types)}`);
   }
-  const byteOf = new Map(byteAlphabet().map((character, byte) => [character, byte]));
-  const bytes = tokensById(model).map((token) => {
-    const byte = byteOf.get(token);
-    if (byte === undefined) throw notBuilt(`a byte-level BPE with the token ${show(token)}`);
-    return byte;
-  });
-  if (bytes.length !== 256) throw invalid(`a byte vocabulary must have 256 tokens, got ${bytes.length}`);
-  return new ByteTokenizer(bytes);
 }
 
-/** The files of a model folder that say something about its tokenizer. */
-export const TOKENIZER_FILES = ['tokenizer.json'] as const;
+async function readByteLevel(root: JsonObject, modelPart: JsonObject, files: ReadonlyMap<string, string>): Promise<Tokenizer> {
+  const model = readBpeModel(modelPart);
+  const preTokenizer = readPreTokenizer(root.get('pre_tokenizer'), 'tokenizer.json: pre_tokenizer');
+  checkDecoder(root);
+  const bytes = bytesOnly(model);
+  if (bytes !== null && addsNothing(root) && !preTokenizer.addPrefixSpace) return new ByteTokenizer(bytes);
+  const added = readAddedTokens(root.get('added_tokens'), 'tokenizer.json: added_tokens');
+  const idOf = (content: string) => added.find((token) => token.content === content)?.id ?? model.idOf.get(content);
+  return BpeTokenizer.fromParts({
+    model,
+    preTokenizer,
+    added,
+    normalizer: readNormalizer(root.get('normalizer'), 'tokenizer.json: normalizer'),
+    frame: readPostProcessor(root.get('post_processor'), 'tokenizer.json: post_processor'),
+    special: readSpecialIds(files, idOf, Math.max(model.tokens.length, ...added.map(({ id }) => id + 1))),
+    files,
+  });
+}
+
+/** The tokenizers of transformers whose vocab.json and merges.txt mean GPT-2's splitting rule. */
+const GPT2_CLASSES = /^(GPT2|CodeGen|PreTrained)Tokenizer(Fast)?$|^TokenizersBackend$/;
+const END_OF_TEXT = '<|endoftext|>';
+
+/** GPT-2's two files; the special tokens are those that tokenizer_config.json lists, else `<|endoftext|>`. */
+async function readVocabAndMerges(files: ReadonlyMap<string, string>): Promise<BpeTokenizer> {
+  const vocabulary = readVocabulary(parseFile('vocab.json', files.get('vocab.json')!), 'vocab.json');
+  const merges = readMerges(mergeLines(files.get('merges.txt')!), vocabulary.idOf, 'merges.txt');
+  const configText = files.get('tokenizer_config.json');
+  const config = configText === undefined ? new Map<string, unknown>() : parseFile('tokenizer_config.json', configText);
+  const kind = config.get('tokenizer_class') ?? 'GPT2Tokenizer';
+  if (typeof kind !== 'string' || !GPT2_CLASSES.test(kind)) {
+    throw unsupported(`vocab.json, merges.txt: without tokenizer.json the tokenizer_class must be GPT-2's, got ${show(kind)}`);
+  }
+  const listed = readAddedTokensById(config.get('added_tokens_decoder'), 'tokenizer_config.json: added_tokens_decoder');
+  const named = [END_OF_TEXT, ...['bos_token', 'eos_token', 'pad_token'].map((role) => config.get(role))].flatMap((value) => {
+    const content = typeof value === 'string' ? value : value instanceof Object ? (value as { content?: unknown }).content : undefined;
+    const id = typeof content === 'string' ? vocabulary.idOf.get(content) : undefined;
+    return id === undefined ? [] : [specialToken(id, content as string)];
+  });
+  const added = [...new Map([...named, ...listed].map((token) => [token.id, token])).values()];
+  const special = readSpecialIds(files, (content) => added.find((token) => token.content === content)?.id, vocabulary.tokens.length);
+  const end = added.find((token) => token.content === END_OF_TEXT)?.id ?? null;
+  const ids = { bosId: special.bosId ?? end, eosId: special.eosId ?? end, padId: special.padId };
+  return BpeTokenizer.fromParts({
+    model: { ...vocabulary, merges, ignoreMerges: false },
+    preTokenizer: {
+      steps: [{ pattern: PATTERNS.gpt2, behavior: 'Isolated', invert: false }],
+      addPrefixSpace: flagOf(config.get('add_prefix_space'), 'tokenizer_config.json: add_prefix_space', false),
+    },
+    added,
+    normalizer: null,
+    frame: configuredFrame(config, ids),
+    special: ids,
+    files,
+  });
+}
+
+function specialToken(id: number, content: string): AddedToken {
+  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
+
+/** What `add_bos_token` and `add_eos_token` ask for; they count only where there is no tokenizer.json, as in transformers. */
+function configuredFrame(config: JsonObject, { bosId, eosId }: { bosId: number | null; eosId: number | null }): Frame {
+  const wanted = (key: string, id: number | null) =>
+    flagOf(config.get(key), `tokenizer_config.json: ${key}`, false) && id !== null ? [id] : [];
+  return { before: wanted('add_bos_token', bosId), after: wanted('add_eos_token', eosId) };
+}
 
 /**
  * The tokenizer of a folder's files.
- * @param files texts by file name (`tokenizer.json`, …: see TOKENIZER_FILES, others are ignored), or the text of a tokenizer.json alone
- * @throws INVALID_TOKENIZER if the text is not a tokenizer.json; NOT_BUILT if it is one of a kind that this library does not have.
+ * @param files texts by file name (those of TOKENIZER_FILES; others are ignored), or the text of a tokenizer.json alone
+ * @throws FILE_NOT_FOUND without tokenizer.json and without vocab.json and merges.txt; INVALID_TOKENIZER if a file is not what it must be;
+ *   UNSUPPORTED_TOKENIZER if it asks for what this library does not do; TOKENIZER_PACKAGE_MISSING if it needs `@huggingface/tokenizers`
  */
 export async function loadTokenizer(files: string | ReadonlyMap<string, string>): Promise<Tokenizer> {
-  const tokenizerJson = typeof files === 'string' ? files : files.get('tokenizer.json');
-  if (tokenizerJson === undefined) throw new FerroError('FILE_NOT_FOUND', 'tokenizer: the files must have tokenizer.json, got none');
-  let parsed: unknown;
-  try {
-    parsed = parseJson(tokenizerJson);
-  } catch (cause) {
-    throw new FerroError('INVALID_TOKENIZER', `tokenizer.json: must be JSON, got ${(cause as Error).message}`, { cause });
+  const byName = typeof files === 'string' ? new Map([['tokenizer.json', files]]) : new Map(files);
+  const text = byName.get('tokenizer.json');
+  if (text === undefined) {
+    if (byName.has('vocab.json') && byName.has('merges.txt')) return readVocabAndMerges(byName);
+    throw new FerroError('FILE_NOT_FOUND', 'tokenizer: must have tokenizer.json, or vocab.json and merges.txt, got neither');
   }
-  const root = asObject(parsed, 'the file');
-  const model = asObject(root.get('model'), 'model');
-  const type = model.get('type');
-  if (typeof type !== 'string') throw invalid(`model.type must be a name, got ${show(type)}`);
-  if (type !== 'WordLevel' && type !== 'BPE') throw notBuilt(`a ${type} model`);
-  if (objectOrNull(root.get('normalizer'), 'normalizer') !== null) throw notBuilt(`the normalizer ${show(root.get('normalizer'))}`);
-  const postProcessor = objectOrNull(root.get('post_processor'), 'post_processor');
-  if (postProcessor !== null && !addsNothing(postProcessor)) throw notBuilt(`the post-processor ${show(root.get('post_processor'))}`);
-  const added = listIn(root, 'added_tokens');
-  if (added.length > 0) throw notBuilt(`${added.length} added tokens`);
-  return type === 'WordLevel' ? readChar(root, model) : readByte(root, model);
+  const root = parseFile('tokenizer.json', text);
+  const model = asObject(root.get('model'), 'tokenizer.json: model');
+  // Old files do not name the model's type: only BPE has merges.
+  const type = model.get('type') ?? (model.has('merges') ? 'BPE' : undefined);
+  if (typeof type !== 'string') throw invalid(`tokenizer.json: model.type: must be text, got ${show(type)}`);
+  if (type === 'WordLevel' && isCharacters(root)) return readCharacters(model);
+  if (type === 'BPE' && isByteLevel(root.get('pre_tokenizer'))) return readByteLevel(root, model, byName);
+  if (!['BPE', 'Unigram', 'WordPiece', 'WordLevel'].includes(type)) throw unsupported(`tokenizer.json: model.type: got ${show(type)}`);
+  return HuggingFaceTokenizer.open(root, byName);
 }

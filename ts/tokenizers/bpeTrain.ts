@@ -1,0 +1,112 @@
+// Training a byte-level BPE: options, the feeding of texts to the text kernels' trainer, and the parts of the tokenizer that comes of it.
+import { FerroError, throwIfAborted } from '../errors';
+import { loadText } from '../text';
+import type { AddedToken } from './addedTokens';
+import { describeSplits, withKernelErrors } from './bpeKernel';
+import { modelOfMerges } from './bpeModel';
+import type { BpeParts } from './bpeTokenizer';
+import { PATTERNS, type PatternName } from './patterns';
+import type { SplitStep } from './preTokenizer';
+
+/** How a byte-level BPE is trained. */
+export interface BpeTrainOptions {
+  /** Tokens in all: 256 bytes, merges, special tokens. The tokenizer has fewer where the texts give no more pairs. */
+  vocabSize: number;
+  /** A pair that is rarer is not merged. 2 by default. */
+  minFrequency?: number;
+  /** Special tokens, the last ids of the vocabulary in this order. `['<|endoftext|>']` by default. */
+  specialTokens?: readonly string[];
+  /** The special tokens that begin and end a text and fill batches; by default `<|endoftext|>` begins and ends, where it is among the special tokens. */
+  bosToken?: string | null;
+  eosToken?: string | null;
+  padToken?: string | null;
+  /** How texts are split into words: the name of a rule ('gpt2', 'cl100k', 'qwen2', 'o200k') or a regular expression. 'gpt2' by default. */
+  pattern?: PatternName | (string & {});
+  signal?: AbortSignal;
+}
+
+const END_OF_TEXT = '<|endoftext|>';
+const MOST_TOKENS = 1 << 20;
+
+const wrong = (rule: string, got: unknown): FerroError =>
+  new FerroError('INVALID_OPTION', `BpeTokenizer.train: ${rule}, got ${typeof got === 'string' ? JSON.stringify(got) : String(got)}`);
+
+function checkOptions({ vocabSize, minFrequency = 2, specialTokens = [END_OF_TEXT], pattern = 'gpt2' }: BpeTrainOptions) {
+  if (!Array.isArray(specialTokens) || specialTokens.some((token) => typeof token !== 'string' || token === '')) {
+    throw wrong('"specialTokens" must be a list of texts, none empty', JSON.stringify(specialTokens));
+  }
+  const twice = specialTokens.find((token, i) => specialTokens.indexOf(token) !== i);
+  if (twice !== undefined) throw wrong('"specialTokens" must list a token once', twice);
+  const least = 256 + specialTokens.length;
+  if (!Number.isInteger(vocabSize) || vocabSize < least || vocabSize > MOST_TOKENS) {
+    throw wrong(`"vocabSize" must be an integer from ${least} (the bytes and the special tokens) to ${MOST_TOKENS}`, vocabSize);
+  }
+  if (!Number.isInteger(minFrequency) || minFrequency < 1 || minFrequency > 2 ** 31 - 1) {
+    throw wrong('"minFrequency" must be an integer of at least 1', minFrequency);
+  }
+  if (typeof pattern !== 'string' || pattern === '') throw wrong('"pattern" must be the name of a rule or a regular expression', pattern);
+  return { vocabSize, minFrequency, specialTokens, pattern: Object.hasOwn(PATTERNS, pattern) ? PATTERNS[pattern as PatternName] : pattern };
+}
+
+/** The id of a role's token. @throws INVALID_OPTION if it is not among the special tokens */
+function roleOf(name: string, token: string | null | undefined, fallback: string | null, added: readonly AddedToken[]): number | null {
+  const content = token === undefined ? fallback : token;
+  if (content === null) return null;
+  const id = added.find((each) => each.content === content)?.id;
+  if (id === undefined && token !== undefined) throw wrong(`"${name}" must be one of "specialTokens"`, content);
+  return id ?? null;
+}
+
+/** The kernels' trainer. @throws INVALID_OPTION for a pattern that they do not have */
+async function newTrainer(steps: readonly SplitStep[]) {
+  const { BpeTrainer } = await loadText();
+  try {
+    return withKernelErrors(() => new BpeTrainer(describeSplits(steps)));
+  } catch (error) {
+    if (!(error instanceof FerroError)) throw error;
+    throw new FerroError('INVALID_OPTION', `BpeTokenizer.train: "pattern": ${error.message}`, { cause: error });
+  }
+}
+
+/** Trains and gives the tokenizer's parts. @throws INVALID_OPTION, EMPTY_DATA, ABORTED */
+export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<string>, options: BpeTrainOptions): Promise<BpeParts> {
+  const { vocabSize, minFrequency, specialTokens, pattern } = checkOptions(options);
+  const roles = [options.bosToken, options.eosToken, options.padToken].filter((token) => token !== undefined && token !== null);
+  const unknown = roles.find((token) => !specialTokens.includes(token!));
+  if (unknown !== undefined) throw wrong('"bosToken", "eosToken" and "padToken" must be among "specialTokens"', unknown);
+  throwIfAborted(options.signal, 'BpeTokenizer.train');
+  const steps = [{ pattern, behavior: 'Isolated', invert: false } as const];
+  const trainer = await newTrainer(steps);
+  try {
+    let characters = 0;
+    for await (const text of typeof texts === 'string' ? [texts] : texts) {
+      throwIfAborted(options.signal, 'BpeTokenizer.train');
+      if (typeof text !== 'string') throw wrong('texts must be strings', text);
+      withKernelErrors(() => trainer.feed(text));
+      characters += text.length;
+    }
+    if (characters === 0) throw new FerroError('EMPTY_DATA', 'BpeTokenizer.train: the texts must have at least one character, got none');
+    const model = modelOfMerges(trainer.train(vocabSize - specialTokens.length, minFrequency));
+    const added = specialTokens.map((content, i) => specialToken(model.tokens.length + i, content));
+    const end = specialTokens.includes(END_OF_TEXT) ? END_OF_TEXT : null;
+    return {
+      model,
+      added,
+      normalizer: null,
+      preTokenizer: { steps, addPrefixSpace: false },
+      frame: { before: [], after: [] },
+      special: {
+        bosId: roleOf('bosToken', options.bosToken, end, added),
+        eosId: roleOf('eosToken', options.eosToken, end, added),
+        padId: roleOf('padToken', options.padToken, null, added),
+      },
+      files: null,
+    };
+  } finally {
+    trainer.free();
+  }
+}
+
+function specialToken(id: number, content: string): AddedToken {
+  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
