@@ -3,7 +3,7 @@
 //   node test/python/tokenizers.mjs OUT_FOLDER --read-back  reads what test_tokenizers.py has saved again, and compares
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ByteTokenizer, CharTokenizer, loadTokenizer } from 'ferroformer';
+import { BpeTokenizer, ByteTokenizer, CharTokenizer, loadTokenizer } from 'ferroformer';
 
 const TEXTS = [
   'Call me Ishmael. Some years ago--never mind how long precisely',
@@ -23,8 +23,22 @@ const TEXTS = [
 const [out, mode] = process.argv.slice(2);
 if (out === undefined) throw new Error('usage: node test/python/tokenizers.mjs OUT_FOLDER [--read-back]');
 let failures = 0;
-for (const tokenizer of [CharTokenizer.fromText(TEXTS.join('')), new ByteTokenizer()]) {
-  const folder = join(out, tokenizer.kind);
+const corpus = TEXTS.join('\n').repeat(3);
+const tokenizers = {
+  char: CharTokenizer.fromText(TEXTS.join('')),
+  byte: new ByteTokenizer(),
+  bpe: await BpeTokenizer.train(corpus, { vocabSize: 400 }),
+  'bpe-cl100k': await BpeTokenizer.train(corpus, {
+    vocabSize: 350,
+    pattern: 'cl100k',
+    specialTokens: ['<s>', '</s>', '<pad>'],
+    bosToken: '<s>',
+    eosToken: '</s>',
+    padToken: '<pad>',
+  }),
+};
+for (const [name, tokenizer] of Object.entries(tokenizers)) {
+  const folder = join(out, name);
   if (mode === '--read-back') {
     for (const file of ['resaved.json', 'resaved/tokenizer.json']) {
       const same = (await loadTokenizer(readFileSync(join(folder, file), 'utf8'))).hash === tokenizer.hash;
@@ -34,8 +48,13 @@ for (const tokenizer of [CharTokenizer.fromText(TEXTS.join('')), new ByteTokeniz
     continue;
   }
   mkdirSync(folder, { recursive: true });
-  for (const [name, text] of tokenizer.toFiles({ modelMaxLength: 1024 })) writeFileSync(join(folder, name), text);
-  const cases = TEXTS.map((text) => ({ text, ids: Array.from(tokenizer.encode(text)) }));
-  writeFileSync(join(folder, 'cases.json'), JSON.stringify({ vocab_size: tokenizer.vocabSize, cases }));
+  for (const [file, text] of tokenizer.toFiles({ modelMaxLength: 1024, vocabAndMerges: true })) writeFileSync(join(folder, file), text);
+  const cases = TEXTS.map((text) => ({
+    text,
+    ids: Array.from(tokenizer.encode(text)),
+    special: Array.from(tokenizer.encode(text, { allowSpecial: true })),
+  }));
+  const { vocabSize, bosId, eosId, padId } = tokenizer;
+  writeFileSync(join(folder, 'cases.json'), JSON.stringify({ vocab_size: vocabSize, roles: [bosId, eosId, padId], cases }));
 }
 process.exitCode = failures > 0 ? 1 : 0;

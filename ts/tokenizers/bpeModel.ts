@@ -107,17 +107,19 @@ export function vocabularyJson(tokens: readonly (string | undefined)[]): Record<
   return Object.fromEntries(entries);
 }
 
-/** The 256 bytes, then the token of each merge (pairs of ids, as training gives them). */
-export function modelOfMerges(pairs: Uint32Array): BpeModel {
-  const bytes: Uint8Array[] = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
-  const merges = new Uint32Array((pairs.length / 2) * 3);
-  for (let i = 0; i < pairs.length / 2; i++) {
-    const [left, right] = [bytes[pairs[2 * i]], bytes[pairs[2 * i + 1]]];
-    merges.set([pairs[2 * i], pairs[2 * i + 1], bytes.length], 3 * i);
+/**
+ * The model that training gives.
+ * @param byteOrder the bytes of the first 256 ids
+ * @param merges left, right, merged for each merge; a merged id that is new is the next one
+ */
+export function modelOfMerges(byteOrder: Uint8Array, merges: Uint32Array): BpeModel {
+  const bytes = Array.from(byteOrder, (byte) => Uint8Array.of(byte));
+  for (let i = 0; i < merges.length; i += 3) {
+    const [left, right] = [bytes[merges[i]], bytes[merges[i + 1]]];
     const merged = new Uint8Array(left.length + right.length);
     merged.set(left);
     merged.set(right, left.length);
-    bytes.push(merged);
+    bytes[merges[i + 2]] = merged;
   }
   const tokens = bytes.map(tokenOfBytes);
   return { tokens, idOf: new Map(tokens.map((token, id) => [token, id])), merges, ignoreMerges: false };

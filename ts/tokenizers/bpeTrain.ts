@@ -76,6 +76,7 @@ export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<
   if (unknown !== undefined) throw wrong('"bosToken", "eosToken" and "padToken" must be among "specialTokens"', unknown);
   throwIfAborted(options.signal, 'BpeTokenizer.train');
   const steps = [{ pattern, behavior: 'Isolated', invert: false } as const];
+  const { byte_order: byteOrder } = await loadText();
   const trainer = await newTrainer(steps);
   try {
     let characters = 0;
@@ -86,7 +87,7 @@ export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<
       characters += text.length;
     }
     if (characters === 0) throw new FerroError('EMPTY_DATA', 'BpeTokenizer.train: the texts must have at least one character, got none');
-    const model = modelOfMerges(trainer.train(vocabSize - specialTokens.length, minFrequency));
+    const model = modelOfMerges(byteOrder(), trainer.train(vocabSize - specialTokens.length, minFrequency));
     const added = specialTokens.map((content, i) => specialToken(model.tokens.length + i, content));
     const end = specialTokens.includes(END_OF_TEXT) ? END_OF_TEXT : null;
     return {

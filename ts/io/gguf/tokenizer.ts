@@ -1,7 +1,7 @@
 // A tokenizer as GGUF metadata, read off its tokenizer.json: what llama.cpp needs to give the same ids. What it would split differently is refused, never
 // approximated. llama.cpp knows byte-level BPE as model "gpt2" with a named rule of splitting, and single characters or bytes as "rwkv".
 import { FerroError } from '../../errors';
-import { byteAlphabet } from '../../tokenizers/byteTokenizer';
+import { byteAlphabet } from '../../tokenizers/byteAlphabet';
 import type { GgufValue } from './container';
 
 type Json = Record<string, unknown>;

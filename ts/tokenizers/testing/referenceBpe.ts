@@ -1,7 +1,7 @@
 // Byte-level BPE written for reading, not for speed: what the text kernels are compared with in tests. It splits with the JavaScript engine's own regular
 // expressions, whose Unicode tables may be newer than the kernels', and merges a word by looking for its strongest pair again and again.
 import type { BpeModel } from '../bpeModel';
-import { bytesOfToken, tokenOfBytes } from '../byteAlphabet';
+import { byteAlphabet, bytesOfToken, tokenOfBytes } from '../byteAlphabet';
 import type { SplitStep } from '../preTokenizer';
 
 /** White_Space, which JavaScript's \s is not (it lacks U+0085 and has U+FEFF). */
@@ -101,8 +101,8 @@ export class ReferenceBpe {
   }
 }
 
-/** Bytes of a model's token, for tests that compare with other vocabularies. */
-export const bytesOf = (token: string): Uint8Array => bytesOfToken(token) ?? new TextEncoder().encode(token);
+/** The bytes of the first 256 ids: in the order of the characters that stand for them, as in GPT-2's vocabulary. */
+export const byteOrder = (): Uint8Array => Uint8Array.from([...byteAlphabet()].sort(), (character) => bytesOfToken(character)![0]);
 
 /** The reference trainer: counts all pairs anew after each merge; of equally frequent pairs the one with the smaller ids is merged first. */
 export class ReferenceTrainer {
@@ -114,36 +114,47 @@ export class ReferenceTrainer {
   }
 
   feed(text: string): void {
-    for (const word of splitOnce(text.replace(/\p{Surrogate}/gu, '\ufffd'), this.#step))
-      this.#words.set(word, (this.#words.get(word) ?? 0) + 1);
+    const words = splitOnce(text.replace(/\p{Surrogate}/gu, '\ufffd'), this.#step);
+    for (const word of words) this.#words.set(word, (this.#words.get(word) ?? 0) + 1);
   }
 
-  /** Pairs of ids; the token of merge i is 256 + i. */
+  /** Merges as left, right, merged. */
   train(vocabSize: number, minFrequency: number): Uint32Array {
-    const words = Array.from(this.#words, ([word, count]) => ({ ids: Array.from(new TextEncoder().encode(word)), count }));
+    const tokens = Array.from(byteOrder(), (byte) => tokenOfBytes(Uint8Array.of(byte)));
+    const words = Array.from(this.#words, ([word, count]) => {
+      const letters = tokenOfBytes(new TextEncoder().encode(word));
+      return { ids: Array.from(letters, (letter) => tokens.indexOf(letter)), count };
+    });
     const merges: number[] = [];
-    for (let next = 256; next < vocabSize; next++) {
-      const counts = new Map<number, number>();
-      for (const { ids, count } of words) {
-        for (let i = 0; i + 1 < ids.length; i++) {
-          const key = ids[i] * 2 ** 22 + ids[i + 1];
-          counts.set(key, (counts.get(key) ?? 0) + count);
-        }
-      }
-      let best = -1;
-      for (const [key, count] of counts) {
-        const other = best < 0 ? 0 : counts.get(best)!;
-        if (count >= minFrequency && (count > other || (count === other && key < best))) best = key;
-      }
-      if (best < 0) break;
-      const [left, right] = [Math.floor(best / 2 ** 22), best % 2 ** 22];
-      merges.push(left, right);
-      for (const word of words) word.ids = mergePair(word.ids, left, right, next);
+    while (tokens.length < vocabSize) {
+      const best = strongest(words, minFrequency);
+      if (best === null) break;
+      const [left, right] = best;
+      const token = tokens[left] + tokens[right];
+      if (!tokens.includes(token)) tokens.push(token);
+      const merged = tokens.indexOf(token);
+      merges.push(left, right, merged);
+      for (const word of words) word.ids = mergePair(word.ids, left, right, merged);
     }
     return Uint32Array.from(merges);
   }
+}
 
-  free(): void {}
+/** The most frequent pair; null where none is frequent enough. */
+function strongest(words: readonly { ids: readonly number[]; count: number }[], minFrequency: number): [number, number] | null {
+  const counts = new Map<number, number>();
+  for (const { ids, count } of words) {
+    for (let i = 0; i + 1 < ids.length; i++) {
+      const key = ids[i] * 2 ** 22 + ids[i + 1];
+      counts.set(key, (counts.get(key) ?? 0) + count);
+    }
+  }
+  let best = -1;
+  for (const [key, count] of counts) {
+    const other = best < 0 ? 0 : counts.get(best)!;
+    if (count >= minFrequency && (count > other || (count === other && key < best))) best = key;
+  }
+  return best < 0 ? null : [Math.floor(best / 2 ** 22), best % 2 ** 22];
 }
 
 function mergePair(ids: readonly number[], left: number, right: number, merged: number): number[] {

@@ -1,8 +1,10 @@
-// The strings of test/golden/byte_level.py, made again in JavaScript, and the hashes over their ids.
+// The golden file of byte-level BPE (test/golden/byte_level.py), tokenizers made of it, and the hashes over their ids.
 import { readFileSync } from 'node:fs';
 import { sha256Hex } from '../../math/sha256';
 import { loadTokenizer } from '../load';
 import type { Tokenizer } from '../tokenizer';
+
+export { fill, Random, randomString, SCALARS, scalar } from './randomStrings';
 
 /** A splitting rule of the golden file and the hashes of its ids (16 hexadecimal digits a chunk). */
 export interface GoldenRule {
@@ -64,48 +66,6 @@ export function gpt2Files(): Map<string, string> {
   ]);
 }
 
-/** Mulberry32, as in the script. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  below(n: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  }
-}
-
-export function randomString(random: Random, { words, ranges }: Pick<ByteLevelGolden, 'words' | 'ranges'>): string {
-  const parts: string[] = [];
-  const count = 1 + random.below(12);
-  for (let i = 0; i < count; i++) {
-    if (random.below(8) < 5) {
-      parts.push(words[random.below(words.length)]);
-    } else {
-      const [low, high] = ranges[random.below(ranges.length)];
-      const point = low + random.below(high - low);
-      parts.push(point >= 0xd800 && point <= 0xdfff ? 'x' : String.fromCodePoint(point));
-    }
-  }
-  return parts.join('');
-}
-
-/** A Python template with `{}` or `{0}` and `{1}` filled in. */
-export function fill(template: string, ...values: string[]): string {
-  let next = 0;
-  return template.replace(/\{(\d?)\}/g, (_, index: string) => values[index === '' ? next++ : Number(index)]);
-}
-
 export function digest(tokenizer: Pick<Tokenizer, 'encode'>, strings: readonly string[]): string {
   return sha256Hex(strings.map((text) => tokenizer.encode(text).join(',')).join('\n')).slice(0, 16);
 }
-
-export const SCALARS = 0x110000 - 0x800;
-/** The Unicode scalar of that number: surrogates left out. */
-export const scalar = (index: number): string => String.fromCodePoint(index < 0xd800 ? index : index + 0x800);
