@@ -36,10 +36,10 @@ describe.each(rules)('ids of the rule %s', (_, rule) => {
     const expected = chunks(rule.random);
     expect(expected.length).toBeGreaterThanOrEqual(10);
     for (const [chunk, hash] of expected.entries()) {
-      const strings = Array.from({ length: 1000 }, () => randomString(random, golden));
+      const strings = Array.from({ length: 1000 }, () =>
+        randomString(random, { words: golden.words, ranges: golden.ranges.slice(0, rule.ranges) }),
+      );
       expect(digest(tokenizer, strings), `strings ${chunk * 1000} to ${chunk * 1000 + 999}`).toBe(hash);
-      for (const text of strings.slice(0, 20))
-        if (rule.normalizer === null && tokenizer.encode(text).length === 0) expect(text.trim()).toBe('');
     }
   });
 

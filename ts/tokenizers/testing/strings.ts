@@ -11,6 +11,8 @@ export interface GoldenRule {
   normalizer: unknown;
   pre_tokenizer: unknown;
   ignore_merges: boolean;
+  /** How many of the golden file's ranges its random strings draw from. */
+  ranges: number;
   random: string;
   pairs: string;
   scalars?: string[];
