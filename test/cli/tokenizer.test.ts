@@ -46,7 +46,7 @@ describe('tokenizer', () => {
     expect(JSON.parse(await run('encode', '--text', '<|endoftext|>')).length).toBeGreaterThan(3);
     const [id] = JSON.parse(await run('encode', '--text', '<|endoftext|>', '--allow-special'));
     const [a] = JSON.parse(await run('encode', '--text', 'a'));
-    expect(JSON.parse(await run('decode', '--ids', `${id},${a}`, '--skip-special-tokens'))).toEqual({ text: 'a' });
+    expect(JSON.parse(await run('decode', '--ids', `${id},${a}`, '--hide-special-tokens'))).toEqual({ text: 'a' });
   });
 
   it("K16: the ids of Moby-Dick with GPT-2's vocabulary are the reference's", async () => {

@@ -110,6 +110,6 @@ async function idsOf(file: string): Promise<number[]> {
 async function decode(output: Output, values: Decode): Promise<void> {
   requireOne('decode', [values.file, values.ids], ['file', 'ids']);
   const tokenizer = await openTokenizer(required('decode', values.tokenizerName, 'tokenizer'));
-  const text = tokenizer.decode(values.ids ?? (await idsOf(values.file!)), { skipSpecialTokens: values.skipSpecialTokens });
+  const text = tokenizer.decode(values.ids ?? (await idsOf(values.file!)), { skipSpecialTokens: values.hideSpecialTokens });
   await output.write(output.json ? `${JSON.stringify({ text })}\n` : text);
 }

@@ -131,7 +131,7 @@ const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
 export const TOKENIZER_COMMAND_OPTIONS = {
   train: list('data', 'vocabSize', 'outputDir', 'specialTokens', 'minFrequency', 'pattern', 'json'),
   encode: list('tokenizerName', 'file', 'text', 'addSpecialTokens', 'allowSpecial', 'json'),
-  decode: list('tokenizerName', 'file', 'ids', 'skipSpecialTokens', 'json'),
+  decode: list('tokenizerName', 'file', 'ids', 'hideSpecialTokens', 'json'),
 } as const;
 
 /** What each command of the command line accepts. */
@@ -161,7 +161,7 @@ export const COMMAND_OPTIONS = {
     'ids',
     'addSpecialTokens',
     'allowSpecial',
-    'skipSpecialTokens',
+    'hideSpecialTokens',
   ),
   demo: list('maxSteps', 'learningRate', 'seed', 'outputDir', 'overwrite', ...MACHINE, 'json'),
 } as const;

@@ -243,7 +243,7 @@ export const OPTIONS = named({
     help: "put the tokenizer's special tokens around the text, as transformers does",
   }),
   allowSpecial: option(check.flag, { default: false, help: 'special tokens written in the text are special tokens, not ordinary text' }),
-  skipSpecialTokens: option(check.flag, { default: false, help: 'leave special tokens out of the decoded text' }),
+  hideSpecialTokens: option(check.flag, { default: false, help: 'leave special tokens out of the decoded text' }),
   prompt: option(check.texts, { help: 'text to continue; several texts are continued at once' }),
   promptIds: option(check.ids, { help: 'token ids to continue: 1,2,3' }),
   json: option(check.flag, { default: false, help: 'print one JSON object (snake_case keys) on standard output' }),
