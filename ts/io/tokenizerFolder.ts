@@ -17,13 +17,18 @@ const USABLE_WITHOUT: ReadonlySet<string> = new Set(['UNSUPPORTED_TOKENIZER', 'T
 /** The texts of the files that say something about the tokenizer; null without any that holds one. */
 export async function readTokenizerFiles(folder: ReadableFolder, options: OpenOptions = {}): Promise<Map<string, string> | null> {
   const files = new Map<string, string>();
-  for (const name of TOKENIZER_FILES) {
-    const old = name === 'vocab.json' || name === 'merges.txt';
-    if (old && files.has('tokenizer.json')) continue; // tokenizer.json says it all
-    const text = await readFolderText(folder, name, options);
-    if (text !== null) files.set(name, text);
-  }
-  return files.has('tokenizer.json') || (files.has('vocab.json') && files.has('merges.txt')) ? files : null;
+  const read = async (names: readonly string[]) => {
+    for (const name of names) {
+      const text = await readFolderText(folder, name, options);
+      if (text !== null) files.set(name, text);
+    }
+  };
+  const [json, ...old] = TOKENIZER_FILES.vocabulary;
+  await read([json]);
+  if (files.size === 0) await read(old); // tokenizer.json says it all
+  if (!files.has(json) && files.size < old.length) return null;
+  await read(TOKENIZER_FILES.roles);
+  return files;
 }
 
 /**

@@ -17,15 +17,11 @@ import { isByteLevel, readPreTokenizer } from './preTokenizer';
 import { readSpecialIds } from './specialIds';
 import type { Tokenizer } from './tokenizer';
 
-/** The files of a folder that say something about its tokenizer. */
-export const TOKENIZER_FILES = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'generation_config.json',
-  'vocab.json',
-  'merges.txt',
-] as const;
+/** The files of a folder that say something about its tokenizer: the vocabulary in one file or in two, and which tokens have a role. */
+export const TOKENIZER_FILES = {
+  vocabulary: ['tokenizer.json', 'vocab.json', 'merges.txt'],
+  roles: ['tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json'],
+} as const;
 
 /** True for a WordLevel model behind a split into single characters: the form that character tokenizers are saved in. */
 function isCharacters(root: JsonObject): boolean {
