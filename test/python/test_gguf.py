@@ -37,13 +37,14 @@ class Gpt2(unittest.TestCase):
     def check(self, options):
         with tempfile.TemporaryDirectory() as place:
             folder = pathlib.Path(place) / "model"
-            made = ours("create", folder, options)
+            made = ours("create", folder, {**options, "vocabSize": 30})
             model = strict_load(folder)
             ids = made["ids"][:20]
             expected = torch_logits(model, [ids])[0]
             exact = export(folder, os.path.join(place, "exact.gguf"), "float32")
             self.assertEqual(exact.fields["GGUF.version"], 3)
-            self.assertEqual(exact.fields["tokenizer.ggml.model"], "rwkv")
+            self.assertEqual(exact.fields["tokenizer.ggml.model"], "gpt2")
+            self.assertEqual(exact.fields["tokenizer.ggml.eos_token_id"], 29)
             self.assertEqual(len(exact.fields["tokenizer.ggml.tokens"]), made["vocabSize"])
             self.assertEqual(exact.get("context_length"), 24)
             self.assertLessEqual(set(exact.tensors), known_names(MODEL_ARCH.GPT2, 2))

@@ -28,7 +28,7 @@ def ours(what, folder, argument):
     return json.loads(done.stdout)
 
 
-def strict_load(folder, **loading):
+def strict_load(folder, kind=GPT2LMHeadModel, **loading):
     """Loads a model and fails on any warning or on any key that is missing, unexpected or of another shape."""
     records = []
     handler = logging.Handler(level=logging.WARNING)
@@ -38,7 +38,7 @@ def strict_load(folder, **loading):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            model, info = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True, **loading)
+            model, info = kind.from_pretrained(folder, output_loading_info=True, **loading)
     finally:
         logger.removeHandler(handler)
     assert not records, records

@@ -206,7 +206,8 @@ describe('modelToGguf', () => {
       'gpt2.feed_forward_length': 32,
       'gpt2.attention.head_count': 2,
       'gpt2.vocab_size': 5,
-      'tokenizer.ggml.tokens': ['\\x0a', 'a', 'b', '[PAD3]', '[PAD4]'],
+      'tokenizer.ggml.tokens': ['Ċ', 'a', 'b', '[PAD3]', '[PAD4]'],
+      'tokenizer.ggml.eos_token_id': 3,
       'tokenizer.ggml.token_type': [1, 1, 1, 5, 5],
     });
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -277,17 +278,35 @@ describe('tokenizerMetadata', () => {
     special_tokens: { '<|endoftext|>': { id: '<|endoftext|>', ids: [3], tokens: ['<|endoftext|>'] } },
   });
 
-  it('characters and bytes become literal tokens, with no end that a character could be taken for', () => {
-    expect(plain(CharTokenizer.fromText('\\a–\t🐋').toFiles())).toEqual({
+  it('bytes, and characters of one byte, become literal tokens with no end that a character could be taken for', () => {
+    expect(plain(CharTokenizer.fromText('\\ a\t').toFiles(), {}, 4)).toEqual({
       model: 'rwkv',
-      tokens: ['\\x09', '\\x5c', 'a', '–', '🐋'],
-      token_type: [1, 1, 1, 1, 1],
+      tokens: ['\\x09', '\\x20', '\\x5c', 'a'],
+      token_type: [1, 1, 1, 1],
+      unknown_token_id: 1,
       add_bos_token: false,
       add_eos_token: false,
     });
     const bytes = plain(new ByteTokenizer().toFiles());
     const tokens = bytes.tokens as string[];
     expect([bytes.model, tokens[0], tokens[65], tokens[255], tokens.length]).toEqual(['rwkv', '\\x00', 'A', '\\xff', 256]);
+  });
+
+  it('other characters become BPE whose merges spell them, where an id is left for the end; else they are refused', () => {
+    const files = CharTokenizer.fromText('é–🐋a').toFiles();
+    expect(plain(files, {}, 5)).toEqual({
+      model: 'gpt2',
+      pre: 'gpt-2',
+      tokens: ['a', 'Ã©', 'âĢĵ', 'ðŁĲĭ', '[PAD4]'],
+      token_type: [1, 1, 1, 1, 5],
+      merges: ['Ã ©', 'â Ģ', 'âĢ ĵ', 'ð Ł', 'ðŁ Ĳ', 'ðŁĲ ĭ'],
+      bos_token_id: 4,
+      eos_token_id: 4,
+      add_bos_token: false,
+      add_eos_token: false,
+    });
+    expect(() => plain(files, {}, 4)).toThrow('make the model with "vocabSize" 5');
+    expect(() => plain(files, {}, 4)).toThrow(code('NOT_SUPPORTED'));
   });
 
   it('byte-level BPE becomes "gpt2" with the name of its rule of splitting', () => {

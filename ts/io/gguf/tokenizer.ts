@@ -39,9 +39,11 @@ interface Vocabulary {
   /** By id; undefined where no token has the id. */
   tokens: (string | undefined)[];
   types: number[];
-  merges: string[];
-  /** llama.cpp's name of the splitting rule. */
-  pre: string;
+  merges: string[] | null;
+  /** llama.cpp's name of the splitting rule of its model "gpt2"; null for its model "rwkv", which has neither rule nor merges. */
+  pre: string | null;
+  /** What "rwkv" takes for a byte that no token begins with. */
+  unknownId?: number;
 }
 
 /** What surrounds a text: from the post-processor. */
@@ -68,11 +70,7 @@ export interface TokenizerIds {
 export function tokenizerMetadata(files: ReadonlyMap<string, string>, ids: TokenizerIds, vocabSize: number): Map<string, GgufValue> {
   const json = JSON.parse(files.get('tokenizer.json') ?? '{}') as Json;
   const model = isObject(json.model) ? json.model : {};
-  const literal = literalTokens(json, model);
-  const { tokens, types, merges, pre } =
-    literal === null
-      ? byteLevelVocabulary(json, model)
-      : { tokens: literal, types: literal.map(() => TOKEN_TYPES.normal), merges: null, pre: null };
+  const { tokens, types, merges, pre, unknownId } = vocabularyOf(json, model, vocabSize);
   addTokens(json, tokens, types);
   for (let id = 0; id < vocabSize; id++) {
     if (tokens[id] !== undefined) continue;
@@ -80,26 +78,34 @@ export function tokenizerMetadata(files: ReadonlyMap<string, string>, ids: Token
     types[id] = TOKEN_TYPES.unused;
   }
   const metadata = new Map<string, GgufValue>([
-    ['tokenizer.ggml.model', { type: 'string', value: literal === null ? 'gpt2' : 'rwkv' }],
+    ['tokenizer.ggml.model', { type: 'string', value: pre === null ? 'rwkv' : 'gpt2' }],
     ...(pre === null ? [] : ([['tokenizer.ggml.pre', { type: 'string', value: pre }]] as const)),
     ['tokenizer.ggml.tokens', { type: 'strings', value: tokens as string[] }],
     ['tokenizer.ggml.token_type', { type: 'i32s', value: types }],
     ...(merges === null ? [] : ([['tokenizer.ggml.merges', { type: 'strings', value: merges }]] as const)),
   ]);
-  addSpecialIds(metadata, surroundings(json.post_processor), ids, tokens);
+  if (unknownId !== undefined) metadata.set('tokenizer.ggml.unknown_token_id', { type: 'u32', value: unknownId });
+  const unused = types.indexOf(TOKEN_TYPES.unused);
+  addSpecialIds(metadata, surroundings(json.post_processor), ids, tokens, unused < 0 ? null : unused);
   const template = (JSON.parse(files.get('tokenizer_config.json') ?? '{}') as Json).chat_template;
   if (typeof template === 'string') metadata.set('tokenizer.chat_template', { type: 'string', value: template });
   return metadata;
 }
 
 /** Which tokens begin and end a text. llama.cpp's "gpt2" takes id 11 for what is not said, so it is always said. */
-function addSpecialIds(metadata: Map<string, GgufValue>, around: Surroundings, ids: TokenizerIds, tokens: readonly unknown[]): void {
+function addSpecialIds(
+  metadata: Map<string, GgufValue>,
+  around: Surroundings,
+  ids: TokenizerIds,
+  tokens: readonly unknown[],
+  unused: number | null,
+): void {
   const idOf = (token: string | undefined): number | null => (token === undefined ? null : tokens.indexOf(token));
   const bos = idOf(around.bosToken) ?? ids.bosId;
-  const eos = idOf(around.eosToken) ?? ids.eosId;
-  if (eos === null && bos === null && metadata.get('tokenizer.ggml.model')?.value === 'gpt2') {
-    throw refused('a BPE tokenizer must have a beginning- or end-of-text token', 'neither');
-  }
+  const gpt2 = metadata.get('tokenizer.ggml.model')?.value === 'gpt2';
+  // An id that no text has, and that training has therefore made unlikely, can stand for the end that the tokenizer does not have.
+  const eos = idOf(around.eosToken) ?? ids.eosId ?? (gpt2 && bos === null ? unused : null);
+  if (eos === null && bos === null && gpt2) throw refused('a BPE tokenizer must have a beginning- or end-of-text token', 'neither');
   const set = (key: string, id: number | null) => {
     if (id !== null) metadata.set(`tokenizer.ggml.${key}`, { type: 'u32', value: id });
   };
@@ -159,32 +165,57 @@ function splittingRule(pre: unknown, merges: boolean, ignoreMerges: boolean): st
   throw refused('the rule of splitting must be one that llama.cpp has (GPT-2, SmolLM, Llama 3, Qwen 2)', pre);
 }
 
-/**
- * A vocabulary of characters, or of the 256 bytes: llama.cpp's "rwkv" model, which takes the longest token that fits. (Its "gpt2" would take some character
- * for the end of the text where the tokenizer names none.) A character that is not in the vocabulary is an error here and no valid token there.
- */
-function literalTokens(json: Json, model: Json): (string | undefined)[] | null {
-  const split = json.pre_tokenizer;
-  const single = isObject(split) && split.type === 'Split' && isObject(split.pattern) && split.pattern.Regex === '[\\s\\S]';
-  const bytes =
-    model.type === 'BPE' && isObject(split) && split.type === 'ByteLevel' && Array.isArray(model.merges) && model.merges.length === 0;
-  if (!isObject(model.vocab) || listOf(json.added_tokens).length > 0 || !((model.type === 'WordLevel' && single) || bytes)) return null;
-  const byteOf = new Map(byteAlphabet().map((letter, byte) => [letter, byte]));
-  const tokens: (string | undefined)[] = [];
-  for (const [token, id] of Object.entries(model.vocab)) {
-    const byte = bytes ? byteOf.get(token) : undefined;
-    if (bytes && byte === undefined) return null;
-    tokens[id as number] = byte === undefined ? escaped(token) : escapedByte(byte);
+/** The vocabulary in the model that llama.cpp has for its kind. */
+function vocabularyOf(json: Json, model: Json, vocabSize: number): Vocabulary {
+  if (listOf(json.added_tokens).length === 0 && isObject(model.vocab)) {
+    const split = json.pre_tokenizer;
+    const single = isObject(split) && split.type === 'Split' && isObject(split.pattern) && split.pattern.Regex === '[\\s\\S]';
+    if (model.type === 'WordLevel' && single) return charVocabulary(model.vocab, vocabSize);
+    const byteLevel = model.type === 'BPE' && isObject(split) && split.type === 'ByteLevel';
+    if (byteLevel && Array.isArray(model.merges) && model.merges.length === 0)
+      return byteVocabulary(model.vocab) ?? byteLevelVocabulary(json, model);
   }
-  return tokens;
+  return byteLevelVocabulary(json, model);
 }
 
-/** A character as the "rwkv" model writes tokens: with a backslash and two digits where it is not printable ASCII or a letter of more bytes. */
-function escaped(character: string): string {
-  const point = character.codePointAt(0)!;
-  return point < 0x80 ? escapedByte(point) : character;
+/**
+ * Characters: llama.cpp's "gpt2" where an id is left for the end of the text, which it must have (it takes id 11, some character, otherwise). A character of
+ * more bytes is built up from the left by merges whose steps are no tokens. Without such an id its "rwkv", which has no end and takes the longest token that
+ * fits, but reads an unknown character that begins like a known one for ever: so only where every character is one byte.
+ * Ids are the same for every text of known characters; an unknown one is an error here, left out by "gpt2" and a space (or the first token) for "rwkv".
+ */
+function charVocabulary(vocab: Json, vocabSize: number): Vocabulary {
+  const alphabet = byteAlphabet();
+  const characters: string[] = [];
+  for (const [character, id] of Object.entries(vocab)) characters[id as number] = character;
+  const types = characters.map(() => TOKEN_TYPES.normal);
+  if (characters.length < vocabSize) {
+    const spelled = characters.map((character) => Array.from(new TextEncoder().encode(character), (byte) => alphabet[byte]));
+    const steps = spelled.flatMap((letters) => letters.slice(1).map((letter, n) => `${letters.slice(0, n + 1).join('')} ${letter}`));
+    return { tokens: spelled.map((letters) => letters.join('')), types, merges: [...new Set(steps)], pre: 'gpt-2' };
+  }
+  const wide = characters.find((character) => character.codePointAt(0)! > 0x7f);
+  if (wide !== undefined) {
+    const rule = `characters beyond ASCII need an id that no character has: make the model with "vocabSize" ${characters.length + 1}, or use a byte or BPE tokenizer`;
+    throw refused(rule, wide);
+  }
+  const tokens = characters.map((character) => escapedByte(character.charCodeAt(0)));
+  return { tokens, types, merges: null, pre: null, unknownId: Math.max(0, characters.indexOf(' ')) };
 }
 
+/** The 256 bytes: llama.cpp's "rwkv". Null where they are not all there. */
+function byteVocabulary(vocab: Json): Vocabulary | null {
+  const byteOf = new Map(byteAlphabet().map((letter, byte) => [letter, byte]));
+  const tokens: string[] = [];
+  for (const [token, id] of Object.entries(vocab)) {
+    const byte = byteOf.get(token);
+    if (byte === undefined) return null;
+    tokens[id as number] = escapedByte(byte);
+  }
+  return tokens.length === 256 ? { tokens, types: tokens.map(() => TOKEN_TYPES.normal), merges: null, pre: null } : null;
+}
+
+/** A byte as "rwkv" writes tokens: with a backslash and two digits where it is not printable ASCII. */
 function escapedByte(byte: number): string {
   const plain = byte > 0x20 && byte < 0x7f && byte !== 0x5c;
   return plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
