@@ -51,6 +51,7 @@ describe.each([
     expect(outcome.evalLoss).toBe(inNode.evalLoss);
     expect(outcome.hash).toBe(inNode.hash);
     expect(outcome.text).toBe(inNode.text);
+    expect(outcome.generated).toBe(inNode.generated);
     expect(outcome.warnings).toEqual(isolated ? [] : ['SINGLE_THREAD']);
   });
 

@@ -14,6 +14,8 @@ export interface TrainingOutcome {
   losses: number[];
   evalLoss: number;
   text: string;
+  /** Everything that writing text in other ways gave: a batch under penalties, beams, a conversation; ids and log-probabilities. */
+  generated: string;
   /** SHA-256 of all parameters in order of their names, as hexadecimal digits. */
   hash: string;
   threads: number;
@@ -50,11 +52,23 @@ export async function train(library: typeof Library, { steps, threads, simd }: T
     }
     const { loss: evalLoss } = await trainer.evaluate();
     const { text } = await model.generate('line ', { maxNewTokens: 24, seed: 5 });
+    const generated = JSON.stringify(await writeInManyWays(model));
     const { threads: used, build, isolated } = engine.info;
-    return { losses, evalLoss, text, hash: await hashParameters(model), threads: used, build, isolated, warnings };
+    return { losses, evalLoss, text, generated, hash: await hashParameters(model), threads: used, build, isolated, warnings };
   } finally {
     await engine.close();
   }
+}
+
+/** Texts by every way of choosing tokens. */
+async function writeInManyWays(model: Library.GPT): Promise<unknown[]> {
+  const options = { maxNewTokens: 40, seed: 9, topK: 20, topP: 0.95, minP: 0.01, repetitionPenalty: 1.1, frequencyPenalty: 0.1 };
+  const batch = await model.generate(['line 1', 'the sea has ', ''], { ...options, badWords: ['whales'], topLogProbs: 3 });
+  const beams = await model.generate('line 1', { numBeams: 4, numReturnSequences: 3, maxNewTokens: 20, lengthPenalty: 0.7 });
+  const chat = model.startConversation();
+  await chat.generate('line 2', options);
+  await chat.generate(' and ', options);
+  return [batch, beams, chat.ids];
 }
 
 /** SHA-256 over the bytes of all parameters in order of their names. */

@@ -94,6 +94,8 @@ export class GPT implements Trainable, AsyncDisposable {
   /** What loading its folder found beside its own tensors; null for a model that was not loaded. */
   readonly loadReport: LoadReport | null;
   readonly #sessions: GenerationSessions;
+  /** Ids that end a text by the folder, beside the tokenizer's. */
+  readonly #endIds: readonly number[];
   readonly #blocks: Blocks;
 
   private constructor(
@@ -101,7 +103,9 @@ export class GPT implements Trainable, AsyncDisposable {
     tokenizer: Tokenizer | null,
     loadReport: LoadReport | null,
     blocks: Blocks = new Map(),
+    endIds: readonly number[] = [],
   ) {
+    this.#endIds = endIds;
     this.#blocks = blocks;
     this.bound = bound;
     this.tokenizer = tokenizer;
@@ -139,7 +143,7 @@ export class GPT implements Trainable, AsyncDisposable {
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
       const { module, blocks } = makeModule(config, values.quantize ?? opened.quantization);
       const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal, empty: true });
-      const model = new GPT(bound, tokenizer, opened.report, blocks);
+      const model = new GPT(bound, tokenizer, opened.report, blocks, opened.endIds);
       try {
         await loadWeights(bound, blocks, opened, signal);
       } catch (error) {
@@ -174,7 +178,7 @@ export class GPT implements Trainable, AsyncDisposable {
       await bound.close();
       throw error;
     }
-    return new GPT(bound, this.tokenizer, this.loadReport, blocks);
+    return new GPT(bound, this.tokenizer, this.loadReport, blocks, this.#endIds);
   }
 
   /** The architecture. */
@@ -237,13 +241,12 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   get #generationModel(): GenerationModel {
-    const eosId = this.tokenizer?.eosId ?? null;
     return {
       sessions: this.#sessions,
       tokenizer: this.tokenizer,
       blockSize: this.blockSize,
       vocabSize: this.vocabSize,
-      eosIds: eosId === null ? [] : [eosId],
+      eosIds: [...new Set([...this.#endIds, ...(typeof this.tokenizer?.eosId === 'number' ? [this.tokenizer.eosId] : [])])],
     };
   }
 

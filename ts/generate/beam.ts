@@ -95,7 +95,7 @@ class Search {
       rows.map(() => ({ ids, promptLength: ids.length })),
       rules,
     );
-    await session.prefill(prompt.slice(0, -1), 0, rows, sampling.signal);
+    await session.prefill(prompt.slice(0, -1), 0, rows, 'beams', sampling.signal);
     for (let written = 0; written < maxNewTokens; written++) {
       throwIfAborted(sampling.signal, 'generate');
       const candidates = await this.#candidates(written);

@@ -119,8 +119,17 @@ export class GenerationSession {
     return counts;
   }
 
-  /** Reads tokens into the cache from position `from` on, for one row; for rows of a batch from 0 on, and the same for all of them. */
-  async prefill(tokens: Int32Array, from: number, rows: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Reads tokens into the cache from position `from` on, for one row; for rows of a batch from 0 on, and the same for all of them.
+   * @param next what will run afterwards: compiled while the engine reads
+   */
+  async prefill(
+    tokens: Int32Array,
+    from: number,
+    rows: readonly number[],
+    next: 'decode' | 'beams',
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     if (tokens.length > 0) {
       const handle = await this.#program('prefill');
       const calls = [];
@@ -132,7 +141,9 @@ export class GenerationSession {
         const extents = Object.fromEntries(handle.program.extents.map(({ name }) => [name, all[name]]));
         calls.push({ handle, inputs: { inputIds }, extents });
       }
-      await this.#bound.host.run(calls, { signal });
+      const reading = this.#bound.host.run(calls, { signal });
+      this.#program(next).catch(() => {}); // told to whoever runs it
+      await reading;
     }
     if (this.rows === 1) return;
     const handle = await this.#program('place');
@@ -143,11 +154,6 @@ export class GenerationSession {
   /** Says where each row's next token goes (batches only). */
   async setPositions(positions: Int32Array): Promise<void> {
     if (this.rows > 1) await this.#bound.host.write(this.#positions, positions);
-  }
-
-  /** Compiles and loads what one row needs, before it is needed. */
-  async warm(): Promise<void> {
-    await Promise.all([this.#program('prefill'), this.#program('decode')]);
   }
 
   /**

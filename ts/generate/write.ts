@@ -25,7 +25,8 @@ export async function* write(writing: Writing): AsyncGenerator<GeneratedPiece, v
   const live = () => sequences.some(({ finishReason }) => finishReason === undefined);
   if (!live()) return;
   throwIfAborted(sampling.signal, 'generate');
-  await session.begin(sequences, rules);
+  // Sent in this order; the engine's answers need not be waited for one by one.
+  await Promise.all([session.begin(sequences, rules), sampling.useCache ? readContexts(writing, sequences) : undefined]);
   while (live()) {
     throwIfAborted(sampling.signal, 'generate');
     yield* sampling.useCache ? untilFull(writing, live) : oneUncached(writing);
@@ -88,18 +89,19 @@ async function readContexts({ session, sequences, sampling, blockSize }: Writing
       continue;
     }
     const { start, length } = nextContext(sequence.start, sequence.ids.length, blockSize);
-    if (start !== sequence.start) sequence.cached = 0;
+    if (start !== sequence.start) [sequence.cached, sequence.ready] = [0, false];
     sequence.start = start;
     const from = sequence.cached;
-    if (from === length - 1 && from > 0) continue;
+    if (from === length - 1 && sequence.ready) continue;
     const tokens = Int32Array.from(sequence.ids.slice(start + from, start + length - 1));
     const key = tokens.join();
     const same = waiting.get(key) ?? { tokens, from, rows: [] };
     same.rows.push(sequences.indexOf(sequence));
     waiting.set(key, same);
-    sequence.cached = length - 1;
+    [sequence.cached, sequence.ready] = [length - 1, true];
   }
-  for (const { tokens, from, rows } of waiting.values()) await session.prefill(tokens, from, rows, sampling.signal);
+  if (waiting.size === 0 && going.every(({ finishReason }) => finishReason === undefined)) return; // all are where they are
+  for (const { tokens, from, rows } of waiting.values()) await session.prefill(tokens, from, rows, 'decode', sampling.signal);
   // A row that has ended stays where it is.
   await session.setPositions(Int32Array.from(sequences, ({ cached }) => Math.min(cached, blockSize - 1)));
 }

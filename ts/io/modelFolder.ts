@@ -6,6 +6,7 @@ import type { CausalConfig } from '../models';
 import type { QuantizedWeight } from '../nn';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
+import { readEndIds } from './endIds';
 import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
 import { trackProgress } from './progress';
 import { plainWeight, type Quantization, quantizedWeights, readMatrix, readQuantization, scaleName, weightProblems } from './quantized';
@@ -47,6 +48,8 @@ export interface OpenedModel<C extends CausalConfig> extends FolderTokenizer {
   readonly config: C;
   /** Whether the weights of linear layers and tables are stored as int8 blocks; `values` and `read` give the f32 numbers they stand for. */
   readonly quantization: Quantization | null;
+  /** Ids that end a text, by generation_config.json or config.json. */
+  readonly endIds: readonly number[];
   /** Names and shapes of the model's parameters (f32 ones). */
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   readonly report: LoadReport;
@@ -157,6 +160,7 @@ export async function openModel<C extends CausalConfig>(
   const options = { signal };
   const { architecture, config: told, quantization } = await readConfig(folder, architectures, options);
   const tokenizer = await readTokenizer(folder, told.vocabSize, options);
+  const endIds = await readEndIds(folder, told.vocabSize, options);
   const weights = await openWeights(folder, options);
   progress.allOpened();
   try {
@@ -175,6 +179,7 @@ export async function openModel<C extends CausalConfig>(
       config,
       ...tokenizer,
       quantization,
+      endIds,
       shapes,
       report: { unexpected, tiedHead: config.tieWordEmbeddings, dtypes: [...new Set(stored)].sort() },
       async *values(abort = signal) {
