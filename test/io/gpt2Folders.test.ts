@@ -150,6 +150,31 @@ describe('saving', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  test('an abort while weights are written leaves the folder as it was', async () => {
+    const engine = await openEngine();
+    const folder = `${await scratch()}/model`;
+    const model = await load(engine, 'tied');
+    await model.save(folder);
+    const before = await readFile(`${folder}/complete.json`, 'utf8');
+    await model.parameters.get('transformer.ln_f.bias')!.set(new Float32Array(16).fill(5));
+    for (const delayMs of [0, 1, 3]) {
+      const controller = new AbortController();
+      const saving = model.save(folder, { signal: controller.signal, maxShardSize: '2KB' });
+      if (delayMs === 0) queueMicrotask(() => controller.abort());
+      else setTimeout(() => controller.abort(), delayMs);
+      const outcome = await saving.then(
+        () => 'saved',
+        (error: { code: string }) => error.code,
+      );
+      expect(['ABORTED', 'saved']).toContain(outcome); // three milliseconds can be enough to save
+      if (outcome === 'saved') break;
+      expect(await readFile(`${folder}/complete.json`, 'utf8')).toBe(before);
+      expect(await readdir(`${folder}/..`)).toEqual(['model']);
+    }
+    await model.close();
+    await expect(model.save(folder)).rejects.toMatchObject({ code: 'MODEL_CLOSED' });
+  });
+
   // C4 (safetensors#764): the folder that the model came from is replaced as a whole.
   test('onto the folder it was loaded from', async () => {
     const engine = await openEngine();

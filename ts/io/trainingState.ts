@@ -2,24 +2,24 @@
 // trainer_state.json (where the run is). Written and read here; what the numbers mean is the trainer's business.
 import { FerroError } from '../errors';
 import { type ByteSource, checkpointError, type FileData, parseJsonObject } from './files';
-import { type TensorData, writeSafetensors } from './safetensorsWriter';
+import { lazySafetensors, type TensorData, type WritableTensor } from './safetensorsWriter';
 import { openTensors } from './weightFiles';
 
 export const OPTIMIZER_FILE = 'optimizer.safetensors';
 export const TRAINER_STATE_FILE = 'trainer_state.json';
 
-/** An optimizer's state: for each slot (`m`, `v`, `momentum`) the values by parameter name. */
-export interface OptimizerState {
+/** An optimizer's state: for each slot (`m`, `v`, `momentum`) the values by parameter name; to be written, they may come piece by piece. */
+export interface OptimizerState<T extends WritableTensor = TensorData> {
   /** Which optimizer: `adamw`, `sgd`. */
   kind: string;
   /** Updates done so far. */
   step: number;
-  slots: ReadonlyMap<string, ReadonlyMap<string, TensorData>>;
+  slots: ReadonlyMap<string, ReadonlyMap<string, T>>;
 }
 
 /** optimizer.safetensors: tensors `slot/parameter`. @throws INVALID_OPTION for a slot with a slash in its name */
-export function optimizerStateToFile(state: OptimizerState): FileData {
-  const tensors = new Map<string, TensorData>();
+export function optimizerStateToFile(state: OptimizerState<WritableTensor>): FileData {
+  const tensors = new Map<string, WritableTensor>();
   for (const [slot, values] of state.slots) {
     if (slot === '' || slot.includes('/'))
       throw new FerroError('INVALID_OPTION', `optimizer state: a slot must be a name without "/", got ${JSON.stringify(slot)}`);
@@ -31,7 +31,7 @@ export function optimizerStateToFile(state: OptimizerState): FileData {
     ['step', String(state.step)],
     ['version', '1'],
   ]);
-  return writeSafetensors(tensors, metadata);
+  return lazySafetensors(tensors, metadata);
 }
 
 /** Reads optimizer.safetensors and closes the source. @throws INVALID_CHECKPOINT */

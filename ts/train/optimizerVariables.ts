@@ -4,8 +4,12 @@
 import type { BoundModule } from '../bind';
 import { FerroError } from '../errors';
 import type { Variable } from '../graph';
+import type { TensorSource } from '../io';
 import type { OptimizerState as SavedOptimizer } from '../io/trainingState';
 import type { Optimizer, OptimizerState } from '../optim';
+
+/** Elements read at a time: 4 MiB. */
+const PIECE_ELEMENTS = 1 << 20;
 
 /** The optimizer's variables. Allocated when a parameter is first trained (or imported), kept while it is frozen. */
 export class OptimizerVariables {
@@ -35,6 +39,33 @@ export class OptimizerVariables {
   /** All variables, named `optimizer.<slot>.<parameter>`. */
   get variables(): Variable[] {
     return [...this.#byParameter.values()].flatMap((state) => Object.values(state));
+  }
+
+  /** Everything, its values read from the engine piece by piece when they are written. */
+  exportLazily(): SavedOptimizer<TensorSource> {
+    const slots = new Map<string, Map<string, TensorSource>>();
+    for (const [parameter, state] of this.#byParameter) {
+      for (const [slot, variable] of Object.entries(state)) {
+        const values = slots.get(slot) ?? new Map<string, TensorSource>();
+        slots.set(slot, values.set(parameter, this.#source(variable)));
+      }
+    }
+    return { kind: this.optimizer.kind, step: this.updates, slots };
+  }
+
+  #source(variable: Variable): TensorSource {
+    const { bound } = this;
+    return {
+      dtype: 'F32',
+      shape: variable.shape,
+      async *pieces() {
+        for (let start = 0; start < variable.size; start += PIECE_ELEMENTS) {
+          const end = Math.min(start + PIECE_ELEMENTS, variable.size);
+          const { buffer, byteOffset, byteLength } = await bound.read(variable, 'optimizer.export', { start, end });
+          yield new Uint8Array(buffer, byteOffset, byteLength);
+        }
+      },
+    };
   }
 
   /** Copies of everything. */

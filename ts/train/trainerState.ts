@@ -13,6 +13,7 @@ import {
   type TrainerState,
   trainerStateFromFile,
   trainerStateToFile,
+  type WritableTensor,
 } from '../io';
 
 /** The state before the first update. */
@@ -35,7 +36,7 @@ export function freshState(seed: number): TrainerState {
 }
 
 /** The two files. */
-export function stateFiles(state: TrainerState, optimizer: OptimizerState): Map<string, FileData> {
+export function stateFiles(state: TrainerState, optimizer: OptimizerState<WritableTensor>): Map<string, FileData> {
   return new Map([
     [OPTIMIZER_FILE, optimizerStateToFile(optimizer)],
     [TRAINER_STATE_FILE, trainerStateToFile(state)],
