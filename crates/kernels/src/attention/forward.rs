@@ -79,7 +79,11 @@ impl AttentionDims {
 
 impl TileOp for Attention {
     fn tiles(&self) -> usize {
-        self.dims.batch * self.dims.heads * self.dims.query_runs()
+        let d = &self.dims;
+        if d.is_few() && d.tq > 0 {
+            return d.batch * d.kv_heads * d.few_parts();
+        }
+        d.batch * d.heads * d.query_runs()
     }
 
     fn scratch_len(&self) -> usize {
@@ -88,31 +92,31 @@ impl TileOp for Attention {
         let values = d.tk.div_ceil(KEYS) * packed_len(KEYS, d.head_dim, MAX_NR);
         let drawn = if d.dropout.is_some() { KEYS * strip_row(queries) + transposed_len(KEYS) } else { 0 };
         let blocks = strip_len(d.tq, d.tk) + packed_len(d.head_dim, queries, MAX_NR) + values + 2 * queries + drawn;
-        let few = few::scratch_len(&AttentionDims { tq: d.tq.min(FEW_QUERIES), ..*d });
+        let few = few::scratch_len(&AttentionDims { tq: d.tq.min(FEW_QUERIES - 1), ..*d });
         blocks.max(few)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.dims;
         let heads = d.batch * d.heads;
-        let head = d.head(tile % heads);
+        let b = if d.is_few() { tile / (d.kv_heads * d.few_parts()) } else { tile % heads / d.heads };
         // SAFETY: the blocks lie inside the operands the caller vouches for.
         unsafe {
             let alone;
             let op = if self.key_counts.is_null() {
                 self
             } else {
-                alone = self.sequence(head.b)?;
+                alone = self.sequence(b)?;
                 &alone
             };
             if d.is_few() {
-                few::forward(op, head, scratch);
+                few::forward(op, tile, scratch);
             } else {
                 // The cut is that of the longest sequence.
                 let (blocks, runs, rows) = (d.query_blocks(), d.query_runs(), block_rows(d.tk));
                 let run = runs - 1 - tile / heads; // late queries see most keys: longest first
                 let (first, last) = (run * blocks / runs, (run + 1) * blocks / runs);
-                op.run(head, (first * rows, d.tq.min(last * rows)), rows, scratch);
+                op.run(d.head(tile % heads), (first * rows, d.tq.min(last * rows)), rows, scratch);
             }
         }
         Ok(())

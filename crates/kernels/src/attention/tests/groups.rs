@@ -8,9 +8,16 @@ use crate::testkit::{same_bits, Cases, Rng};
 #[test]
 fn shared_keys_give_the_bits_of_repeated_ones() {
     let (mut cases, mut rng) = (Cases::new(), Rng::new(71));
-    for (tq, tk, [heads, kv_heads], head_dim) in
-        [(1, 70, [4, 2], 8), (3, 9, [6, 3], 5), (66, 130, [4, 1], 12), (300, 300, [2, 1], 9), (5, 5, [3, 1], 4)]
-    {
+    for (tq, tk, [heads, kv_heads], head_dim) in [
+        (1, 70, [4, 2], 8),
+        (1, 300, [8, 1], 16),
+        (2, 200, [5, 1], 7),
+        (3, 9, [6, 3], 5),
+        (3, 140, [8, 2], 4),
+        (66, 130, [4, 1], 12),
+        (300, 300, [2, 1], 9),
+        (5, 5, [3, 1], 4),
+    ] {
         for masked in [false, true] {
             let group = heads / kv_heads;
             let mut case =
