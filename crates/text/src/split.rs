@@ -87,7 +87,11 @@ fn split(steps: &mut [Step], text: &[u8], word: &mut impl FnMut(&[u8])) -> Resul
         }
         Step::PrefixSpace => split_dyn(rest, text, word),
         Step::Split { pattern, behavior: Behavior::Isolated, .. } if rest.is_empty() => {
-            find(pattern, text, &mut |start, end, _| word(&text[start..end]))
+            find(pattern, text, &mut |start, end, _| {
+                if start < end {
+                    word(&text[start..end])
+                }
+            })
         }
         Step::Split { pattern, behavior, invert } => {
             let mut spans: Vec<Span> = Vec::new();
@@ -105,25 +109,36 @@ fn split_dyn(steps: &mut [Step], text: &[u8], word: &mut impl FnMut(&[u8])) -> R
     split(steps, text, word)
 }
 
-/// All of the text in pieces: matches, and what lies between them.
+/// All of the text in pieces: matches, and what lies between them. An empty match is a piece too where no match ends, so that it parts its neighbours; the
+/// search goes on behind the next character, whatever else matches before it (as Hugging Face's does).
 #[inline]
 fn find(pattern: &mut Pattern, text: &[u8], piece: &mut impl FnMut(usize, usize, bool)) -> Result<(), String> {
     let (mut at, mut start) = (0, 0);
+    let mut last_end = usize::MAX; // of a match; none yet
     let mut budget = budget_for(text.len());
     while at < text.len() {
         let found = pattern.match_at(text, at, &mut budget).map_err(|_| {
             format!("PATTERN_TOO_SLOW: encode: the pattern must match in reasonable time, got too many ways to match at byte {at}")
         })?;
         match found {
-            Some(end) => {
+            Some(end) if end > at => {
                 if start < at {
                     piece(start, at, false);
                 }
                 piece(at, end, true);
                 at = end;
                 start = end;
+                last_end = end;
             }
-            None => {
+            empty => {
+                if empty.is_some() && at != last_end {
+                    if start < at {
+                        piece(start, at, false);
+                    }
+                    piece(at, at, true);
+                    start = at;
+                    last_end = at;
+                }
                 at += 1;
                 while at < text.len() && text[at] & 0xC0 == 0x80 {
                     at += 1;

@@ -19,6 +19,10 @@ pub enum Step {
     Ahead { end: usize, negative: bool },
     /// Matches the steps up to the one given, in the first way only.
     Atomic { end: usize },
+    /// Goes on where a line begins: at the start of the text and behind a line feed.
+    LineStart,
+    /// Goes on where a line ends: at the end of the text and before a line feed.
+    LineEnd,
     /// The end of the pattern, of a lookahead or of an atomic part.
     Done,
 }
@@ -79,6 +83,8 @@ impl Program {
                 self.steps[at] = Step::Ahead { end: self.steps.len(), negative: *negative };
             }
             Node::Atomic(node) => self.add_atomic(|program| program.add(node))?,
+            Node::LineStart => self.steps.push(Step::LineStart),
+            Node::LineEnd => self.steps.push(Step::LineEnd),
         }
         Ok(())
     }
@@ -159,7 +165,7 @@ pub fn can_be_empty(node: &Node) -> bool {
         Node::Sequence(nodes) => nodes.iter().all(can_be_empty),
         Node::Either(nodes) => nodes.iter().any(can_be_empty),
         Node::Repeat { node, least, .. } => *least == 0 || can_be_empty(node),
-        Node::Ahead { .. } => true,
+        Node::Ahead { .. } | Node::LineStart | Node::LineEnd => true,
         Node::Atomic(node) => can_be_empty(node),
     }
 }
@@ -170,7 +176,9 @@ pub fn first_set(node: &Node) -> Set {
         Node::One(set) => set.clone(),
         Node::Sequence(nodes) => {
             let mut set = Set::default();
-            for node in nodes.iter().filter(|node| !matches!(node, Node::Ahead { .. })) {
+            for node in
+                nodes.iter().filter(|node| !matches!(node, Node::Ahead { .. } | Node::LineStart | Node::LineEnd))
+            {
                 set = set.union(&first_set(node));
                 if !can_be_empty(node) {
                     return set;
@@ -180,7 +188,7 @@ pub fn first_set(node: &Node) -> Set {
         }
         Node::Either(nodes) => nodes.iter().fold(Set::default(), |set, node| set.union(&first_set(node))),
         Node::Repeat { node, .. } => first_set(node),
-        Node::Ahead { .. } => Set::range(0, 0x10FFFF),
+        Node::Ahead { .. } | Node::LineStart | Node::LineEnd => Set::range(0, 0x10FFFF),
         Node::Atomic(node) => first_set(node),
     }
 }

@@ -52,7 +52,7 @@ impl Pattern {
         Ok(Self { branches, choices: Vec::new() })
     }
 
-    /// The end of the match that begins at `at`; `None` where there is none, or an empty one. Uses up some of the budget.
+    /// The end of the match that begins at `at`, which is `at` where it is empty; `None` where there is none. Uses up some of the budget.
     #[inline]
     pub fn match_at(&mut self, text: &[u8], at: usize, budget: &mut usize) -> Result<Option<usize>, TooSlow> {
         let lead = usize::from(text[at]);
@@ -61,10 +61,8 @@ impl Pattern {
                 continue;
             }
             self.choices.clear();
-            match branch.program.run(0, text, at, &mut self.choices, budget)? {
-                Some(end) if end > at => return Ok(Some(end)),
-                Some(_) => return Ok(None), // an empty match: this alternative wins, and splits nothing
-                None => {}
+            if let Some(end) = branch.program.run(0, text, at, &mut self.choices, budget)? {
+                return Ok(Some(end));
             }
         }
         Ok(None)
@@ -112,6 +110,8 @@ impl Program {
                     Some((*first, at))
                 }
                 Step::Jump(to) => Some((*to, at)),
+                Step::LineStart => (at == 0 || text[at - 1] == b'\n').then_some((step + 1, at)),
+                Step::LineEnd => text.get(at).is_none_or(|&byte| byte == b'\n').then_some((step + 1, at)),
                 Step::Ahead { end, negative } => {
                     let found = self.run(step + 1, text, at, choices, budget)?.is_some();
                     (found != *negative).then_some((*end, at))

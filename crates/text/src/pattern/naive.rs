@@ -4,10 +4,10 @@ use super::parse::{parse, Greed, Node};
 
 type Next<'a> = &'a dyn Fn(usize) -> Option<usize>;
 
-/// The end of the match at `at`; `None` where there is none, or an empty one.
+/// The end of the match at `at`; `None` where there is none.
 pub fn match_at(pattern: &str, text: &str, at: usize) -> Option<usize> {
     let node = parse(pattern).unwrap();
-    matches(&node, text, at, &Some).filter(|&end| end > at)
+    matches(&node, text, at, &Some)
 }
 
 fn matches(node: &Node, text: &str, at: usize, next: Next<'_>) -> Option<usize> {
@@ -43,6 +43,9 @@ fn matches(node: &Node, text: &str, at: usize, next: Next<'_>) -> Option<usize> 
             }
         }
         Node::Atomic(node) => next(matches(node, text, at, &Some)?),
+        Node::LineStart if text[..at].is_empty() || text[..at].ends_with('\n') => next(at),
+        Node::LineEnd if text[at..].is_empty() || text[at..].starts_with('\n') => next(at),
+        Node::LineStart | Node::LineEnd => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a pattern's text to a tree. The syntax is what byte-level tokenizer files use, as Oniguruma reads it: classes (nested ones are unions, `&&`
-//! intersects), `\p{..}`, `\s \d \w`, groups, `(?i:..)`, quantifiers (greedy, lazy, possessive), lookahead, atomic groups. Anything else is an error.
+//! intersects), `\p{..}`, `\s \d \w`, groups, `(?i:..)`, quantifiers (greedy, lazy, possessive), lookahead, atomic groups, `^` and `$` (of lines).
+//! Anything else is an error.
 
 use crate::unicode::{category, white_space, word, Set};
 
@@ -13,11 +14,22 @@ pub enum Node {
     /// The first that lets the whole match.
     Either(Vec<Node>),
     /// `least` to `most` times (`u32::MAX`: without end).
-    Repeat { node: Box<Node>, least: u32, most: u32, greed: Greed },
+    Repeat {
+        node: Box<Node>,
+        least: u32,
+        most: u32,
+        greed: Greed,
+    },
     /// What follows does (or does not) match; nothing is consumed.
-    Ahead { node: Box<Node>, negative: bool },
+    Ahead {
+        node: Box<Node>,
+        negative: bool,
+    },
     /// The first way to match, never another one.
     Atomic(Box<Node>),
+    /// Where a line begins, or ends; nothing is consumed.
+    LineStart,
+    LineEnd,
 }
 
 /// How a repetition decides.
@@ -166,7 +178,9 @@ impl Parser {
             '[' => Ok(Node::One(self.class()?)),
             '\\' => Ok(Node::One(self.escape()?)),
             '.' => Ok(Node::One(Set::range(10, 10).complement())),
-            '^' | '$' | '*' | '+' | '?' | '{' => Err(self.unsupported(&format!("`{c}`"))),
+            '^' => Ok(Node::LineStart),
+            '$' => Ok(Node::LineEnd),
+            '*' | '+' | '?' | '{' => Err(self.unsupported(&format!("`{c}`"))),
             c => Ok(Node::One(self.single(c)?)),
         }
     }

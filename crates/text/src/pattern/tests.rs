@@ -3,7 +3,7 @@
 use super::*;
 
 /// Patterns that byte-level tokenizer.json files carry.
-const IN_USE: [&str; 8] = [
+const IN_USE: [&str; 9] = [
     // GPT-2
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     // cl100k, Llama 3
@@ -20,6 +20,8 @@ const IN_USE: [&str; 8] = [
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++(?=\S)|\s*[\r\n]|\s+(?!\S)|\s",
     // DeepSeek's first steps
     r"[一-龥぀-ゟ゠-ヿ]+|\p{N}{1,3}",
+    // DeepSeek Coder and LLM; digits in threes from the right
+    r"\s+$|(?=(?:\d{3})+(?!\d))",
 ];
 
 struct Random(u32);
@@ -72,7 +74,7 @@ fn small_random_patterns_equal_the_definition() {
             continue; // an endless repetition of what can be empty
         }
         for _ in 0..6 {
-            agree(&pattern, &random.text(&["a", "b", "c", "é"], 9));
+            agree(&pattern, &random.text(&["a", "b", "c", "é", "\n"], 9));
         }
     }
 }
@@ -85,7 +87,7 @@ fn sequence(random: &mut Random, depth: usize) -> String {
     (0..1 + random.below(3))
         .map(|_| {
             let atom = match random.below(if depth == 0 { 4 } else { 8 }) {
-                0..=3 => random.of(&["a", "b", ".", "[ab]", "[^a]", "é", "\\p{L}"]).to_string(),
+                0..=3 => random.of(&["a", "b", ".", "[ab]", "[^a]", "é", "\\p{L}", "^", "$", "\n"]).to_string(),
                 4 | 5 => format!("(?:{})", alternatives(random, depth - 1)),
                 6 => return format!("({}{})", random.of(&["?=", "?!"]), alternatives(random, depth - 1)),
                 _ => format!("(?>{})", alternatives(random, depth - 1)),
@@ -111,8 +113,8 @@ fn refuses_other_syntax() {
         "\\q",
         "\\p{Han}",
         "\\p{",
-        "^a",
-        "a$",
+        "^*",
+        "(?:$)+",
         "*",
         "[b-a]",
         "[[:alpha:]]",
