@@ -16,6 +16,7 @@ import { formatBytes, formatCount, formatScale, formatSeconds, formatTable } fro
 import { Output, snakeKeys } from './output';
 import { Progress } from './progress';
 import { appendSample, readRunJson, truncateSamples, writeRunOptions } from './runFiles';
+import { noteUnexpected } from './session';
 import { firstWords } from './train';
 import { isSampleStep, quote } from './training';
 
@@ -202,5 +203,23 @@ describe('files of a run', () => {
       await writeFile(path, text);
       expect(await readCalibration(path), text).toBeUndefined();
     }
+  });
+});
+
+describe('tensors that were left out', () => {
+  const notes = (unexpected: string[] | null): string => {
+    const err = new PassThrough();
+    const loadReport = unexpected === null ? null : { unexpected, tiedHead: true, dtypes: ['F32'] };
+    noteUnexpected(new Output(false, new PassThrough(), err), { loadReport });
+    return String(err.read() ?? '');
+  };
+
+  it('are told by name, ten at most', () => {
+    expect(notes(null)).toBe('');
+    expect(notes([])).toBe('');
+    expect(notes(['score.weight', '__proto__'])).toBe(
+      'warning: tensors without a place in this model were left out: score.weight, __proto__\n',
+    );
+    expect(notes(Array.from({ length: 12 }, (_, i) => `t${i}`))).toMatch(/t9 and 2 more\n$/);
   });
 });

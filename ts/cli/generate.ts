@@ -6,7 +6,7 @@ import { GPT } from '../index';
 import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
 import { addFlags, readCommandOptions } from './flags';
 import { Output } from './output';
-import { withEngine } from './session';
+import { noteUnexpected, withEngine } from './session';
 
 const NAMES = COMMAND_OPTIONS.generate;
 type Values = OptionValues<(typeof NAMES)[number]>;
@@ -33,6 +33,7 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   const source = values.model;
   await withEngine(values, output, async (engine) => {
     const model = await GPT.fromPretrained(engine, source, { quantize: values.quantize });
+    noteUnexpected(output, model);
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = Object.fromEntries(SAMPLING_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
     const started = performance.now();

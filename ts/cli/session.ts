@@ -1,7 +1,7 @@
 // Starts the engine for a command and ends it whatever happens; tells warnings and hints on standard error.
 
 import { defaultSimd } from '../engine';
-import { Engine } from '../index';
+import { Engine, type GPT } from '../index';
 import type { Output } from './output';
 
 /** The flags about the machine. */
@@ -31,6 +31,14 @@ export async function withEngine<T>(
   } finally {
     await engine.close();
   }
+}
+
+/** Tells which tensors of a folder were left out, as transformers does: a model that is not what its file holds should not go unnoticed. */
+export function noteUnexpected(output: Output, { loadReport }: Pick<GPT, 'loadReport'>): void {
+  const names = loadReport?.unexpected ?? [];
+  if (names.length === 0) return;
+  const rest = names.length > 10 ? ` and ${names.length - 10} more` : '';
+  output.note(`warning: tensors without a place in this model were left out: ${names.slice(0, 10).join(', ')}${rest}`);
 }
 
 /** The engine in a few words: "2 threads, relaxed kernels, 256-bit vectors, register tile 6x16, Node 24.1.0". */

@@ -8,7 +8,7 @@ import { chooseTokenizer, loadData, type RunData } from './data';
 import { addFlags, flagName, readCommandOptions } from './flags';
 import { Output } from './output';
 import { readRunJson } from './runFiles';
-import { withEngine } from './session';
+import { noteUnexpected, withEngine } from './session';
 import { runTraining } from './training';
 
 const NAMES = COMMAND_OPTIONS.train;
@@ -52,7 +52,7 @@ async function train(engine: Engine, output: Output, values: TrainValues, given:
   const outputDir = required(values.outputDir, 'out');
   const { model, runData } = await (values.initFrom === undefined
     ? create(engine, values, given, data)
-    : load(engine, values, given, data));
+    : load(engine, output, values, given, data));
   const ids = runData.dataset.toIds(0, Math.min(PROMPT_TOKENS, runData.dataset.length));
   const names = TRAINING_OPTIONS.filter((name) => name !== 'outputDir' && name in given);
   const training = Object.fromEntries(names.map((name) => [name, given[name]]));
@@ -86,7 +86,13 @@ async function create(
 }
 
 /** A saved model brings its own architecture and tokenizer: flags about them are refused. */
-async function load(engine: Engine, values: TrainValues, given: Given, data: readonly string[]): Promise<{ model: GPT; runData: RunData }> {
+async function load(
+  engine: Engine,
+  output: Output,
+  values: TrainValues,
+  given: Given,
+  data: readonly string[],
+): Promise<{ model: GPT; runData: RunData }> {
   for (const name of [...GPT_CONFIG_OPTIONS, 'tokenizerName'] as const) {
     if (name in given && name !== 'dropout') {
       throw new FerroError(
@@ -96,6 +102,7 @@ async function load(engine: Engine, values: TrainValues, given: Given, data: rea
     }
   }
   const model = await GPT.fromPretrained(engine, values.initFrom!, given.dropout === undefined ? {} : { dropout: given.dropout });
+  noteUnexpected(output, model);
   if (model.tokenizer === null)
     throw new FerroError('INVALID_TOKENIZER', `train: "--init-from" must hold a tokenizer, got none in ${JSON.stringify(values.initFrom)}`);
   return { model, runData: await loadData({ ...values, data }, model.tokenizer) };
