@@ -399,6 +399,36 @@ fn each_rule_of_the_arguments_is_named() {
             }),
         ),
         (
+            "head_dim must be even and heads of it fit 4 cols, got 1 x 3",
+            load(|b, [x, y, z], _| {
+                let (one, four, zero) = (b.fixed(1), b.fixed(4), b.fixed(0));
+                b.op(44, &[x, y, NONE, z], &[one, one, four, zero, four], &[1, 3, 0]);
+            }),
+        ),
+        (
+            "kv_heads must divide heads, got 2 and 3",
+            load(|b, [x, y, z], _| {
+                let (one, four, six) = (b.fixed(1), b.fixed(4), b.fixed(6));
+                let dims = [one, one, one, six, four, four, six, four, four];
+                b.op(19, &[x, x, x, NONE, NONE, y, z], &dims, &[3, 2, 2, 0, f(1.0), 0, 0, 0, NONE, NONE, NONE, NONE]);
+            }),
+        ),
+        (
+            "dst_batch must be rows of at least cols elements with positions, got 6 by 4 for 4",
+            load(|b, [x, y, _], _| {
+                let (one, four, six, zero) = (b.fixed(1), b.fixed(4), b.fixed(6), b.fixed(0));
+                let positions = b.banked(1, I32);
+                b.op(32, &[x, NONE, positions, y], &[one, one, four, four, zero, zero, four, six, zero], &[]);
+            }),
+        ),
+        (
+            "rows of dgate must not overlap, got a stride of 2",
+            load(|b, [x, y, z], _| {
+                let (two, four) = (b.fixed(2), b.fixed(4));
+                b.op(46, &[x, x, x, y, z], &[two, four, two, four], &[]);
+            }),
+        ),
+        (
             "rows of dst must not overlap, got a stride of 3",
             load(|b, [x, y, _], _| {
                 let (one, four, three, zero) = (b.fixed(1), b.fixed(4), b.fixed(3), b.fixed(0));
