@@ -150,7 +150,7 @@ describe('log-probabilities', () => {
   });
 });
 
-describe('several texts', () => {
+describe('several texts (G2: each is what it is alone)', () => {
   const PROMPTS = ['a', 'the whale', 'sea and', 'a long prompt that is more than a context', '', 'the whale'];
 
   test.each([

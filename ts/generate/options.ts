@@ -82,7 +82,7 @@ export function readSampling(options: GenerateOptions | undefined, vocabSize: nu
     numReturnSequences,
     beams:
       numBeams > 1 ? { numBeams, lengthPenalty: values.lengthPenalty, earlyStopping: readEarlyStopping(values.earlyStopping) } : undefined,
-    seed: given.seed ?? drawSeed(),
+    seed: given.seed ?? (numBeams > 1 ? 0 : drawSeed()), // beam search draws nothing
     useCache: values.useCache,
     stopStrings,
     stopTokenIds,
