@@ -62,12 +62,6 @@ export const KNOWN = [
     why: 'LLVM loads ten vectors before it uses one; with volatile loads the halves no longer fuse without packing',
   },
   {
-    functions: /^matmul::gemv::sweep<1, 8>$/,
-    engines: ['24', '24 fused', '26', '26 fused'],
-    spills: 7,
-    why: 'one value and constants, three steps in one after V8 unrolled; memory is the limit there',
-  },
-  {
     functions: /^matmul::micro::micro<2, [24], 1>$/,
     engines: ['24 fused', '26 fused'],
     packs: 8,

@@ -104,6 +104,7 @@ function describe(cost: ReturnType<typeof estimate>, options: object, { tokensPe
     fits ? '' : `  does not fit: the engine's memory ends at ${formatBytes(ADDRESS_SPACE)}`,
     rows('on disk', [
       ['model', formatBytes(cost.modelBytes)],
+      ['model in int8 blocks', formatBytes(cost.int8Bytes)],
       ['checkpoint', formatBytes(cost.checkpointBytes)],
     ]),
     rows('time', time),

@@ -2,8 +2,8 @@
 // module's own variables and off the compiled training program's plan, not from formulas. Needs no engine; how long a step takes is not known here.
 
 import { FerroError } from '../errors';
-import { input, type Program, Variable } from '../graph';
-import { gradientProgram, nameModules } from '../nn';
+import { input, type Program, q8Bytes, Variable } from '../graph';
+import { gradientProgram, nameModules, quantizeModule } from '../nn';
 import { causalLoss } from './causalLM';
 import { createModel, type ModelConfig } from './create';
 
@@ -53,6 +53,8 @@ export interface Estimate {
   memory: MemoryCounts;
   /** Bytes of model.safetensors: parameters as f32 (headers of some KiB not counted). */
   modelBytes: number;
+  /** Bytes of the parameters in an engine when it is loaded with `quantize: 'int8'` (for inference alone: no gradients, no optimizer). */
+  int8Bytes: number;
   /** Bytes of a checkpoint: model and optimizer state. */
   checkpointBytes: number;
 }
@@ -124,8 +126,19 @@ export function estimate(config: ModelConfig, options: EstimateOptions = {}): Es
     },
     memory,
     modelBytes: memory.parameters,
+    int8Bytes: int8Bytes(config),
     checkpointBytes: memory.parameters + memory.optimizer,
   };
+}
+
+/** Bytes of the parameters with weights in int8 blocks. */
+function int8Bytes(config: ModelConfig): number {
+  const module = createModel(config);
+  quantizeModule(module);
+  return [...module.namedVariables().values()].reduce(
+    (sum, { dtype, shape, size }) => sum + (dtype === 'q8' ? q8Bytes(shape[0], shape[1]) : size * F32_BYTES),
+    0,
+  );
 }
 
 interface ProgramOptions {

@@ -203,7 +203,7 @@ describe('estimate', () => {
 
   it('reads arithmetic and memory off the compiled training program', () => {
     const config = resolveConfig({ preset: 'gpt-micro', vocabSize: 65, blockSize: 64 });
-    const { flops, memory, modelBytes, checkpointBytes, parameters } = estimate(config, { batchSize: 12 });
+    const { flops, memory, modelBytes, int8Bytes, checkpointBytes, parameters } = estimate(config, { batchSize: 12 });
     // 6 per matrix parameter and token (2 forward, 4 backward), the head's table included, plus attention: 12·T·C per layer, causal or not.
     const matrices = parameters.attention + parameters.mlp + parameters.tokenEmbedding;
     const analytic = 6 * matrices + 12 * 4 * 64 * 128;
@@ -217,6 +217,10 @@ describe('estimate', () => {
     // Backward needs at least the block inputs of every layer: B·T·C each.
     expect(memory.activations).toBeGreaterThan(4 * 12 * 64 * 128 * 4);
     expect(modelBytes).toBe(memory.parameters);
+    // Matrices but the position table take 1.125 bytes (rows padded to 8: 65 characters count as 72), the rest four.
+    const padded = parameters.attention + parameters.mlp + parameters.tokenEmbedding + 7 * 128;
+    const biases = 4 * (3 * 128 + 128 + 4 * 128 + 128);
+    expect(int8Bytes).toBe((padded - biases) * 1.125 + (biases + parameters.norms + parameters.positionEmbedding) * 4);
     expect(checkpointBytes).toBe(memory.parameters * 3);
   });
   it('grows activations with the batch and not with accumulation', () => {
