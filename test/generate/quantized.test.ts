@@ -162,6 +162,28 @@ describe('a quantised model', () => {
   });
 });
 
+describe('a quantised Llama', () => {
+  test('keeps its norms in f32, generates alike with and without the cache, and comes back bit for bit', async () => {
+    const shape = { modelType: 'llama', nLayer: 2, nHead: 4, nKvHead: 2, nEmbd: 48, blockSize: 40, tokenizer: TOKENIZER, seed: 6 } as const;
+    const plain = await GPT.create(engine, shape);
+    const blocks = await plain.quantize();
+    const kept = [...blocks.parameters].filter(([, { variable }]) => variable.dtype !== 'q8').map(([name]) => name);
+    expect(kept.every((name) => name.includes('norm'))).toBe(true);
+    expect(kept).toHaveLength(5);
+    const options = { maxNewTokens: 40, seed: 1 };
+    const { ids: written } = await blocks.generate('the sea ', options);
+    expect((await blocks.generate('the sea ', { ...options, useCache: false })).ids).toEqual(written);
+    expect(Math.abs((await lossOf(blocks)) - (await lossOf(plain)))).toBeLessThan(1e-3);
+    const loaded = await GPT.fromPretrained(
+      engine,
+      Array.from(await blocks.toFiles(), ([name, blob]) => new File([blob], name)),
+    );
+    expect(await hashParameters(loaded)).toBe(await hashParameters(blocks));
+    expect((await loaded.generate('the sea ', options)).ids).toEqual(written);
+    for (const model of [plain, blocks, loaded]) await model.close();
+  });
+});
+
 describe('a quantised folder that is wrong', () => {
   const damage = async (change: (config: Record<string, unknown>, weights: Buffer) => void): Promise<FerroError> => {
     const files = await quantized.toFiles();
