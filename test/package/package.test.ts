@@ -71,9 +71,36 @@ describe('the tarball', () => {
     ]) {
       expect(paths).toContain(`dist/${needed}`);
     }
-    expect(paths.filter((path) => path.endsWith('.wasm')).sort()).toEqual(['dist/kernels.relaxed.wasm', 'dist/kernels.simd128.wasm']);
+    expect(paths.filter((path) => path.endsWith('.wasm')).sort()).toEqual([
+      'dist/kernels.relaxed.wasm',
+      'dist/kernels.simd128.wasm',
+      'dist/text.wasm',
+    ]);
     expect(paths.filter((path) => !path.startsWith('dist/'))).toHaveLength(5);
     expect(packed.size).toBeLessThan(2_000_000);
+  });
+
+  it('has byte-level BPE within it, and says which package other tokenizers need', async () => {
+    const unigram = JSON.stringify({
+      added_tokens: [],
+      model: {
+        type: 'Unigram',
+        unk_id: 0,
+        vocab: [
+          ['<unk>', 0],
+          ['a', -1],
+        ],
+      },
+    });
+    await writeFile(
+      join(folder, 'tokenizers.js'),
+      `import { BpeTokenizer, loadTokenizer } from 'ferroformer';
+      const bpe = await BpeTokenizer.train('the whale the whale', { vocabSize: 260 });
+      const error = await loadTokenizer(${JSON.stringify(unigram)}).catch((error) => error);
+      console.log(JSON.stringify([bpe.decode(bpe.encode('the whale 👋')), error.code]));`,
+    );
+    const { stdout } = await run(process.execPath, ['tokenizers.js'], { cwd: folder });
+    expect(JSON.parse(stdout)).toEqual(['the whale 👋', 'TOKENIZER_PACKAGE_MISSING']);
   });
 
   it('brings no dependency along', async () => {
