@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ByteTokenizer, CharTokenizer } from '../tokenizers';
+import { BpeTokenizer, ByteTokenizer, CharTokenizer } from '../tokenizers';
 import { TextDataset } from './textDataset';
 import { type ReadProgress, readText } from './textFiles';
 
@@ -149,4 +149,18 @@ describe('TextDataset', () => {
       expect(dataset.countBytes(1)).toBe(new TextEncoder().encode(text).length - 1);
     }
   });
+});
+
+test('a byte-level BPE encodes files in pieces as it encodes the whole, and its tokens count the bytes', async () => {
+  const text = Array.from({ length: 30_000 }, (_, i) => `${i} the whale’s été 你好 ${'x'.repeat(i % 40)}\n`).join('');
+  const tokenizer = await BpeTokenizer.train(text.slice(0, 50_000), { vocabSize: 400 });
+  const bytes = new TextEncoder().encode(text);
+  const whole = tokenizer.encode(text);
+  // A character may not be cut between two files, a word may.
+  const cut = [text.slice(0, 400_000), text.slice(400_000)].map((part) => new Blob([part]));
+  for (const dataset of [TextDataset.fromText(text, tokenizer), await TextDataset.fromFiles(cut, tokenizer)]) {
+    expect(dataset.length).toBe(whole.length);
+    expect(dataset.toIds()).toEqual(whole);
+    expect(dataset.countBytes()).toBe(bytes.length);
+  }
 });
