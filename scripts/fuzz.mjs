@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // `npm run fuzz`: every fuzz target for a while, two at a time: the parsers in Rust with libFuzzer (fuzz/), those in TypeScript with test/fuzz. What the targets
 // promise and what the corpora are stands in fuzz/README.md. The last line is `N passed, N failed`; a target that fails leaves its input in .cache/fuzz.
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, run, runNode } from './lib/run.mjs';
@@ -45,6 +45,17 @@ async function buildRust(sanitizer, host) {
   return code === 0 ? { folder: join(folder, host, 'release') } : { failure: `cargo build of fuzz/ fails with code ${code}` };
 }
 
+/** Makes a corpus the few inputs, of its own and of what was found, that together reach all that any of them reaches. */
+async function keepCover(binary, kept, found) {
+  const cover = `${found}-cover`;
+  rmSync(cover, { recursive: true, force: true });
+  mkdirSync(cover);
+  const { code } = await run(binary, ['-set_cover_merge=1', cover, kept, found], { capture: true, quiet: true });
+  if (code !== 0 || readdirSync(cover).length === 0) throw new Error(`the merge of ${kept} fails with code ${code}`);
+  rmSync(kept, { recursive: true });
+  cpSync(cover, kept, { recursive: true });
+}
+
 async function fuzzRust(name, binaries, { seconds, seed, keep }) {
   const kept = join(FOLDER, 'corpus', name);
   const found = join(CACHE, `rust-${name}`);
@@ -65,8 +76,7 @@ async function fuzzRust(name, binaries, { seconds, seed, keep }) {
     console.log(output.split('\n').slice(-60).join('\n'));
     return result(`fuzz ${name}`, { failed: 1, notes: [`ended with code ${code}; the input is in .cache/fuzz`] });
   }
-  // libFuzzer's own merge keeps the smallest inputs that reach what the corpus does not.
-  if (keep) await run(binary, ['-merge=1', kept, found], { capture: true, quiet: true });
+  if (keep) await keepCover(binary, kept, found);
   return result(`fuzz ${name}`, { passed: 1, notes: [`${executed} inputs in ${seconds} s`] });
 }
 

@@ -8,13 +8,20 @@ mod bpe;
 mod input;
 #[path = "../../../fuzz/checks/pattern.rs"]
 mod pattern;
+#[path = "../../../fuzz/checks/safetensors.rs"]
+mod safetensors;
 #[path = "../../../fuzz/checks/train.rs"]
 mod train;
 
 /// One test: what is allocated is counted for the whole process.
 #[test]
 fn every_input_of_the_corpora_gets_its_answer() {
-    let targets: [(&str, fn(&[u8])); 3] = [("pattern", pattern::check), ("bpe", bpe::check), ("train", train::check)];
+    let targets: [(&str, fn(&[u8])); 4] = [
+        ("pattern", pattern::check),
+        ("bpe", bpe::check),
+        ("train", train::check),
+        ("safetensors", safetensors::check),
+    ];
     for (name, check) in targets {
         let folder = format!("{}/../../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut count = 0;
