@@ -1,6 +1,6 @@
 // docs/cases.md: faults that other projects have had (C files, K tokenizers, G generation), and the tests here that would find them. A test says which by
 // having the case's name, "C9", in its title (in Python in its docstring, in Rust in a comment); where an older test already had another title, it is named here.
-// `npm run docs` writes the page, `npm run lint` fails where it is out of date or a case has no test.
+// `npm run docs` writes the page, `npm run lint` fails where a case has no test.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -100,9 +100,7 @@ ${rows.join('\n')}
 if (process.argv[1] === import.meta.filename) {
   const { check } = parseArgs({ options: { check: { type: 'boolean', default: false } } }).values;
   const { rows, problems } = readCases();
-  const page = renderPage(rows);
-  if (!check) writeFileSync(PAGE, page);
-  else if (readFileSync(PAGE, 'utf8').replaceAll('\r\n', '\n') !== page) problems.push('docs/cases.md is out of date: npm run docs');
+  if (!check) writeFileSync(PAGE, renderPage(rows));
   for (const problem of problems) console.error(`cases: ${problem}`);
   if (check && problems.length === 0) console.log(`cases: ${rows.length}, each with a test`);
   if (check) process.exitCode = problems.length > 0 ? 1 : 0;
