@@ -4,7 +4,7 @@ import type { Engine } from 'ferroformer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../support/engine';
 import { fuzz, type Target } from './fuzz';
-import { configFileTarget, folderTargets, runTargets, tokenizerTarget } from './targets';
+import { configFileTarget, folderTargets, runTargets, tokenizerTarget, vocabularyTarget } from './targets';
 
 const seconds = Number(process.env.FERRO_FUZZ_SECONDS ?? 0);
 const seed = Number(process.env.FERRO_FUZZ_SEED ?? 1);
@@ -19,7 +19,13 @@ beforeAll(async () => {
   engine = await startEngine({ threads: 1 });
   const runs = await runTargets(engine);
   closeRuns = runs.close;
-  for (const target of [...(await folderTargets(engine)), await tokenizerTarget(), configFileTarget(), ...runs.targets])
+  for (const target of [
+    ...(await folderTargets(engine)),
+    await tokenizerTarget(),
+    await vocabularyTarget(),
+    configFileTarget(),
+    ...runs.targets,
+  ])
     targets.set(target.name, target);
 });
 afterAll(async () => {
@@ -27,7 +33,7 @@ afterAll(async () => {
   await engine.close();
 });
 
-test.each(['config', 'index', 'header', 'tokenizer', 'options', 'run', 'state', 'complete'])(
+test.each(['config', 'index', 'header', 'tokenizer', 'vocabulary', 'options', 'run', 'state', 'complete'])(
   'fuzz target %s: whatever the input, a typed error or a working result',
   async (name) => {
     const held = await engine.info.bytes();
