@@ -33,8 +33,7 @@ it('a page loads and saves folders as Node does', async () => {
     const job: LoadingJob = { url: `${server.url}/${NAME}`, files, nothing: `${server.url}/test/browser/page.html?` };
     const outcome: LoadingOutcome = await page.evaluate(`load(${JSON.stringify(job)})`);
     expect(outcome.hashes).toEqual({ url: inNode, files: inNode, handle: inNode });
-    const read = files.filter((file) => file !== 'generation_config.json');
-    const sizes = await Promise.all(read.map(async (file) => (await stat(`${ROOT}${NAME}/${file}`)).size));
+    const sizes = await Promise.all(files.map(async (file) => (await stat(`${ROOT}${NAME}/${file}`)).size));
     const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
     expect(outcome.progress).toEqual({ loadedBytes: totalBytes, totalBytes });
     expect(outcome.errors).toEqual(['FILE_NOT_FOUND', 'FILE_NOT_FOUND', 'UNSUPPORTED_RUNTIME']);

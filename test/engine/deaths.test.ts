@@ -1,5 +1,6 @@
 // Whatever ends a part of an engine ends all of it, and every pending call hears of it within a second, with the cause; the next engine works.
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { PROTOCOL_VERSION } from '../../ts/engine/protocol';
 import { closeAll, counter, type EngineHost, increment, livingWorkers, longRun, rejection, sleep, start, trapOn } from './support';
 
 afterEach(closeAll);
@@ -68,7 +69,7 @@ describe('an engine dies as a whole', () => {
           else setTimeout(() => process.exit(9), 500);
         };
       });
-      parentPort.postMessage({ kind: 'ready', protocol: 2 });`;
+      parentPort.postMessage({ kind: 'ready', protocol: ${PROTOCOL_VERSION} });`;
     const host = await start({ threads: 2, threadWorkerUrl: `data:text/javascript,${encodeURIComponent(script)}` });
     const variable = counter();
     await host.allocate([variable], { seed: 1 });
@@ -166,7 +167,7 @@ describe('a start that fails', () => {
         workerUrl:
           'data:text/javascript,import {parentPort} from "node:worker_threads"; parentPort.postMessage({kind:"ready",protocol:999}); parentPort.on("message",()=>{})',
       },
-      /protocol 2, got 999/,
+      new RegExp(`protocol ${PROTOCOL_VERSION}, got 999`),
     ],
   ])('%s: a typed error at once, and no worker is left', async (_name, options, text) => {
     const began = performance.now();

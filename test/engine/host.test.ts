@@ -1,5 +1,6 @@
 // The engine in its worker, on the build and the number of threads that this test run is about.
 import { afterEach, describe, expect, it } from 'vitest';
+import { PROTOCOL_VERSION } from '../../ts/engine/protocol';
 import { Extent, Variable } from '../../ts/graph';
 import { Handmade } from '../../ts/graph/testing/handmade';
 import { closeAll, counter, increment, livingWorkers, longRun, rejection, SIMD, sleep, start, THREADS } from './support';
@@ -19,7 +20,7 @@ describe('an engine in a worker', () => {
       parentPort.once('message', ({ port }) => {
         port.onmessage = () => port.postMessage({ kind: 'refused', error: { name: 'Error', message: 'not here' } });
       });
-      parentPort.postMessage({ kind: 'ready', protocol: 2 });`;
+      parentPort.postMessage({ kind: 'ready', protocol: ${PROTOCOL_VERSION} });`;
     const warnings: unknown[] = [];
     const options = { threads: 3, threadWorkerUrl: `data:text/javascript,${encodeURIComponent(script)}` };
     const host = await start({ ...options, onWarning: (warning) => warnings.push(warning) });

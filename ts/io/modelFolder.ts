@@ -73,7 +73,7 @@ async function readConfig<C extends CausalConfig>(
   folder: ReadableFolder,
   architectures: readonly Architecture<C>[],
   options: OpenOptions,
-): Promise<{ architecture: Architecture<C>; config: C; quantization: Quantization | null }> {
+): Promise<{ architecture: Architecture<C>; config: C; quantization: Quantization | null; end: unknown }> {
   try {
     const text = await readFolderText(folder, 'config.json', options);
     if (text === null)
@@ -85,7 +85,8 @@ async function readConfig<C extends CausalConfig>(
     const type = fields.values.get('model_type');
     if (typeof type !== 'string') throw fields.invalid('model_type', 'a name');
     const architecture = architectures.find(({ modelType }) => modelType === type);
-    if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields), quantization };
+    const end = fields.values.get('eos_token_id');
+    if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields), quantization, end };
     const known = architectures.map(({ modelType }) => `"${modelType}"`).join(' or ');
     throw new FerroError('NOT_BUILT', `${fields.name}: "model_type" can only be ${known} so far, got ${JSON.stringify(type)}`);
   } catch (error) {
@@ -158,9 +159,9 @@ export async function openModel<C extends CausalConfig>(
   const progress = trackProgress(source, onProgress);
   const { folder } = progress;
   const options = { signal };
-  const { architecture, config: told, quantization } = await readConfig(folder, architectures, options);
+  const { architecture, config: told, quantization, end } = await readConfig(folder, architectures, options);
   const tokenizer = await readTokenizer(folder, told.vocabSize, options);
-  const endIds = await readEndIds(folder, told.vocabSize, options);
+  const endIds = await readEndIds(folder, end, told.vocabSize, options);
   const weights = await openWeights(folder, options);
   progress.allOpened();
   try {

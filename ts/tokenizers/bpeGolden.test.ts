@@ -55,12 +55,13 @@ describe.each(rules)('ids of the rule %s', (_, rule) => {
   });
 
   const { scalars } = rule;
-  test.runIf(scalars !== undefined)('every Unicode scalar', async () => {
+  if (scalars === undefined) return;
+  test('every Unicode scalar', async () => {
     const tokenizer = await load();
-    const templates = scalars!.length === 1 ? [golden.templates[2]] : golden.templates;
+    const templates = scalars.length === 1 ? [golden.templates[2]] : golden.templates;
     expect(scalars).toHaveLength(templates.length);
     for (const [t, template] of templates.entries()) {
-      for (const [chunk, hash] of chunks(scalars![t]).entries()) {
+      for (const [chunk, hash] of chunks(scalars[t]).entries()) {
         const start = chunk * golden.chunk;
         const count = Math.min(golden.chunk, SCALARS - start);
         const strings = Array.from({ length: count }, (_, i) => fill(template, scalar(start + i), scalar(start + i)));

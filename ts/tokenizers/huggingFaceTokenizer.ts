@@ -38,12 +38,16 @@ async function loadPackage(): Promise<Package> {
   }
 }
 
+/** Vocabularies in use have less than a million tokens; ids far above are a mistake that would cost memory. */
+const MOST_ID = (1 << 24) - 1;
+
 /** Never in a text, so never found in one. */
 const UNREACHABLE = '\uffff';
 
 /**
  * A copy in which only the special tokens of `allowed` are there for texts: the others are neither added tokens nor pieces of the vocabulary (a Unigram
  * model would find `</s>` there). The unknown token stays.
+ * @throws INVALID_TOKENIZER for a vocabulary of another kind
  */
 function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
   const root = JSON.parse(json) as Root;
@@ -53,11 +57,15 @@ function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
   root.added_tokens = (root.added_tokens ?? []).filter((token) => !hidden.has(token.content));
   const { model } = root;
   if (Array.isArray(model.vocab)) {
-    model.vocab = (model.vocab as [string, number][]).map((piece, id) =>
-      hidden.has(piece[0]) && id !== model.unk_id ? [`${UNREACHABLE}${id}${UNREACHABLE}`, piece[1]] : piece,
-    );
+    model.vocab = (model.vocab as unknown[]).map((piece, id) => {
+      if (!Array.isArray(piece)) throw invalid(`tokenizer.json: model.vocab: pieces must be lists of text and score, got another at ${id}`);
+      return hidden.has(piece[0]) && id !== model.unk_id ? [`${UNREACHABLE}${id}${UNREACHABLE}`, piece[1]] : piece;
+    });
   } else {
-    const kept = Object.entries(model.vocab as object).filter(([token]) => !hidden.has(token) || token === model.unk_token);
+    if (typeof model.vocab !== 'object' || model.vocab === null) {
+      throw invalid(`tokenizer.json: model.vocab: must be an object or a list, got ${typeof model.vocab}`);
+    }
+    const kept = Object.entries(model.vocab).filter(([token]) => !hidden.has(token) || token === model.unk_token);
     model.vocab = Object.fromEntries(kept);
   }
   return root;
@@ -115,6 +123,13 @@ export class HuggingFaceTokenizer implements Tokenizer {
     const all = create(pack, withSpecial(json, new Set(added.map(({ content }) => content))));
     const vocabulary = new Map([...all.get_vocab(true)].filter(([token]) => token !== undefined));
     if (vocabulary.size === 0) throw invalid(`${name}: model.vocab: must have tokens, got none`);
+    for (const [token, id] of vocabulary) {
+      if (!Number.isInteger(id) || id < 0 || id > MOST_ID) {
+        throw invalid(
+          `${name}: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${id} for ${JSON.stringify(token.slice(0, 80))}`,
+        );
+      }
+    }
     const special = readSpecialIds(files, (content) => vocabulary.get(content), Math.max(...vocabulary.values()) + 1);
     return new HuggingFaceTokenizer({ json, files, added, frame, special, vocabulary }, pack, all);
   }
@@ -146,7 +161,8 @@ export class HuggingFaceTokenizer implements Tokenizer {
     const list = Array.from(ids);
     for (const [position, id] of list.entries()) this.#check('decode', id, position);
     if (list.length === 0) return '';
-    return this.#all.decode(list, { skip_special_tokens: options.skipSpecialTokens ?? false, clean_up_tokenization_spaces: false });
+    const { skipSpecialTokens = false } = options;
+    return typed(() => this.#all.decode(list, { skip_special_tokens: skipSpecialTokens, clean_up_tokenization_spaces: false }));
   }
 
   /** Text is certain once the ids after it no longer change it: a window of ids is decoded twice, without and with the new ones. */
@@ -196,7 +212,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
   }
 
   #run(instance: PackageTokenizer, text: string): readonly number[] {
-    const { ids } = instance.encode(wellFormed(text), { add_special_tokens: false });
+    const { ids } = typed(() => instance.encode(wellFormed(text), { add_special_tokens: false }));
     // The package gives undefined for what has no id: never pass that on.
     const unknown = ids.findIndex((id) => !Number.isInteger(id));
     if (unknown >= 0)
@@ -204,6 +220,9 @@ export class HuggingFaceTokenizer implements Tokenizer {
         'UNKNOWN_CHARACTER',
         `encode: every character must be in the vocabulary, got one that is not at token ${unknown}`,
       );
+    const outside = ids.find((id) => id < 0 || id >= this.vocabSize);
+    if (outside !== undefined)
+      throw invalid(`tokenizer.json: model.vocab: ids must be integers from 0 to ${this.vocabSize - 1}, got ${outside}`);
     return ids;
   }
 
@@ -225,8 +244,13 @@ export class HuggingFaceTokenizer implements Tokenizer {
 }
 
 function create(pack: Package, root: Root): PackageTokenizer {
+  return typed(() => new pack.Tokenizer(root, { clean_up_tokenization_spaces: false }));
+}
+
+/** What the package does, its errors as ours: it meets what it cannot run only when it is used. */
+function typed<T>(work: () => T): T {
   try {
-    return new pack.Tokenizer(root, { clean_up_tokenization_spaces: false });
+    return work();
   } catch (cause) {
     throw unsupportedBy(cause as Error);
   }

@@ -3,7 +3,10 @@
 
 use crate::hash::mix;
 
-const SLOTS: usize = 1 << 15;
+/// Slots at most: 1.2 MB.
+const MOST_SLOTS: usize = 1 << 15;
+/// Slots at least.
+const LEAST_SLOTS: usize = 1 << 6;
 /// Tokens kept with a word.
 const MOST_TOKENS: usize = 3;
 
@@ -64,21 +67,29 @@ impl Key {
     }
 
     #[inline(always)]
-    fn slot(&self) -> usize {
-        mix(self.low, self.high ^ u64::from(self.length)) as usize & (SLOTS - 1)
+    fn hash(&self) -> usize {
+        mix(self.low, self.high ^ u64::from(self.length)) as usize
     }
 }
 
 impl Cache {
-    /// An empty one: 1 MB.
+    /// An empty one, small until a long text comes.
     pub fn new() -> Self {
-        Self { entries: vec![Entry::default(); SLOTS] }
+        Self { entries: vec![Entry::default(); LEAST_SLOTS] }
+    }
+
+    /// Makes room for the words of a text of this length. Growing forgets what is there.
+    pub fn make_room(&mut self, length_bytes: usize) {
+        let wanted = (length_bytes / 4).next_power_of_two().clamp(LEAST_SLOTS, MOST_SLOTS);
+        if wanted > self.entries.len() {
+            self.entries = vec![Entry::default(); wanted];
+        }
     }
 
     /// Appends the tokens of a word if they are here.
     #[inline(always)]
     pub fn get(&self, key: &Key, out: &mut Vec<u32>) -> bool {
-        let entry = &self.entries[key.slot()];
+        let entry = &self.entries[key.hash() & (self.entries.len() - 1)];
         let found = entry.length == key.length && entry.low == key.low && entry.high == key.high;
         if found {
             if entry.count == 1 {
@@ -97,8 +108,8 @@ impl Cache {
         }
         let mut ids = [0; MOST_TOKENS];
         ids[..tokens.len()].copy_from_slice(tokens);
-        self.entries[key.slot()] =
-            Entry { low: key.low, high: key.high, length: key.length, count: tokens.len() as u8, ids };
+        let slot = key.hash() & (self.entries.len() - 1);
+        self.entries[slot] = Entry { low: key.low, high: key.high, length: key.length, count: tokens.len() as u8, ids };
     }
 }
 

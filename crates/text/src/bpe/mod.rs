@@ -124,6 +124,7 @@ impl Bpe {
         let mut out = Vec::with_capacity(text.len() / 3 + 8);
         let Self { splitter, words, added, .. } = self;
         words.missing = None;
+        words.cache.make_room(text.len());
         if added.is_empty() {
             splitter.split(text.as_bytes(), &mut |word| words.encode(word, &mut out))?;
         } else {
