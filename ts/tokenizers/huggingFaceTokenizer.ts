@@ -65,6 +65,14 @@ function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
     if (typeof model.vocab !== 'object' || model.vocab === null) {
       throw invalid(`tokenizer.json: model.vocab: must be an object or a list, got ${typeof model.vocab}`);
     }
+    // Before the package sees them: it would fill a list up to the largest.
+    for (const [token, id] of Object.entries(model.vocab)) {
+      if (!Number.isInteger(id) || id < 0 || id > MOST_ID) {
+        throw invalid(
+          `tokenizer.json: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${String(id)} for ${JSON.stringify(token.slice(0, 80))}`,
+        );
+      }
+    }
     const kept = Object.entries(model.vocab).filter(([token]) => !hidden.has(token) || token === model.unk_token);
     model.vocab = Object.fromEntries(kept);
   }
