@@ -69,7 +69,7 @@ function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
     for (const [token, id] of Object.entries(model.vocab)) {
       if (!Number.isInteger(id) || id < 0 || id > MOST_ID) {
         throw invalid(
-          `tokenizer.json: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${String(id)} for ${JSON.stringify(token.slice(0, 80))}`,
+          `tokenizer.json: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${JSON.stringify(id)?.slice(0, 80)} for ${JSON.stringify(token.slice(0, 80))}`,
         );
       }
     }
