@@ -123,6 +123,12 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * @throws TOKENIZER_PACKAGE_MISSING without the package; INVALID_TOKENIZER, UNSUPPORTED_TOKENIZER for a file that it cannot run
    */
   static async open(root: JsonObject, files: ReadonlyMap<string, string>, load = loadPackage): Promise<HuggingFaceTokenizer> {
+    return HuggingFaceTokenizer.#open(root, files, load).catch((error: unknown) => {
+      throw error instanceof FerroError ? error : unsupportedBy(error as Error);
+    });
+  }
+
+  static async #open(root: JsonObject, files: ReadonlyMap<string, string>, load: typeof loadPackage): Promise<HuggingFaceTokenizer> {
     const json = files.get('tokenizer.json')!;
     const name = 'tokenizer.json';
     const added = readAddedTokens(root.get('added_tokens'), `${name}: added_tokens`);
