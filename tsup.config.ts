@@ -1,6 +1,6 @@
 // Bundles the sources into a flat dist/: one build for Node (library, workers, command line) and one for browsers (library, workers). Files of one folder
 // keep `new URL('./x', import.meta.url)` working after code splitting, with every bundler and without one. scripts/build.mjs runs this and adds the rest.
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { relative } from 'node:path';
 import type { Options } from 'tsup';
@@ -23,17 +23,25 @@ const rawText: Plugin = {
   },
 };
 
+/** Writes what a bundle was made from to a file of its own: tsup's `metafile` option gives both bundles the same name, and they are built side by side. */
+const metafile = (name: string): Plugin => ({
+  name: 'metafile',
+  setup(build) {
+    build.onEnd(({ metafile }) => writeFile(`${outDir}/metafile-${name}.json`, JSON.stringify(metafile)));
+  },
+});
+
+const outDir = process.env.FERRO_DIST ?? 'dist';
+
 const common: Options = {
   format: 'esm',
-  outDir: process.env.FERRO_DIST ?? 'dist',
+  outDir,
   target: 'es2022',
   splitting: true,
   sourcemap: false,
   removeNodeProtocol: false, // keep node: in imports
   clean: false, // two builds share the folder; scripts/build.mjs empties it first
-  metafile: true,
   noExternal: [/^(?!@huggingface\/tokenizers$)/], // no dependencies: comlink, commander and yaml are bundled; the optional peer stays outside
-  esbuildPlugins: [rawText],
 };
 
 // tsup takes imports that end in `.node` for native add-ons: sources import `#platform`, `#realm`, `#storage` or `./index` instead.
@@ -43,6 +51,7 @@ export default defineConfig([
   {
     ...common,
     platform: 'node',
+    esbuildPlugins: [rawText, metafile('node')],
     entry: { 'index.node': 'ts/index.node.ts', 'worker.node': WORKERS.worker, 'thread.node': WORKERS.thread, cli: 'ts/cli/index.ts' },
     dts: { entry: { 'index.node': 'ts/index.node.ts' } },
     esbuildOptions(options) {
@@ -52,6 +61,7 @@ export default defineConfig([
   {
     ...common,
     platform: 'browser',
+    esbuildPlugins: [rawText, metafile('browser')],
     entry: { 'index.browser': 'ts/index.browser.ts', 'worker.browser': WORKERS.worker, 'thread.browser': WORKERS.thread },
     dts: { entry: { 'index.browser': 'ts/index.browser.ts' } },
     esbuildOptions(options) {
