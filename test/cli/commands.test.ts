@@ -207,7 +207,7 @@ describe('demo', () => {
     const first = await run('demo', '--max-steps', '1', '--json', ...MACHINE);
     expect(first.code, first.stderr).toBe(0);
     expect(JSON.parse(first.stdout)).toMatchObject({ step: 1, output_dir: join('runs', 'moby-dick') });
-    expect(first.stderr).toContain('1,071,285 tokens to train on');
+    expect(first.stderr).toContain('358,418 tokens to train on');
     const written = await run(
       'generate',
       '--model',
