@@ -1,8 +1,8 @@
 // config.json of a Llama in Hugging Face's layout, both ways. What an architecture there computes differently from ours is refused, never approximated;
 // fields that change no number are ignored. Rotary positions are said in two ways: `rope_theta` and `rope_scaling`, or (transformers 5) `rope_parameters`.
 import { FerroError } from '../errors';
+import type { RotaryScaling } from '../graph';
 import { checkLlamaConfig, type LlamaConfig } from '../models';
-import type { RopeScaling } from '../nn';
 import { ConfigFields, type SpecialIds } from './configFields';
 
 /** The object that config.json holds. */
@@ -33,7 +33,7 @@ export function llamaConfigToJson(config: LlamaConfig, ids: SpecialIds): Record<
   };
 }
 
-function scalingToJson(scaling: RopeScaling | null): Record<string, unknown> | null {
+function scalingToJson(scaling: RotaryScaling | null): Record<string, unknown> | null {
   if (scaling === null) return null;
   if (scaling.kind === 'linear') return { rope_type: 'linear', factor: scaling.factor };
   return {
@@ -53,7 +53,7 @@ function ropeFields(fields: ConfigFields): ConfigFields {
   return new ConfigFields(`${fields.name} ${key}`, new Map(Object.entries(value as object)));
 }
 
-function readScaling(rope: ConfigFields): RopeScaling | null {
+function readScaling(rope: ConfigFields): RotaryScaling | null {
   const positive = (key: string): number => {
     const value = rope.number(key, Number.NaN);
     if (!(value > 0 && Number.isFinite(value))) throw rope.invalid(key, 'a positive number');

@@ -1,8 +1,8 @@
 // The configuration of a Llama: resolved from a user's options, checked before anything is built. What a folder's config.json says is read in ts/io.
 
 import { FerroError } from '../errors';
+import type { RotaryScaling } from '../graph';
 import { checkHeads } from '../nn/checks';
-import type { RopeScaling } from '../nn/rotary';
 import { GPT_CONFIG_OPTIONS, type OptionName, readOptions } from '../options';
 import type { CausalConfig } from './causalLM';
 import { PRESETS, type PresetName } from './presets';
@@ -33,7 +33,7 @@ export interface LlamaConfig extends CausalConfig {
   /** Base of the rotary positions. */
   readonly ropeTheta: number;
   /** How the rotary positions are stretched; null: not. */
-  readonly ropeScaling: RopeScaling | null;
+  readonly ropeScaling: RotaryScaling | null;
   /** The head is the token table; false gives it weights of its own (`lm_head.weight`). */
   readonly tieWordEmbeddings: boolean;
   /** Biases in attention's four projections. */

@@ -29,5 +29,5 @@ export { LearnedPositions, SinusoidalPositions } from './positions';
 export { Projection, type ProjectionOptions } from './projection';
 export { plainShape, type QuantizedWeight, quantizeModule } from './quantize';
 export { RMSNorm } from './rmsNorm';
-export { type RopeScaling, type RotaryOptions, RotaryPositions } from './rotary';
+export { type RotaryOptions, RotaryPositions } from './rotary';
 export { SwiGLUMLP, type SwiGLUMLPOptions } from './swigluMLP';

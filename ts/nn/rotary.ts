@@ -1,32 +1,16 @@
 // Rotary positions: queries and keys are turned by angles that grow with their position, so that their products depend on the distance alone.
 
 import { FerroError } from '../errors';
-import { type Extent, type Init, rotary, type Tensor, Variable } from '../graph';
+import { type Extent, type Init, type RotaryScaling, rotary, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { Module } from './module';
-
-/** How the angles are changed for contexts longer than a model was first trained for; as in transformers. */
-export type RopeScaling =
-  | {
-      /** All positions are divided by factor. */
-      readonly kind: 'linear';
-      readonly factor: number;
-    }
-  | {
-      /** Llama 3.1's: long wavelengths are stretched by factor, short ones kept, and what is between is blended. */
-      readonly kind: 'llama3';
-      readonly factor: number;
-      readonly lowFrequencyFactor: number;
-      readonly highFrequencyFactor: number;
-      /** Context that the model was first trained for. */
-      readonly originalPositions: number;
-    };
 
 /** Options of `RotaryPositions`. */
 export interface RotaryOptions {
   /** θ: the pair i of a head turns by position·θ^(−2i/headDim). Default 10000. */
   base?: number;
-  scaling?: RopeScaling | null;
+  /** How the angles are changed for contexts longer than a model was first trained for. Default: not. */
+  scaling?: RotaryScaling | null;
 }
 
 /**
