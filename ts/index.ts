@@ -36,7 +36,6 @@ export {
   Dropout,
   Embedding,
   GroupedQueryAttention,
-  Head,
   type HostTensor,
   LayerNorm,
   LearnedPositions,

@@ -8,10 +8,10 @@ import {
   type CachePlace,
   Dropout,
   Embedding,
-  Head,
   LayerNorm,
   LearnedPositions,
   Module,
+  Projection,
   positionOf,
   type RowLoss,
   residualStd,
@@ -67,13 +67,13 @@ export class GPTTrunk extends Module {
 export class GPT extends Module implements CausalLM {
   readonly transformer: GPTTrunk;
   /** The head's own weights; undefined where it is the token table. */
-  readonly lm_head: Head | undefined;
+  readonly lm_head: Projection | undefined;
 
   /** @param config from `resolveConfig` */
   constructor(readonly config: GPTConfig) {
     super();
     this.transformer = new GPTTrunk(config);
-    this.lm_head = config.tieWordEmbeddings ? undefined : new Head(config.vocabSize, config.nEmbd);
+    this.lm_head = config.tieWordEmbeddings ? undefined : new Projection(config.nEmbd, config.vocabSize);
   }
 
   /** Logits: ids i32 [B, T] → f32 [B, T, V]. */

@@ -5,10 +5,10 @@ import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Te
 import {
   type CachePlace,
   Embedding,
-  Head,
   LlamaBlock,
   type LlamaBlockOptions,
   Module,
+  Projection,
   RMSNorm,
   RotaryPositions,
   type RowLoss,
@@ -61,13 +61,13 @@ export class LlamaTrunk extends Module {
 export class Llama extends Module implements CausalLM {
   readonly model: LlamaTrunk;
   /** The head's own weights; undefined where it is the token table. */
-  readonly lm_head: Head | undefined;
+  readonly lm_head: Projection | undefined;
 
   /** @param config from `resolveLlamaConfig` or a folder's config.json */
   constructor(readonly config: LlamaConfig) {
     super();
     this.model = new LlamaTrunk(config);
-    this.lm_head = config.tieWordEmbeddings ? undefined : new Head(config.vocabSize, config.nEmbd);
+    this.lm_head = config.tieWordEmbeddings ? undefined : new Projection(config.nEmbd, config.vocabSize);
   }
 
   /** Logits: ids i32 [B, T] → f32 [B, T, V]. */

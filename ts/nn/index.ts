@@ -6,7 +6,6 @@ export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export { type GradientTargets, gradientProgram } from './gradient';
 export { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
-export { Head } from './head';
 export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';

@@ -1,4 +1,5 @@
-// A linear layer whose weight lies [out, in], as in torch.nn.Linear and in Llama's files. (`Linear` keeps GPT-2's [in, out].)
+// A linear layer whose weight lies [out, in], as in torch.nn.Linear and in Llama's files; a language model's head with weights of its own is one too (a
+// tied head is the token table). `Linear` keeps GPT-2's [in, out].
 
 import { type Init, linear, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';

@@ -2,7 +2,6 @@
 // whoever holds an engine.
 import { Variable } from '../graph';
 import { Embedding } from './embedding';
-import { Head } from './head';
 import { Linear } from './linear';
 import { type Module, nameModules } from './module';
 import { Projection } from './projection';
@@ -21,17 +20,14 @@ export function plainShape({ rows, columns, transposed }: QuantizedWeight): numb
 }
 
 /**
- * Replaces the weights of all linear layers, token tables and heads by variables in int8 blocks (zeros until they are written) and freezes the module. Norms,
+ * Replaces the weights of all linear layers (a head is one) and token tables by variables in int8 blocks (zeros until they are written) and freezes the module. Norms,
  * biases and position tables stay f32. A weight used twice stays one. To be called before the module is bound.
  * @returns what each replaced parameter is, by name
  */
 export function quantizeModule(root: Module): Map<string, QuantizedWeight> {
   const replaced = new Map<Variable, QuantizedWeight>();
   for (const module of root.namedModules().values()) {
-    if (
-      !(module instanceof Linear || module instanceof Embedding || module instanceof Head || module instanceof Projection) ||
-      module.weight.dtype === 'q8'
-    )
+    if (!(module instanceof Linear || module instanceof Embedding || module instanceof Projection) || module.weight.dtype === 'q8')
       continue;
     const [first, second] = module.weight.shape;
     const transposed = module instanceof Linear;
