@@ -1,7 +1,7 @@
 // A GPT as a module: GPT-2's architecture and parameter names. Pure graph building; memory, training and generation are elsewhere.
 // Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
-import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import { lastRow, type Tensor } from '../graph';
 import {
   Block,
   type BlockOptions,
@@ -13,12 +13,12 @@ import {
   Module,
   Projection,
   positionOf,
-  type RowLoss,
   residualStd,
   SinusoidalPositions,
   withKeyCounts,
 } from '../nn';
-import { type CausalCache, type CausalLM, checkIds } from './causalLM';
+import { type CausalCache, checkIds } from './causalLM';
+import { CausalModel } from './causalModel';
 import type { GPTConfig } from './config';
 
 /** What Hugging Face's names of activations mean. */
@@ -64,7 +64,7 @@ export class GPTTrunk extends Module {
 }
 
 /** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019) unless the configuration unties it. */
-export class GPT extends Module implements CausalLM {
+export class GPT extends CausalModel {
   readonly transformer: GPTTrunk;
   /** The head's own weights; undefined where it is the token table. */
   readonly lm_head: Projection | undefined;
@@ -76,45 +76,18 @@ export class GPT extends Module implements CausalLM {
     this.lm_head = config.tieWordEmbeddings ? undefined : new Projection(config.nEmbd, config.vocabSize);
   }
 
-  /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
-  override forward(ids: Tensor): Tensor {
-    return this.head(this.hidden(ids));
-  }
-
   /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
   hidden(ids: Tensor): Tensor {
     checkIds('GPT', ids, this.config.blockSize);
     return this.transformer.forward(ids);
   }
 
-  /** The head's weights [V, C]. */
-  get #headWeight(): Tensor {
-    return (this.lm_head ?? this.transformer.wte).weight.tensor;
+  protected get tokenTable(): Embedding {
+    return this.transformer.wte;
   }
 
-  /** logits = x·Wᵀ: f32 [.., C] → f32 [.., V]. */
-  head(x: Tensor): Tensor {
-    return linear(x, this.#headWeight, undefined, { transposed: true });
-  }
-
-  /**
-   * Next-token cross-entropy in nats per row, without ever holding all logits.
-   * @param ids i32 [B, T]
-   * @param labels i32 [B, T]: the token that follows each position (already shifted); −100 leaves a row out
-   */
-  loss(ids: Tensor, labels: Tensor): RowLoss {
-    const x = this.hidden(ids);
-    const { loss } = linearCrossEntropy(x, this.#headWeight, labels, { ignoreIndex: IGNORE_INDEX });
-    return { sum: loss, count: countLabels(labels, IGNORE_INDEX) };
-  }
-
-  /** Keys and values of `batch` sequences: two persistent variables f32 [batch, P, C] for each layer, which whoever holds an engine allocates. */
-  makeCache(batch = 1): CausalCache {
-    const { nLayer, blockSize, nEmbd } = this.config;
-    const shape = [batch, blockSize, nEmbd];
-    const make = (layer: number, what: string) =>
-      new Variable({ name: `cache.h.${layer}.${what}`, shape, trainable: false, init: { kind: 'zeros' } });
-    return { layers: Array.from({ length: nLayer }, (_, i) => ({ keys: make(i, 'keys'), values: make(i, 'values') })) };
+  protected get keyWidth(): number {
+    return this.config.nEmbd;
   }
 
   /**

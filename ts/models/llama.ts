@@ -1,7 +1,7 @@
 // A Llama as a module: its architecture and parameter names (Touvron et al. 2023, with grouped heads; SmolLM2, TinyLlama and Mistral have it too). Pure
 // graph building. Letters in shapes: B batch, T time, C nEmbd, V vocabSize, P blockSize.
 
-import { countLabels, IGNORE_INDEX, lastRow, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
+import { lastRow, type Tensor } from '../graph';
 import {
   type CachePlace,
   Embedding,
@@ -11,11 +11,11 @@ import {
   Projection,
   RMSNorm,
   RotaryPositions,
-  type RowLoss,
   residualStd,
   withKeyCounts,
 } from '../nn';
-import { type CausalCache, type CausalLM, checkIds } from './causalLM';
+import { type CausalCache, checkIds } from './causalLM';
+import { CausalModel } from './causalModel';
 import type { LlamaConfig } from './llamaConfig';
 
 /** The trunk: everything but the head. Its fields carry Llama's names, hence `model.layers.0.self_attn.q_proj.weight` and so on. */
@@ -58,7 +58,7 @@ export class LlamaTrunk extends Module {
  * Llama: tokens, nLayer pre-norm blocks with rotary positions, a final norm, and a head that shares the token table unless the configuration unties it.
  * New weights are normal with standard deviation 0.02, as Hugging Face's, but the two projections into the residual stream 0.02/√(2·nLayer), as GPT-2's.
  */
-export class Llama extends Module implements CausalLM {
+export class Llama extends CausalModel {
   readonly model: LlamaTrunk;
   /** The head's own weights; undefined where it is the token table. */
   readonly lm_head: Projection | undefined;
@@ -70,44 +70,18 @@ export class Llama extends Module implements CausalLM {
     this.lm_head = config.tieWordEmbeddings ? undefined : new Projection(config.nEmbd, config.vocabSize);
   }
 
-  /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
-  override forward(ids: Tensor): Tensor {
-    return this.head(this.hidden(ids));
-  }
-
   /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
   hidden(ids: Tensor): Tensor {
     checkIds('Llama', ids, this.config.blockSize);
     return this.model.forward(ids);
   }
 
-  /** The head's weights [V, C]. */
-  get #headWeight(): Tensor {
-    return (this.lm_head ?? this.model.embed_tokens).weight.tensor;
+  protected get tokenTable(): Embedding {
+    return this.model.embed_tokens;
   }
 
-  /** logits = x·Wᵀ: f32 [.., C] → f32 [.., V]. */
-  head(x: Tensor): Tensor {
-    return linear(x, this.#headWeight, undefined, { transposed: true });
-  }
-
-  /**
-   * Next-token cross-entropy in nats per row, without ever holding all logits.
-   * @param ids i32 [B, T]
-   * @param labels i32 [B, T]: the token that follows each position (already shifted); −100 leaves a row out
-   */
-  loss(ids: Tensor, labels: Tensor): RowLoss {
-    const { loss } = linearCrossEntropy(this.hidden(ids), this.#headWeight, labels, { ignoreIndex: IGNORE_INDEX });
-    return { sum: loss, count: countLabels(labels, IGNORE_INDEX) };
-  }
-
-  /** Turned keys and values of `batch` sequences: two persistent variables f32 [batch, P, nKvHead·headDim] for each layer. */
-  makeCache(batch = 1): CausalCache {
-    const { nLayer, blockSize, nKvHead, headDim } = this.config;
-    const shape = [batch, blockSize, nKvHead * headDim];
-    const make = (layer: number, what: string) =>
-      new Variable({ name: `cache.layers.${layer}.${what}`, shape, trainable: false, init: { kind: 'zeros' } });
-    return { layers: Array.from({ length: nLayer }, (_, i) => ({ keys: make(i, 'keys'), values: make(i, 'values') })) };
+  protected get keyWidth(): number {
+    return this.config.nKvHead * this.config.headDim;
   }
 
   /**
