@@ -2,26 +2,18 @@
 
 import { FerroError } from '../errors';
 import { checkHeads } from '../nn/checks';
-import { GPT_CONFIG_OPTIONS, readOptions } from '../options';
 import type { CausalConfig } from './causalLM';
-import { PRESETS, type PresetName } from './presets';
+import type { PresetName } from './presets';
+import { readConfig } from './sizes';
 
 /** Hugging Face's names of the activations that a GPT can have. */
 export type ActivationFunction = 'gelu_new' | 'gelu_pytorch_tanh' | 'gelu' | 'relu';
 
-/** A GPT's shape, every field present. */
+/** A GPT's shape, every field present: what all models have, and what is GPT-2's. */
 export interface GPTConfig extends CausalConfig {
   readonly modelType: 'gpt2';
-  /** Blocks. */
-  readonly nLayer: number;
   /** Attention heads of a block; divides nEmbd. */
   readonly nHead: number;
-  /** Width of the residual stream. */
-  readonly nEmbd: number;
-  /** Longest context, in tokens. */
-  readonly blockSize: number;
-  /** Token ids run from 0 to vocabSize − 1. */
-  readonly vocabSize: number;
   /** Probability of dropping an activation in training, where none of the next three says otherwise. */
   readonly dropout: number;
   /** Dropout after the embeddings. */
@@ -38,8 +30,6 @@ export interface GPTConfig extends CausalConfig {
   readonly activationFunction: ActivationFunction;
   /** Added to the variance in every norm. */
   readonly layerNormEpsilon: number;
-  /** The head is the token table; false gives it weights of its own (`lm_head.weight`). */
-  readonly tieWordEmbeddings: boolean;
   readonly positionEmbedding: 'learned' | 'sinusoidal';
   /** Standard deviation of the noise on sinusoidal positions. */
   readonly positionNoise: number;
@@ -50,38 +40,13 @@ export interface GPTConfigOptions extends Partial<GPTConfig> {
   readonly preset?: PresetName;
 }
 
-// Beyond these a number is a mistake: refused before a loop or an allocation runs with it. Memory is checked apart (estimate.ts).
-const LIMITS = { nLayer: 4096, nHead: 4096, nEmbd: 1 << 20, nInner: 1 << 22, blockSize: 1 << 24, vocabSize: 1 << 28 } as const;
-
-/** Options that mean nothing for a GPT-2. */
-const FOREIGN = ['nKvHead', 'headDim', 'ropeTheta', 'rmsNormEps'] as const;
-
 /**
- * Fills a configuration in. Defaults: dropout 0, biases, learned positions, GPT-2's feed-forward layers, norms and tied head; without a preset nLayer, nHead, nEmbd and blockSize must be given;
- * vocabSize always (GPT.create takes it from the tokenizer).
+ * Fills a configuration in. Defaults: dropout 0, biases, learned positions, GPT-2's feed-forward layers, norms and tied head;
+ * without a preset nLayer, nHead, nEmbd and blockSize must be given; vocabSize always (GPT.create takes it from the tokenizer).
  * @throws UNKNOWN_OPTION, INVALID_OPTION naming the option, the rule and the value
  */
 export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig {
-  const given = readOptions(op, options, GPT_CONFIG_OPTIONS);
-  const told = readOptions(op, options, GPT_CONFIG_OPTIONS, { defaults: false }) as Record<string, unknown>;
-  const foreign = FOREIGN.find((name) => name in told);
-  if (foreign !== undefined) {
-    throw new FerroError('INVALID_OPTION', `${op}: "${foreign}" is for modelType llama, got ${String(told[foreign])} with "gpt2"`);
-  }
-  const preset = given.preset === undefined ? undefined : PRESETS[given.preset];
-  const size = (name: keyof typeof LIMITS): number => {
-    const value = given[name] ?? sizeDefault(name);
-    if (value === undefined) {
-      const rule = name === 'vocabSize' ? 'given, or a tokenizer' : 'given, or a preset';
-      throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${rule}, got none`);
-    }
-    if (value > LIMITS[name]) throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be at most ${LIMITS[name]}, got ${value}`);
-    return value;
-  };
-  const sizeDefault = (name: keyof typeof LIMITS): number | undefined => {
-    if (name === 'vocabSize') return undefined;
-    return name === 'nInner' ? 4 * size('nEmbd') : preset?.[name];
-  };
+  const { given, size } = readConfig(op, 'gpt2', options, { nInner: (size) => 4 * size('nEmbd') });
   const config: GPTConfig = {
     modelType: 'gpt2',
     nLayer: size('nLayer'),
