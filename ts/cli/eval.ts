@@ -6,7 +6,7 @@ import { FerroError } from '../errors';
 import { type Engine, GPT, type PretrainedOptions } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { Evaluator } from '../train';
-import { addFlags, readCommandOptions } from './flags';
+import { addFlags, readCommandOptions, required } from './flags';
 import { formatCount } from './format';
 import { Output } from './output';
 import { withEngine } from './session';
@@ -25,9 +25,9 @@ export function addEval(program: Command): void {
 type Values = OptionValues<(typeof NAMES)[number]>;
 
 async function evaluate(output: Output, values: Values): Promise<void> {
-  const { model: source, data, quantize } = values;
-  if (source === undefined) throw new FerroError('INVALID_OPTION', 'eval: "--model" must be given, got none');
-  if (data === undefined) throw new FerroError('INVALID_OPTION', 'eval: "--data" must be given, got none');
+  const { quantize } = values;
+  const source = required('eval', values.model, 'model');
+  const data = required('eval', values.data, 'data');
   await withEngine(values, output, async (engine) => {
     const plain = await measure(engine, source, data, values, {});
     if (quantize === undefined || plain.quantized !== null) {

@@ -2,9 +2,8 @@
 
 import type { Command } from 'commander';
 import { type ExportOptions, exportModel } from '../api/export';
-import { FerroError } from '../errors';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
-import { addFlags, readCommandOptions } from './flags';
+import { addFlags, readCommandOptions, required } from './flags';
 import { formatBytes, formatCount } from './format';
 import { Output } from './output';
 
@@ -20,9 +19,9 @@ export function addExport(program: Command): void {
 }
 
 async function run(output: Output, values: OptionValues<(typeof NAMES)[number]>, dtype: ExportOptions['dtype']): Promise<void> {
-  const { model, outputDir: path, format, maxShardSize, quantize } = values;
-  if (model === undefined) throw new FerroError('INVALID_OPTION', 'export: "--model" must be given, got none');
-  if (path === undefined) throw new FerroError('INVALID_OPTION', 'export: "--out" must be given, got none');
+  const { format, maxShardSize, quantize } = values;
+  const model = required('export', values.model, 'model');
+  const path = required('export', values.outputDir, 'out');
   const { parameters, bytes } = await exportModel(model, path, { format, dtype, maxShardSize, quantize });
   output.result({ path, format, parameters, bytes }, `${path}: ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`);
 }

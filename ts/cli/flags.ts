@@ -1,6 +1,7 @@
 // Between the option table and commander: flags from rows, values from their text, a configuration file under the flags. No option is named here.
 
 import { type Command, Option as Flag } from 'commander';
+import { FerroError } from '../errors';
 import { camelCase, kebabCase, OPTIONS, type Option, type OptionName, type OptionValues, readOptions } from '../options';
 import { readConfigFile } from './configFile';
 
@@ -84,4 +85,22 @@ export async function readCommandOptions<const N extends readonly OptionName[]>(
     values: readOptions(command, merged, names, { label: flagName }) as OptionValues<N[number]>,
     given: merged as Partial<OptionValues<N[number]>>,
   };
+}
+
+/** The value of a flag without which a command cannot work. @throws INVALID_OPTION */
+export function required<T>(command: string, value: T | undefined, flag: string): T {
+  if (value === undefined) throw new FerroError('INVALID_OPTION', `${command}: "--${flag}" must be given, got none`);
+  return value;
+}
+
+/** Sees to it that exactly one of two flags is given. @throws INVALID_OPTION */
+export function requireOne(command: string, [a, b]: readonly [unknown, unknown], flags: readonly [string, string]): void {
+  if ((a === undefined) !== (b === undefined)) return;
+  const got = a === undefined ? 'none' : 'both';
+  throw new FerroError('INVALID_OPTION', `${command}: one of "--${flags[0]}" and "--${flags[1]}" must be given, got ${got}`);
+}
+
+/** Those of the given options that are among `names`: what a command hands on, so that the library's own defaults hold for the rest. */
+export function pickGiven<V extends object, N extends keyof V>(given: V, names: readonly N[]): Pick<V, N> {
+  return Object.fromEntries(names.filter((name) => name in given).map((name) => [name, given[name]])) as Pick<V, N>;
 }

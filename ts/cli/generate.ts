@@ -1,10 +1,9 @@
 // `ferroformer generate`: text from a saved model, streamed to standard output as it is written.
 
 import type { Command } from 'commander';
-import { FerroError } from '../errors';
 import { GPT } from '../index';
 import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
-import { addFlags, readCommandOptions } from './flags';
+import { addFlags, pickGiven, readCommandOptions, required, requireOne } from './flags';
 import { Output } from './output';
 import { noteUnexpected, withEngine } from './session';
 
@@ -21,21 +20,15 @@ export function addGenerate(program: Command): void {
 }
 
 async function generate(output: Output, values: Values, given: Partial<Values>): Promise<void> {
-  if (values.model === undefined) throw new FerroError('INVALID_OPTION', 'generate: "--model" must be given, got none');
+  const source = required('generate', values.model, 'model');
   const { promptIds } = values;
   const prompts = values.prompt === undefined ? [] : [values.prompt].flat();
-  if ((prompts.length === 0) === (promptIds === undefined)) {
-    throw new FerroError(
-      'INVALID_OPTION',
-      `generate: one of "--prompt" and "--prompt-ids" must be given, got ${promptIds === undefined ? 'none' : 'both'}`,
-    );
-  }
-  const source = values.model;
+  requireOne('generate', [prompts[0], promptIds], ['prompt', 'prompt-ids']);
   await withEngine(values, output, async (engine) => {
     const model = await GPT.fromPretrained(engine, source, { quantize: values.quantize });
     noteUnexpected(output, model);
     // Only what was given: the library draws a seed where there is none, and tells it.
-    const options = Object.fromEntries(SAMPLING_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
+    const options = pickGiven(given, SAMPLING_OPTIONS);
     const started = performance.now();
     const stream = model.generate(promptIds ?? (prompts.length === 1 ? prompts[0] : prompts), options);
     const prompt = prompts.length > 1 ? prompts : prompts[0];

@@ -6,7 +6,7 @@ import { estimate, type ModelConfigOptions, resolveModelConfig } from '../models
 import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, snakeCase } from '../options';
 import { readCalibration } from './calibration';
 import { chooseTokenizer } from './data';
-import { addFlags, readCommandOptions } from './flags';
+import { addFlags, pickGiven, readCommandOptions } from './flags';
 import { formatBytes, formatCount, formatScale, formatSeconds, formatTable } from './format';
 import { Output } from './output';
 
@@ -43,8 +43,7 @@ async function plan(output: Output, values: Values, given: Partial<Values>): Pro
   const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = values;
   const preset = values.preset ?? 'gpt-micro';
   const vocabSize = await vocabularyOf(values);
-  const told = Object.fromEntries(GPT_CONFIG_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
-  const config = resolveModelConfig({ ...told, preset, vocabSize } as ModelConfigOptions, 'plan');
+  const config = resolveModelConfig({ ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, vocabSize } as ModelConfigOptions, 'plan');
   const cost = estimate(config, { batchSize, gradientAccumulationSteps, gradientCheckpointing, optimizerSlots: optimizerSlots(values) });
   const tokensPerStep = batchSize * gradientAccumulationSteps * config.blockSize;
   const calibration = await readCalibration();

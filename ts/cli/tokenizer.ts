@@ -7,7 +7,7 @@ import { FerroError } from '../errors';
 import { writeFolder } from '../io/node';
 import { type OptionValues, TOKENIZER_COMMAND_OPTIONS } from '../options';
 import { openTokenizer, trainTokenizer } from './data';
-import { addFlags, readCommandOptions } from './flags';
+import { addFlags, readCommandOptions, required, requireOne } from './flags';
 import { formatCount, formatSeconds } from './format';
 import { Output } from './output';
 
@@ -39,21 +39,9 @@ export function addTokenizer(program: Command): void {
   });
 }
 
-function required<T>(command: string, value: T | undefined, flag: string): T {
-  if (value === undefined) throw new FerroError('INVALID_OPTION', `tokenizer ${command}: "--${flag}" must be given, got none`);
-  return value;
-}
-
-/** That exactly one of two options is given. */
-function requireOne(command: string, [a, b]: readonly [unknown, unknown], names: readonly [string, string]): void {
-  if ((a === undefined) !== (b === undefined)) return;
-  const got = a === undefined ? 'none' : 'both';
-  throw new FerroError('INVALID_OPTION', `tokenizer ${command}: one of "--${names[0]}" and "--${names[1]}" must be given, got ${got}`);
-}
-
 async function train(output: Output, values: Train): Promise<void> {
-  const data = required('train', values.data, 'data');
-  const outputDir = required('train', values.outputDir, 'out');
+  const data = required('tokenizer train', values.data, 'data');
+  const outputDir = required('tokenizer train', values.outputDir, 'out');
   const started = performance.now();
   const { vocabSize, specialTokens, minFrequency, pattern } = values;
   const tokenizer = await trainTokenizer(data, { vocabSize, specialTokens, minFrequency, pattern });
@@ -73,8 +61,8 @@ async function* textOf({ file, text }: Encode): AsyncGenerator<string> {
 }
 
 async function encode(output: Output, values: Encode): Promise<void> {
-  requireOne('encode', [values.file, values.text], ['file', 'text']);
-  const tokenizer = await openTokenizer(required('encode', values.tokenizerName, 'tokenizer'));
+  requireOne('tokenizer encode', [values.file, values.text], ['file', 'text']);
+  const tokenizer = await openTokenizer(required('tokenizer encode', values.tokenizerName, 'tokenizer'));
   const { addSpecialTokens, allowSpecial } = values;
   const encoder = tokenizer.encoder({ addSpecialTokens, allowSpecial });
   let first = true;
@@ -108,8 +96,8 @@ async function idsOf(file: string): Promise<number[]> {
 }
 
 async function decode(output: Output, values: Decode): Promise<void> {
-  requireOne('decode', [values.file, values.ids], ['file', 'ids']);
-  const tokenizer = await openTokenizer(required('decode', values.tokenizerName, 'tokenizer'));
+  requireOne('tokenizer decode', [values.file, values.ids], ['file', 'ids']);
+  const tokenizer = await openTokenizer(required('tokenizer decode', values.tokenizerName, 'tokenizer'));
   const text = tokenizer.decode(values.ids ?? (await idsOf(values.file!)), { skipSpecialTokens: values.hideSpecialTokens });
   await output.write(output.json ? `${JSON.stringify({ text })}\n` : text);
 }

@@ -5,7 +5,7 @@ import { FerroError } from '../errors';
 import { type Engine, GPT, type GPTOptions } from '../index';
 import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, readOptions, TRAINING_OPTIONS } from '../options';
 import { chooseTokenizer, loadData, type RunData } from './data';
-import { addFlags, flagName, readCommandOptions } from './flags';
+import { addFlags, flagName, pickGiven, readCommandOptions, required } from './flags';
 import { Output } from './output';
 import { readRunJson } from './runFiles';
 import { noteUnexpected, withEngine } from './session';
@@ -42,20 +42,14 @@ async function withStoredOptions(read: { values: TrainValues; given: Given }): P
   return { values: readOptions('train', given, NAMES, style) as TrainValues, given };
 }
 
-function required<T>(value: T | undefined, flag: string): T {
-  if (value === undefined) throw new FerroError('INVALID_OPTION', `train: "--${flag}" must be given, got none`);
-  return value;
-}
-
 async function train(engine: Engine, output: Output, values: TrainValues, given: Given): Promise<number> {
-  const data = required(values.data, 'data');
-  const outputDir = required(values.outputDir, 'out');
+  const data = required('train', values.data, 'data');
+  const outputDir = required('train', values.outputDir, 'out');
   const { model, runData } = await (values.initFrom === undefined
     ? create(engine, values, given, data)
     : load(engine, output, values, given, data));
   const ids = runData.dataset.toIds(0, Math.min(PROMPT_TOKENS, runData.dataset.length));
-  const names = TRAINING_OPTIONS.filter((name) => name !== 'outputDir' && name in given);
-  const training = Object.fromEntries(names.map((name) => [name, given[name]]));
+  const { outputDir: _, ...training } = pickGiven(given, TRAINING_OPTIONS);
   const { overwrite, resume, ...kept } = given;
   return runTraining({
     output,
@@ -80,7 +74,7 @@ async function create(
   const { nLayer, nHead, nEmbd, blockSize } = values;
   const whole = nLayer !== undefined && nHead !== undefined && nEmbd !== undefined;
   const preset = values.preset ?? (whole && blockSize !== undefined ? undefined : DEFAULT_PRESET);
-  const options = Object.fromEntries(GPT_CONFIG_OPTIONS.filter((name) => name in given).map((name) => [name, given[name]]));
+  const options = pickGiven(given, GPT_CONFIG_OPTIONS);
   const model = await GPT.create(engine, { ...options, preset, tokenizer, seed: values.seed } as GPTOptions);
   return { model, runData };
 }
