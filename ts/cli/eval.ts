@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { evalBatches, TextDataset } from '../data';
 import { FerroError } from '../errors';
-import { type Engine, GPT, type PretrainedOptions } from '../index';
+import { type Engine, GPT, type PretrainedOptions, type Tokenizer } from '../index';
 import { COMMAND_OPTIONS, type OptionValues } from '../options';
 import { Evaluator } from '../train';
 import { addFlags, readCommandOptions, required } from './flags';
@@ -29,12 +29,18 @@ async function evaluate(output: Output, values: Values): Promise<void> {
   const source = required('eval', values.model, 'model');
   const data = required('eval', values.data, 'data');
   await withEngine(values, output, async (engine) => {
-    const plain = await measure(engine, source, data, values, {});
+    // Tokens of the files, the same for both forms of the model: read once.
+    let dataset: TextDataset | undefined;
+    const tokensOf = async (tokenizer: Tokenizer) => {
+      dataset ??= await TextDataset.fromFiles(data, tokenizer);
+      return dataset;
+    };
+    const plain = await measure(engine, source, tokensOf, values, {});
     if (quantize === undefined || plain.quantized !== null) {
       output.result(plain, textOf(plain));
       return;
     }
-    const quantized = await measure(engine, source, data, values, { quantize });
+    const quantized = await measure(engine, source, tokensOf, values, { quantize });
     const difference = { loss: quantized.loss - plain.loss, perplexity: quantized.perplexity - plain.perplexity };
     const percent = (100 * difference.perplexity) / plain.perplexity;
     const change = `${quantize} against f32: loss ${signed(difference.loss, 5)}, perplexity ${signed(difference.perplexity, 4)} (${signed(percent, 3)} %)`;
@@ -48,7 +54,7 @@ const signed = (x: number, digits: number): string => (x < 0 ? '' : '+') + x.toF
 async function measure(
   engine: Engine,
   source: string,
-  data: NonNullable<Values['data']>,
+  tokensOf: (tokenizer: Tokenizer) => Promise<TextDataset>,
   { batchSize }: Pick<Values, 'batchSize'>,
   options: PretrainedOptions,
 ) {
@@ -56,7 +62,7 @@ async function measure(
   try {
     if (model.tokenizer === null)
       throw new FerroError('INVALID_TOKENIZER', `eval: the model must have a tokenizer, got none in ${JSON.stringify(source)}`);
-    const dataset = await TextDataset.fromFiles(data, model.tokenizer);
+    const dataset = await tokensOf(model.tokenizer);
     const batches = evalBatches(dataset, { blockSize: model.blockSize, batchSize });
     const { loss, perplexity, tokens } = await new Evaluator(model.bound, model.loss, batchSize).run(batches);
     // The first token is not predicted, so its bytes do not count.
