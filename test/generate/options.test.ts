@@ -173,6 +173,20 @@ describe('several texts (G2: each is what it is alone)', () => {
     expect(batch.ids).toEqual(batch.sequences[0].ids);
   });
 
+  test('G2: the others go on as alone, over several contexts, when the first row has met a stop string', async () => {
+    const tokenizer = CharTokenizer.fromText('abcdefgh');
+    const model = await create(await openEngine(), { blockSize: 8, tokenizer });
+    const options = { maxNewTokens: 60, stopStrings: ['c'] };
+    const late: number[] = [];
+    for (const seed of [5, 15, 25, 35]) {
+      const { sequences } = await model.generate(['a', 'b', 'd', 'e'], { ...options, seed });
+      for (const [i, prompt] of ['a', 'b', 'd', 'e'].entries())
+        expect(sequences[i].ids, `seed ${seed}, row ${i}`).toEqual((await model.generate(prompt, { ...options, seed: seed + i })).ids);
+      late.push(Math.max(...sequences.map(({ ids }) => ids.length)) - sequences[0].ids.length);
+    }
+    expect(Math.max(...late)).toBeGreaterThan(8); // rows beside the first lived through a full context
+  });
+
   test('rows that end early, at a token or a text, leave the others alone; uncached gives the same', async () => {
     const model = await stirred(await openEngine());
     const options = { maxNewTokens: 50, seed: 7, stopTokenIds: [4, 9], stopStrings: ['zz', 'mm', 'a'] };

@@ -46,7 +46,7 @@ async function* untilFull(writing: Writing, live: () => boolean): AsyncGenerator
   const { session, sequences, sampling, rules, blockSize, ahead } = writing;
   const going = sequences.filter(({ ended }) => !ended); // in the engine: one that met a stop string goes on there, unseen
   await readContexts(writing, going);
-  const [{ written }] = going;
+  const { written } = going.find(({ finishReason }) => finishReason === undefined)!; // the same for all that are live
   const room = blockSize - Math.max(...going.map(({ cached }) => cached));
   const longest = Math.max(...sequences.map(({ cached }) => cached)) + 1;
   const seed = sampling.seed + sequences[0].index;
