@@ -50,8 +50,6 @@ export class Sequence {
   start = 0;
   /** Tokens of the context, from its start, whose keys and values are in the cache. */
   cached = 0;
-  /** Whether its context is in its row of the session. */
-  ready = false;
   /** True once an end id was drawn: the engine then does nothing more for it. */
   ended = false;
   finishReason: FinishReason | undefined;

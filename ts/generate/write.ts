@@ -26,10 +26,11 @@ export async function* write(writing: Writing): AsyncGenerator<GeneratedPiece, v
   if (!live()) return;
   throwIfAborted(sampling.signal, 'generate');
   // Sent in this order; the engine's answers need not be waited for one by one.
-  await Promise.all([session.begin(sequences, rules), sampling.useCache ? readContexts(writing, sequences) : undefined]);
+  await Promise.all([session.begin(sequences, rules), sampling.useCache ? readContexts(writing) : undefined]);
   while (live()) {
     throwIfAborted(sampling.signal, 'generate');
     yield* sampling.useCache ? untilFull(writing, live) : oneUncached(writing);
+    if (sampling.useCache && live()) await readContexts(writing);
   }
 }
 
@@ -45,18 +46,18 @@ async function* oneUncached({ session, sequences: [sequence], sampling, blockSiz
 async function* untilFull(writing: Writing, live: () => boolean): AsyncGenerator<GeneratedPiece, void, void> {
   const { session, sequences, sampling, rules, blockSize, ahead } = writing;
   const going = sequences.filter(({ ended }) => !ended); // in the engine: one that met a stop string goes on there, unseen
-  await readContexts(writing, going);
   const { written } = going.find(({ finishReason }) => finishReason === undefined)!; // the same for all that are live
   const room = blockSize - Math.max(...going.map(({ cached }) => cached));
   const longest = Math.max(...sequences.map(({ cached }) => cached)) + 1;
   const seed = sampling.seed + sequences[0].index;
-  const steps = new StepStream(Math.min(sampling.maxNewTokens - written, room), ahead, (from, count, onReport, signal) =>
+  const limit = Math.min(sampling.maxNewTokens - written, room);
+  const steps = new StepStream(limit, ahead, (from, count, onReport, signal) =>
     session.decode(longest + from, count, written + from, sampling, seed, rules.endIds, onReport, signal),
   );
   const stop = () => void steps.stop();
   sampling.signal?.addEventListener('abort', stop, { once: true });
   try {
-    for (let step = 0; step < Math.min(sampling.maxNewTokens - written, room) && live(); step++) {
+    for (let step = 0; step < limit && live(); step++) {
       throwIfAborted(sampling.signal, 'generate');
       const report = await steps.next();
       const pieces: GeneratedPiece[] = [];
@@ -81,26 +82,25 @@ async function* untilFull(writing: Writing, live: () => boolean): AsyncGenerator
 }
 
 /** Sees to it that all of each context but its last token is in the cache. */
-async function readContexts({ session, sequences, sampling, blockSize }: Writing, going: readonly Sequence[]): Promise<void> {
+async function readContexts({ session, sequences, sampling, blockSize }: Writing): Promise<void> {
   const waiting = new Map<string, { tokens: Int32Array; from: number; rows: number[] }>();
-  for (const sequence of going) {
+  for (const sequence of sequences) {
+    if (sequence.ended) continue;
     if (sequence.finishReason !== undefined) {
       sequence.cached = 0; // what it goes on with is read by nobody
       continue;
     }
     const { start, length } = nextContext(sequence.start, sequence.ids.length, blockSize);
-    if (start !== sequence.start) [sequence.cached, sequence.ready] = [0, false];
-    sequence.start = start;
+    if (start !== sequence.start) [sequence.start, sequence.cached] = [start, 0];
     const from = sequence.cached;
-    if (from === length - 1 && sequence.ready) continue;
+    if (from === length - 1) continue;
     const tokens = Int32Array.from(sequence.ids.slice(start + from, start + length - 1));
     const key = tokens.join();
     const same = waiting.get(key) ?? { tokens, from, rows: [] };
     same.rows.push(sequences.indexOf(sequence));
     waiting.set(key, same);
-    [sequence.cached, sequence.ready] = [length - 1, true];
+    sequence.cached = length - 1;
   }
-  if (waiting.size === 0 && going.every(({ finishReason }) => finishReason === undefined)) return; // all are where they are
   for (const { tokens, from, rows } of waiting.values()) await session.prefill(tokens, from, rows, 'decode', sampling.signal);
   // A row that has ended stays where it is.
   await session.setPositions(Int32Array.from(sequences, ({ cached }) => Math.min(cached, blockSize - 1)));
