@@ -5,8 +5,10 @@
 // forward part of training run afterwards, in turns too. Told is the best turn of each (other programs only ever make a turn slower) and the median beside it.
 // A share is (bytes of the weights that a token reads ÷ time) ÷ (bytes per second of the read pass).
 import { parseArgs } from 'node:util';
-import { assign, compile, Engine, Extent, GPT, input, sum, sumLast, Variable } from '../dist/index.node.js';
+import { assign, compile, Engine, Extent, GPT, input, q8Bytes, sum, sumLast, Variable } from '../dist/index.node.js';
 import { Side } from './bench/side.mjs';
+import { median } from './bench/statistics.mjs';
+import { positiveInteger } from './lib/flags.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -19,11 +21,7 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const [threads, rounds, tokens, context] = ['threads', 'rounds', 'tokens', 'context'].map((name) => {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} must be a positive integer, got ${JSON.stringify(flags[name])}`);
-  return value;
-});
+const [threads, rounds, tokens, context] = ['threads', 'rounds', 'tokens', 'context'].map((name) => positiveInteger(name, flags[name]));
 
 const SHAPE = { preset: 'gpt2', vocabSize: 50257, seed: 1 };
 const READ = { rows: 1 << 17, columns: 1 << 10 }; // 512 MiB
@@ -46,7 +44,7 @@ class Turns {
     return Math.min(...this.all);
   }
   get median() {
-    return [...this.all].sort((a, b) => a - b)[this.all.length >> 1];
+    return median(this.all);
   }
 }
 
@@ -75,7 +73,7 @@ function weightBytes(model) {
   let bytes = 0;
   for (const [name, { variable, shape, size }] of model.parameters) {
     if (name.includes('.wpe.')) continue;
-    bytes += variable.dtype === 'q8' ? Math.ceil(shape[0] / 8) * Math.ceil(shape[1] / 32) * 288 : 4 * size;
+    bytes += variable.dtype === 'q8' ? q8Bytes(...shape) : 4 * size;
   }
   return bytes;
 }

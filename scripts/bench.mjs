@@ -14,6 +14,7 @@ import { readRecord, recordPath, recordText, writeRecord } from './bench/record.
 import { MODES, parseNodes, VARIANTS } from './bench/sides.mjs';
 import { SIZES } from './bench/sizes.mjs';
 import { stepsTable } from './bench/table.mjs';
+import { positiveInteger } from './lib/flags.mjs';
 import { ROOT, runNode } from './lib/run.mjs';
 
 const tell = (text) => process.stderr.write(`${text}\n`);
@@ -27,12 +28,7 @@ function listOf(flag, text, known) {
   return items;
 }
 
-function count(flag, text) {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${flag} must be a positive integer, got ${JSON.stringify(text)}`);
-  return value;
-}
+const count = (flag, text) => (text === undefined ? undefined : positiveInteger(flag, text));
 
 /** What every record begins with. */
 const header = (kind, name) => ({

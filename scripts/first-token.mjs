@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Engine, GPT } from '../dist/index.node.js';
 import { median } from './bench/statistics.mjs';
+import { positiveInteger } from './lib/flags.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -18,11 +19,7 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const [threads, rounds, vocabSize] = ['threads', 'rounds', 'vocab-size'].map((name) => {
-  const value = Number(flags[name]);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} must be a positive integer, got ${JSON.stringify(flags[name])}`);
-  return value;
-});
+const [threads, rounds, vocabSize] = ['threads', 'rounds', 'vocab-size'].map((name) => positiveInteger(name, flags[name]));
 
 /** Milliseconds from the call to the first piece. */
 async function firstToken(model) {
@@ -36,7 +33,7 @@ const folder = await mkdtemp(join(tmpdir(), 'ferroformer-first-token-'));
 try {
   const engine = await Engine.start({ threads, simd: flags.simd });
   const made = await GPT.create(engine, { nLayer: 6, nHead: 6, nEmbd: 384, blockSize: 256, vocabSize, seed: 1 });
-  const parameters = [...made.parameters.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const parameters = [...made.parameters.values()].reduce((sum, { size }) => sum + size, 0);
   await made.save(join(folder, 'model'));
   await made.close();
   const times = { load: [], first: [], again: [] };
