@@ -1,6 +1,7 @@
 // `ferroformer export` as a shell runs it: what it writes can be used, and what it must not replace stays.
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exportModel } from 'ferroformer';
 import { describe, expect, it } from 'vitest';
 import { ferroformer, MACHINE, SMALL, workplace } from './support';
 
@@ -65,5 +66,14 @@ describe('export', () => {
     expect(await refused('--out', 'x')).toContain('"--model" must be given');
     expect(await refused('--model', 'absent', '--out', 'x')).toContain('FILE_NOT_FOUND');
     expect((await readdir(folder)).sort()).toEqual(['box', 'notes.txt', 'run', 'text.txt']);
+  });
+
+  it('is refused in a program for what the options do not have', async () => {
+    for (const [options, code] of [
+      [{ format: 'onnx' }, 'INVALID_OPTION'],
+      [{ dtype: 'int3' }, 'INVALID_OPTION'],
+      [{ shardSize: 1 }, 'UNKNOWN_OPTION'],
+    ] as const)
+      await expect(exportModel('run', 'x', options as object), JSON.stringify(options)).rejects.toMatchObject({ code });
   });
 });

@@ -13,6 +13,7 @@ import {
 } from '../io';
 import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
 import type { ModelConfig } from '../models';
+import { EXPORT_OPTIONS, readOptions } from '../options';
 
 /** How `exportModel` writes. */
 export interface ExportOptions {
@@ -36,11 +37,11 @@ export interface Exported {
 
 /**
  * Writes the model of a folder (a run, a checkpoint or a model) in another form, whole or not at all; one tensor at a time is in memory. Node only.
- * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT; NOT_SUPPORTED for a model or tokenizer that llama.cpp does not have; INVALID_OPTION for a dtype
+ * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT; NOT_SUPPORTED for a model or tokenizer that llama.cpp does not have; INVALID_OPTION, UNKNOWN_OPTION, also for a dtype
  *   that the format or the weights do not allow; NON_FINITE_WEIGHTS; FILE_ERROR; ABORTED
  */
 export async function exportModel(source: string, path: string, options: ExportOptions = {}): Promise<Exported> {
-  const { format = 'hf', maxShardSize, quantize, signal } = options;
+  const { format = 'hf', dtype, maxShardSize, quantize, signal } = readOptions('export', options, EXPORT_OPTIONS, { defaults: false });
   if (format === 'gguf' && quantize !== undefined) {
     throw new FerroError('INVALID_OPTION', `export: "quantize" is for format hf (gguf has dtype q8_0), got ${JSON.stringify(quantize)}`);
   }
@@ -54,8 +55,8 @@ export async function exportModel(source: string, path: string, options: ExportO
     const parameters = [...opened.shapes.values()].reduce((sum, shape) => sum + elementsOf(shape), 0);
     const bytes =
       format === 'hf'
-        ? await toFolder(opened, path, { dtype: options.dtype as SaveFormat['dtype'], maxShardSize, quantize }, signal)
-        : await toGguf(opened, path, options.dtype, signal);
+        ? await toFolder(opened, path, { dtype: dtype as SaveFormat['dtype'], maxShardSize, quantize }, signal)
+        : await toGguf(opened, path, dtype, signal);
     return { parameters, bytes };
   } finally {
     await opened.close();

@@ -125,6 +125,9 @@ export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');
 /** `model.toGguf(options)` and `model.saveGguf(path, options)`. */
 export const GGUF_OPTIONS = list('dtype', 'name', 'signal');
 
+/** `exportModel`. */
+export const EXPORT_OPTIONS = list('format', 'dtype', 'quantize', 'maxShardSize', 'signal');
+
 const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
 
 /** What the commands under `tokenizer` accept. */
