@@ -150,6 +150,20 @@ describe('log-probabilities', () => {
   });
 });
 
+describe('beams with many end ids', () => {
+  test('hundreds of stopTokenIds are looked for; more than a step can report is a typed error', async () => {
+    const model = await GPT.create(await openEngine(), { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 16, vocabSize: 3000, seed: 1 });
+    const first = (n: number) => Array.from({ length: n }, (_, id) => id);
+    const plain = await model.generate([2999], { numBeams: 8, maxNewTokens: 4 });
+    const unused = first(500).filter((id) => !plain.sequences.some(({ ids }) => ids.includes(id)));
+    const { sequences } = await model.generate([2999], { numBeams: 8, numReturnSequences: 8, maxNewTokens: 4, stopTokenIds: unused });
+    expect(sequences).toHaveLength(8);
+    for (const { ids, finishReason } of sequences) expect(finishReason).toBe(unused.includes(ids[ids.length - 1]) ? 'stop' : 'length');
+    const refused = rejection(Promise.resolve(model.generate([2999], { numBeams: 8, maxNewTokens: 4, stopTokenIds: first(1017) })));
+    expect(await refused).toMatchObject({ code: 'INVALID_OPTION', message: expect.stringContaining('1024') });
+  });
+});
+
 describe('several texts (G2: each is what it is alone)', () => {
   const PROMPTS = ['a', 'the whale', 'sea and', 'a long prompt that is more than a context', '', 'the whale'];
 

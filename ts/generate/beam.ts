@@ -6,7 +6,7 @@ import type { GenerationModel } from './generate';
 import type { BeamOptions, Sampling } from './options';
 import type { RuleData } from './rules';
 import { type FinishReason, type GeneratedPiece, type GeneratedSequence, Sequence } from './sequence';
-import type { GenerationSession } from './session';
+import { type GenerationSession, MOST_KEPT } from './session';
 
 /** A beginning that goes on. */
 interface Beam {
@@ -36,6 +36,10 @@ export async function* beamSearch(
 ): AsyncGenerator<GeneratedPiece, GeneratedSequence[], void> {
   const results: GeneratedSequence[] = [];
   const { numBeams } = sampling.beams as BeamOptions;
+  // As many as can end in one step, and the beams that must go on beside them.
+  const needed = rules.endIds.length + numBeams;
+  if (Math.min(needed, model.sessions.drawable) > MOST_KEPT)
+    throw new FerroError('INVALID_OPTION', `generate: end ids and beams must be at most ${MOST_KEPT} together, got ${needed}`);
   for (const prompt of prompts) {
     if (prompt.length + sampling.maxNewTokens - 1 > model.blockSize)
       throw new FerroError(
@@ -118,7 +122,7 @@ class Search {
       parents: Int32Array.from(this.#running, ({ parent }) => parent),
       scores: Float32Array.from(this.#running, ({ score }) => score),
     };
-    const keep = Math.min(this.#keep, this.model.sessions.drawable);
+    const keep = Math.min(this.#keep, this.model.sessions.drawable, MOST_KEPT);
     const report = await session.beams(state, prompt.length + written, written, keep, sampling, rules.counting);
     const floats = new Float32Array(report.buffer, report.byteOffset, report.length);
     const candidates: Beam[] = [];

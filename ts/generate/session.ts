@@ -31,7 +31,7 @@ const PREFILL_TOKENS = 256;
 /** Words of a row's report: id, log-probability, and pairs of the likeliest. */
 export const REPORT_WORDS = 2 + 2 * MOST_TOP_LOG_PROBS;
 /** Most continuations of a beam that are told. */
-const MOST_KEPT = 1024;
+export const MOST_KEPT = 1024;
 
 /** What a row begins with. */
 export interface RowStart {
