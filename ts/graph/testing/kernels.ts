@@ -267,12 +267,12 @@ function each(n: number, f: (i: number) => void): void {
   for (let i = 0; i < n; i++) f(i);
 }
 
-/** Every instruction by name. */
 /** Weights in int8 blocks are plain numbers here: `b` is [N, K]. */
 function matmulQ8({ dim, param, ...args }: KernelArgs): void {
   matmul({ ...args, dim: (name) => (name === 'batch' ? 1 : dim(name)), param: (name) => (name === 'form' ? 1 : param(name)) });
 }
 
+/** Every instruction by name. */
 export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> = {
   matmul,
   matmul_q8: matmulQ8,
