@@ -42,7 +42,7 @@ export class OptimizerVariables {
   }
 
   /** Everything, its values read from the engine piece by piece when they are written. */
-  exportLazily(): SavedOptimizer<TensorSource> {
+  export(): SavedOptimizer<TensorSource> {
     const slots = new Map<string, Map<string, TensorSource>>();
     for (const [parameter, state] of this.#byParameter) {
       for (const [slot, variable] of Object.entries(state)) {
@@ -68,20 +68,8 @@ export class OptimizerVariables {
     };
   }
 
-  /** Copies of everything. */
-  async export(): Promise<SavedOptimizer> {
-    const slots = new Map<string, Map<string, { shape: readonly number[]; data: Float32Array | Int32Array }>>();
-    for (const [parameter, state] of this.#byParameter) {
-      for (const [slot, variable] of Object.entries(state)) {
-        const values = slots.get(slot) ?? new Map();
-        slots.set(slot, values.set(parameter, { shape: variable.shape, data: await this.bound.read(variable, 'optimizer.export') }));
-      }
-    }
-    return { kind: this.optimizer.kind, step: this.updates, slots };
-  }
-
   /**
-   * Puts back what `export` gave. All is checked before anything is written.
+   * Puts back what `export` gave, read again from a file. All is checked before anything is written.
    * @throws CHECKPOINT_MISMATCH for another optimizer's state, or naming tensors that are missing, left over or of another shape
    */
   async import(saved: SavedOptimizer): Promise<void> {

@@ -131,7 +131,7 @@ export class TrainStep<M extends Module = Module> {
 
   /** The optimizer's state as the bytes of optimizer.safetensors. */
   async saveState(): Promise<Uint8Array> {
-    return new Uint8Array(await (await toBlob(optimizerStateToFile(await this.#state.export()))).arrayBuffer());
+    return new Uint8Array(await (await toBlob(optimizerStateToFile(this.#state.export()))).arrayBuffer());
   }
 
   /**

@@ -371,7 +371,7 @@ export class Trainer {
       engine: toJson(engine),
     };
     const files = await this.#model.files();
-    for (const [name, data] of stateFiles(state, this.#step!.state.exportLazily())) files.set(name, data);
+    for (const [name, data] of stateFiles(state, this.#step!.state.export())) files.set(name, data);
     return files;
   }
 
