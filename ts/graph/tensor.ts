@@ -3,6 +3,7 @@
 import { FerroError } from '../errors';
 import { checkShape, type Dim, maxNumel, numel, type Shape, shapeText } from './dims';
 import type { OpDefinition, OutputSpec } from './op';
+import { q8Bytes } from './q8';
 
 /** Element types a user can hold; 'q8' are weights in int8 blocks (q8.ts), read as f32, which only variables [rows, columns] have. */
 export type DType = 'f32' | 'i32' | 'q8';
@@ -162,6 +163,11 @@ export class Variable {
   /** The number of elements. */
   get size(): number {
     return maxNumel(this.shape);
+  }
+
+  /** Bytes of its memory in an engine. */
+  get bytes(): number {
+    return this.dtype === 'q8' ? q8Bytes(this.shape[0], this.shape[1]) : 4 * this.size;
   }
 }
 

@@ -1,7 +1,7 @@
 // Which engine a variable lives in, and the messages that make its region. A variable belongs to one engine at a time; it is free again
 // once released, or when its engine has ended.
 import { FerroError } from '../../errors';
-import { type Binding, q8Bytes, type Variable } from '../../graph';
+import type { Binding, Variable } from '../../graph';
 import type { Numbers, WireBinding, WireInit, WireVariable } from '../protocol';
 
 /** An engine, as far as ownership needs to know it. */
@@ -55,13 +55,12 @@ export function claimRegion(variable: Variable, owner: Owner, id: number, op: st
 
 /** The number of elements of a variable as arrays hold them: 32-bit words for weights in int8 blocks. */
 export function elementsOf(variable: Variable): number {
-  if (variable.dtype === 'q8') return q8Bytes(variable.shape[0], variable.shape[1]) / 4;
-  return variable.shape.reduce((product, dim) => product * dim, 1);
+  return variable.bytes / 4;
 }
 
 /** The message that allocates a variable. @throws FerroError INVALID_SHAPE, INVALID_DTYPE for initial data that does not fit */
 export function wireVariable(variable: Variable, id: number): WireVariable {
-  return { id, name: variable.name, bytes: elementsOf(variable) * 4, dtype: variable.dtype, init: wireInit(variable) };
+  return { id, name: variable.name, bytes: variable.bytes, dtype: variable.dtype, init: wireInit(variable) };
 }
 
 function wireInit(variable: Variable): WireInit {
