@@ -1,9 +1,9 @@
-// What a GPT costs, known before anything runs: parameters by part, arithmetic, memory of a training run, size of its checkpoints. Read off the
+// What a model costs, known before anything runs: parameters by part, arithmetic, memory of a training run, size of its checkpoints. Read off the
 // module's own variables and off the compiled training program's plan, not from formulas. Needs no engine; how long a step takes is not known here.
 
 import { FerroError } from '../errors';
-import { input, type Program, q8Bytes, Variable } from '../graph';
-import { gradientProgram, nameModules, quantizeModule } from '../nn';
+import { input, type Program, Variable } from '../graph';
+import { gradientProgram, type Module, nameModules, quantizeModule } from '../nn';
 import { causalLoss } from './causalLM';
 import { createModel, type ModelConfig } from './create';
 
@@ -33,7 +33,7 @@ export interface FlopCounts {
   perStep: number;
 }
 
-/** Bytes of a training run. `peak` is what the engine must hold. */
+/** Bytes of a training run. `peak` is what the engine must hold: all of these, and a Llama's table of rotary positions. */
 export interface MemoryCounts {
   parameters: number;
   gradients: number;
@@ -96,7 +96,7 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
 }
 
 /**
- * Estimates a training run of a GPT by building its training program, as the Trainer would, without running it.
+ * Estimates a training run by building its training program, as the Trainer would, without running it.
  * Whether an engine can hold it is for the engine to say: it refuses before it allocates.
  * @throws INVALID_OPTION
  */
@@ -117,7 +117,8 @@ export function estimate(config: ModelConfig, options: EstimateOptions = {}): Es
     io: programs.reduce((sum, { plan }) => sum + plan.ioBytes, 0),
     peak: 0,
   };
-  memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io;
+  const tables = bytesOf(createModel(config), { derived: true });
+  memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io + tables;
   return {
     parameters,
     flops: {
@@ -135,10 +136,12 @@ export function estimate(config: ModelConfig, options: EstimateOptions = {}): Es
 function int8Bytes(config: ModelConfig): number {
   const module = createModel(config);
   quantizeModule(module);
-  return [...module.namedVariables().values()].reduce(
-    (sum, { dtype, shape, size }) => sum + (dtype === 'q8' ? q8Bytes(shape[0], shape[1]) : size * F32_BYTES),
-    0,
-  );
+  return bytesOf(module, { derived: false });
+}
+
+/** Bytes of a module's parameters, or of the tables that follow from its configuration. */
+function bytesOf(module: Module, { derived }: { derived: boolean }): number {
+  return [...module.namedVariables().values()].reduce((sum, variable) => sum + (variable.derived === derived ? variable.bytes : 0), 0);
 }
 
 interface ProgramOptions {

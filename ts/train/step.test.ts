@@ -5,7 +5,7 @@ import { type BoundModule, bind } from '../bind';
 import { EngineHost } from '../engine';
 import { constant, countLabels, crossEntropy, embedding, mean, mul, sqrt, square, sub, type Tensor, tanh, Variable } from '../graph';
 import { optimizerStateFromFile, sourceOf } from '../io';
-import { causalLoss, estimate, GPT, resolveConfig } from '../models';
+import { causalLoss, createModel, estimate, GPT, resolveConfig, resolveModelConfig } from '../models';
 import { type Batch, Dropout, type HostTensor, Linear, type Loss, Module } from '../nn';
 import { AdamW, SGD } from '../optim';
 import { TrainStep } from './step';
@@ -491,6 +491,22 @@ describe('GPT', () => {
       const counters = 8; // count and guard
       expect(bytes.regions).toBe(memory.parameters + memory.gradients + memory.optimizer + counters);
       expect(bytes.arena).toBe(memory.activations);
+    } finally {
+      await fresh.close();
+    }
+  });
+
+  it("takes what estimate() says with a Llama's table of positions, which is no parameter", async () => {
+    const size = { nLayer: 2, nHead: 4, nKvHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 };
+    const config = resolveModelConfig({ ...size, modelType: 'llama' }, 'test');
+    const { memory } = estimate(config, { batchSize: 3 });
+    const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
+    try {
+      const step = new TrainStep(await bind(fresh, createModel(config)), { loss: causalLoss, optimizer: new AdamW() });
+      await step.run([{ inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) }]);
+      const bytes = await fresh.bytes();
+      const counters = 8; // count and guard
+      expect(bytes.regions + bytes.arena).toBe(memory.peak - memory.io + counters);
     } finally {
       await fresh.close();
     }
