@@ -1,7 +1,7 @@
 // A conversation: what was read and written stays in the cache, so that each turn reads only what is new.
 import { FerroError } from '../errors';
 import { Stream } from '../stream';
-import { type GeneratedText, type GenerationModel, generationRules } from './generate';
+import { type GeneratedText, type GenerationModel, generationRules, whole } from './generate';
 import { type GenerateOptions, readSampling, type Sampling } from './options';
 import { type Prompt, promptIds, tokenIds } from './prompts';
 import { type GeneratedPiece, Sequence } from './sequence';
@@ -85,8 +85,7 @@ export class Conversation implements AsyncDisposable {
         this.#ids.splice(0, this.#ids.length, ...sequence.ids);
         [this.#start, this.#cached] = [sequence.start, sequence.cached];
       }
-      const result = sequence.result();
-      return { ...result, sequences: [result] };
+      return whole([sequence.result()]);
     } finally {
       this.#busy = false;
       if (this.#closed) await this.close();

@@ -61,6 +61,7 @@ export async function* generate(
   return whole(sequences.map((sequence) => sequence.result()));
 }
 
-function whole(sequences: GeneratedSequence[]): GeneratedText {
+/** The result of a call. */
+export function whole(sequences: GeneratedSequence[]): GeneratedText {
   return { ...sequences[0], sequences };
 }
