@@ -1,4 +1,4 @@
-// The GPT as users hold it: made or loaded, generated from, saved, closed. Thin: the architecture is ts/models/gpt.ts, memory is ts/bind's, writing
+// A language model as users hold it: made or loaded, generated from, saved, closed. Thin: architectures are ts/models', memory is ts/bind's, writing
 // text is ts/generate's, the files are ts/io's.
 import { type BoundModule, bind, type Parameter } from '../bind';
 import { FerroError } from '../errors';
@@ -128,7 +128,7 @@ export class GPT implements Trainable, AsyncDisposable {
   }
 
   /**
-   * A model from a folder in Hugging Face's GPT-2 layout.
+   * A model from a folder as Hugging Face has it, of GPT-2's or Llama's architecture, or with this library's int8 blocks.
    * @param source a folder's path (Node; a run or checkpoint folder too), a URL, a list of Files, or a directory handle
    * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT, NOT_BUILT, INVALID_TOKENIZER, VOCABULARY_MISMATCH, OUT_OF_MEMORY, ABORTED
    */
@@ -186,7 +186,7 @@ export class GPT implements Trainable, AsyncDisposable {
     return this.bound.module.config as ModelConfig;
   }
 
-  /** Parameters by GPT-2's names: shape, trainable, `data()`, `grad()`, `set()`. */
+  /** Parameters by Hugging Face's names: shape, trainable, `data()`, `grad()`, `set()`. */
   get parameters(): ReadonlyMap<string, Parameter> {
     return this.bound.parameters;
   }
