@@ -83,9 +83,9 @@ fn split(steps: &mut [Step], text: &[u8], word: &mut impl FnMut(&[u8])) -> Resul
     match step {
         Step::PrefixSpace if text.first().is_some_and(|&byte| byte != b' ') => {
             let longer: Vec<u8> = std::iter::once(b' ').chain(text.iter().copied()).collect();
-            split_dyn(rest, &longer, word)
+            split(rest, &longer, word)
         }
-        Step::PrefixSpace => split_dyn(rest, text, word),
+        Step::PrefixSpace => split(rest, text, word),
         Step::Split { pattern, behavior: Behavior::Isolated, .. } if rest.is_empty() => {
             find(pattern, text, &mut |start, end, _| {
                 if start < end {
@@ -97,16 +97,11 @@ fn split(steps: &mut [Step], text: &[u8], word: &mut impl FnMut(&[u8])) -> Resul
             let mut spans: Vec<Span> = Vec::new();
             find(pattern, text, &mut |start, end, matched| spans.push((start, end, matched != *invert)))?;
             for (start, end, _) in arrange(spans, *behavior) {
-                split_dyn(rest, &text[start..end], word)?;
+                split(rest, &text[start..end], word)?;
             }
             Ok(())
         }
     }
-}
-
-/// The same for the steps that follow, compiled once for all words.
-fn split_dyn(steps: &mut [Step], text: &[u8], word: &mut impl FnMut(&[u8])) -> Result<(), String> {
-    split(steps, text, word)
 }
 
 /// All of the text in pieces: matches, and what lies between them. An empty match is a piece too where no match ends, so that it parts its neighbours; the
