@@ -45,9 +45,9 @@ pub struct Found {
 /// All added tokens.
 #[derive(Debug, Default)]
 pub struct AddedTokens {
-    /// Longest first, so that the first that matches is the longest.
+    /// In the order in which they were added.
     tokens: Vec<Token>,
-    /// By first byte: the tokens that begin with it.
+    /// By first byte: the tokens that begin with it, longest first, so that the first that matches is the longest.
     by_first: Vec<Vec<u32>>,
     classes: Option<(Class, Class)>,
 }
@@ -64,12 +64,11 @@ impl AddedTokens {
             return;
         }
         self.classes.get_or_insert_with(|| (Class::new(&white_space()), Class::new(&word())));
-        self.tokens.push(Token { content: content.as_bytes().into(), id, flags });
         self.by_first.resize(256, Vec::new());
         let list = &mut self.by_first[usize::from(content.as_bytes()[0])];
-        list.push(self.tokens.len() as u32 - 1);
-        let tokens = &self.tokens;
-        list.sort_by_key(|&i| std::cmp::Reverse(tokens[i as usize].content.len()));
+        let place = list.partition_point(|&i| self.tokens[i as usize].content.len() >= content.len());
+        list.insert(place, self.tokens.len() as u32);
+        self.tokens.push(Token { content: content.as_bytes().into(), id, flags });
     }
 
     /// The next token in the text from `from` on. A special one counts only if asked for.
