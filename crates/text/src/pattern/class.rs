@@ -23,8 +23,11 @@ impl Class {
             }
             let mut bits = [0u64; 4];
             for &(first, last) in set.0[at..].iter().take_while(|range| range.0 <= end) {
-                for scalar in first.max(start)..=last.min(end) {
-                    bits[(scalar >> 6 & 3) as usize] |= 1 << (scalar & 63);
+                for (word, base) in bits.iter_mut().zip((start..).step_by(64)) {
+                    let (low, high) = (first.max(base), last.min(base | 63));
+                    if low <= high {
+                        *word |= u64::MAX >> (63 - (high - low)) << (low & 63);
+                    }
                 }
             }
             let known = blocks.iter().position(|other| *other == bits).unwrap_or_else(|| {
@@ -59,37 +62,6 @@ impl Class {
                 }
             }
         }
-    }
-
-    /// The bytes that a character of the class can begin with.
-    pub fn first_bytes(&self) -> [bool; 256] {
-        let mut first = [false; 256];
-        for (scalar, slot) in first.iter_mut().enumerate().take(128) {
-            *slot = self.contains(scalar as u32);
-        }
-        for (block, &kind) in self.block_of.iter().enumerate() {
-            if kind == 0 {
-                continue;
-            }
-            let start = (block as u32) << 8;
-            if block >= 8 {
-                first[usize::from(lead_byte(start))] = true; // 4096 scalars share a first byte
-                continue;
-            }
-            for scalar in (start.max(128)..=(start | 255)).filter(|&scalar| self.contains(scalar)) {
-                first[usize::from(lead_byte(scalar))] = true;
-            }
-        }
-        first
-    }
-}
-
-/// The first byte of a scalar of at least 128 in UTF-8.
-fn lead_byte(scalar: u32) -> u8 {
-    match scalar {
-        0..0x800 => 0xC0 | (scalar >> 6) as u8,
-        0x800..0x10000 => 0xE0 | (scalar >> 12) as u8,
-        _ => 0xF0 | (scalar >> 18) as u8,
     }
 }
 

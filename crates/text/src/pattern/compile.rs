@@ -27,7 +27,7 @@ pub enum Step {
     Done,
 }
 
-/// A pattern as instructions.
+/// A pattern as instructions: one part after the other for each of its alternatives at the top, with the classes that all of them use.
 #[derive(Debug, Default)]
 pub struct Program {
     pub steps: Vec<Step>,
@@ -43,12 +43,12 @@ fn refuse(what: &str) -> String {
 }
 
 impl Program {
-    /// The instructions of a tree, with `Done` at the end.
-    pub fn new(node: &Node) -> Result<Self, String> {
-        let mut program = Self::default();
-        program.add(node)?;
-        program.steps.push(Step::Done);
-        Ok(program)
+    /// Appends the instructions of a tree, with `Done` at the end; gives the first one's place.
+    pub fn append(&mut self, node: &Node) -> Result<usize, String> {
+        let start = self.steps.len();
+        self.add(node)?;
+        self.steps.push(Step::Done);
+        Ok(start)
     }
 
     fn class(&mut self, set: &Set) -> usize {
@@ -159,7 +159,7 @@ impl Program {
 }
 
 /// Whether a node can match without a character.
-pub fn can_be_empty(node: &Node) -> bool {
+fn can_be_empty(node: &Node) -> bool {
     match node {
         Node::One(_) => false,
         Node::Sequence(nodes) => nodes.iter().all(can_be_empty),
@@ -170,8 +170,29 @@ pub fn can_be_empty(node: &Node) -> bool {
     }
 }
 
+/// The bytes that a match of a node can begin with; all where that cannot be told.
+pub fn first_bytes(node: &Node) -> [bool; 256] {
+    let set = if can_be_empty(node) { Set::range(0, 0x10FFFF) } else { first_set(node) };
+    let mut first = [false; 256];
+    for (low, high) in set.0 {
+        // First bytes ascend with the scalars.
+        first[usize::from(lead_byte(low))..=usize::from(lead_byte(high))].fill(true);
+    }
+    first
+}
+
+/// The first byte of a scalar in UTF-8.
+fn lead_byte(scalar: u32) -> u8 {
+    match scalar {
+        0..0x80 => scalar as u8,
+        0x80..0x800 => 0xC0 | (scalar >> 6) as u8,
+        0x800..0x10000 => 0xE0 | (scalar >> 12) as u8,
+        _ => 0xF0 | (scalar >> 18) as u8,
+    }
+}
+
 /// The characters that a match of a node can begin with; everything where that cannot be told.
-pub fn first_set(node: &Node) -> Set {
+fn first_set(node: &Node) -> Set {
     match node {
         Node::One(set) => set.clone(),
         Node::Sequence(nodes) => {

@@ -1,22 +1,23 @@
 //! Runs a compiled pattern over UTF-8 text. What could be tried instead is kept on a stack of its own: text of any length needs no recursion, and the
 //! work for one match is bounded.
 
-use super::class::{previous, Class};
-use super::compile::{first_set, Program, Step};
+use super::class::previous;
+use super::compile::{first_bytes, Program, Step};
 use super::parse::{parse, Node};
 
 /// A pattern ready to use.
 #[derive(Debug)]
 pub struct Pattern {
+    program: Program,
     branches: Vec<Branch>,
     choices: Vec<Choice>,
 }
 
-/// One of the alternatives at the top, with the bytes that can begin it.
+/// One of the alternatives at the top: the bytes that can begin it, and its first instruction.
 #[derive(Debug)]
 struct Branch {
     first: [bool; 256],
-    program: Program,
+    start: usize,
 }
 
 /// Something else to try.
@@ -48,8 +49,11 @@ impl Pattern {
             Node::Either(nodes) => nodes,
             node => vec![node],
         };
-        let branches = branches.iter().map(Branch::new).collect::<Result<_, _>>()?;
-        Ok(Self { branches, choices: Vec::new() })
+        let mut program = Program::default();
+        let branches = (branches.iter())
+            .map(|node| Ok(Branch { first: first_bytes(node), start: program.append(node)? }))
+            .collect::<Result<_, String>>()?;
+        Ok(Self { program, branches, choices: Vec::new() })
     }
 
     /// The end of the match that begins at `at`, which is `at` where it is empty; `None` where there is none. Uses up some of the budget.
@@ -61,19 +65,11 @@ impl Pattern {
                 continue;
             }
             self.choices.clear();
-            if let Some(end) = branch.program.run(0, text, at, &mut self.choices, budget)? {
+            if let Some(end) = self.program.run(branch.start, text, at, &mut self.choices, budget)? {
                 return Ok(Some(end));
             }
         }
         Ok(None)
-    }
-}
-
-impl Branch {
-    fn new(node: &Node) -> Result<Self, String> {
-        let set =
-            if super::compile::can_be_empty(node) { crate::unicode::Set::range(0, 0x10FFFF) } else { first_set(node) };
-        Ok(Self { first: Class::new(&set).first_bytes(), program: Program::new(node)? })
     }
 }
 

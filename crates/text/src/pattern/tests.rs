@@ -137,3 +137,22 @@ fn case_is_ignored_as_unicode_folds() {
     assert_eq!(ends("(?i)k", "\u{212A}"), [Some(3)]);
     assert_eq!(ends("(?:(?i)a)a|a", "AA"), [None, None]);
 }
+
+#[test]
+fn classes_hold_what_their_sets_hold_and_first_bytes_begin_it() {
+    use crate::unicode::{category, white_space, Set};
+    let letters = category("L").unwrap();
+    for set in [letters.clone(), letters.complement(), white_space(), white_space().complement(), Set::range(63, 64)] {
+        let class = class::Class::new(&set);
+        let mut expected = [false; 256];
+        for c in '\0'..=char::MAX {
+            let held = set.contains(c as u32);
+            assert_eq!(class.contains(c as u32), held, "{c:?}");
+            expected[usize::from(c.encode_utf8(&mut [0; 4]).as_bytes()[0])] |= held;
+        }
+        let first = compile::first_bytes(&parse::Node::One(set));
+        for lead in (0..0x80).chain(0xC2..0xF5) {
+            assert_eq!(first[lead], expected[lead], "{lead:#x}");
+        }
+    }
+}
