@@ -1,6 +1,8 @@
 // Added tokens: texts that are one token each whatever stands around them, with the flags of Hugging Face's tokenizers, and the search for them in a text.
 // What lies between them is encoded elsewhere.
+import { FerroError } from '../errors';
 import { asObject, flagOf, idOf, invalid, type JsonObject, listOf, show, textOf } from './json';
+import { WHITE_SPACE } from './normalizers';
 
 /** An added token as tokenizer.json lists it. */
 export interface AddedToken {
@@ -19,6 +21,11 @@ export interface AddedToken {
 
 /** Part of a text: an added token, or text between two. */
 export type Section = { readonly text: string } | { readonly token: AddedToken };
+
+/** A special token without flags. */
+export function specialToken(id: number, content: string): AddedToken {
+  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
 
 function readAddedToken(part: JsonObject, id: number, name: string): AddedToken {
   const special = flagOf(part.get('special'), `${name}.special`, false);
@@ -81,10 +88,9 @@ export function addedTokenJson(token: AddedToken): object {
   return { id, content, single_word: singleWord, lstrip, rstrip, normalized, special };
 }
 
-// White_Space and the word characters of Rust's regular expressions, which Hugging Face's reader uses here. White_Space has been the same since Unicode 6.3.
-const SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const SPACES_AT_START = new RegExp(`^[${SPACE}]+`);
-const IS_SPACE = new RegExp(`^[${SPACE}]$`);
+// White_Space and the word characters of Rust's regular expressions, which Hugging Face's reader uses here.
+const SPACES_AT_START = new RegExp(`^[${WHITE_SPACE}]+`);
+const IS_SPACE = new RegExp(`^[${WHITE_SPACE}]$`);
 const WORD = '[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d]';
 const STARTS_WITH_WORD = new RegExp(`^${WORD}`, 'u');
 const IS_WORD = new RegExp(`^${WORD}$`, 'u');
@@ -94,6 +100,17 @@ function characterBefore(text: string, end: number): string {
   const low = text.charCodeAt(end - 1);
   const paired = low >= 0xdc00 && low <= 0xdfff && end > 1 && (text.codePointAt(end - 2) ?? 0) > 0xffff;
   return text.slice(paired ? end - 2 : end - 1, end);
+}
+
+/** Checks the texts that `allowSpecial` lists. @throws INVALID_OPTION for one that is no special token among `added` */
+export function checkAllowed(allowed: Iterable<string>, added: readonly AddedToken[]): void {
+  for (const content of allowed) {
+    if (added.some((token) => token.special && token.content === content)) continue;
+    throw new FerroError(
+      'INVALID_OPTION',
+      `encode: "allowSpecial" must list special tokens of the tokenizer, got ${JSON.stringify(content)}`,
+    );
+  }
 }
 
 /** Says of every special token that it does not count. */

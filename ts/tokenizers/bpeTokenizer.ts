@@ -2,7 +2,15 @@
 // merging pairs is done by the text kernels; here lie what surrounds them: added tokens, normalizers, special tokens, streams and files.
 import { FerroError } from '../errors';
 import { sha256Hex } from '../math/sha256';
-import { type AddedToken, AddedTokenFinder, checkAddedTokens, noneAllowed, type Section } from './addedTokens';
+import {
+  type AddedToken,
+  AddedTokenFinder,
+  addedTokenJson,
+  checkAddedTokens,
+  checkAllowed,
+  noneAllowed,
+  type Section,
+} from './addedTokens';
 import { type BpeFiles, writeBpeFiles } from './bpeFiles';
 import { type BpeEncoder, openEncoder } from './bpeKernel';
 import type { BpeModel } from './bpeModel';
@@ -155,13 +163,7 @@ export class BpeTokenizer implements Tokenizer {
   #allowed({ allowSpecial = false }: EncodeOptions): (token: AddedToken) => boolean {
     if (typeof allowSpecial === 'boolean') return allowSpecial ? () => true : noneAllowed;
     const list = new Set(allowSpecial);
-    for (const content of list) {
-      if (this.addedTokens.some((token) => token.special && token.content === content)) continue;
-      throw new FerroError(
-        'INVALID_OPTION',
-        `encode: "allowSpecial" must list special tokens of the tokenizer, got ${JSON.stringify(content)}`,
-      );
-    }
+    checkAllowed(list, this.addedTokens);
     return (token) => list.has(token.content);
   }
 
@@ -197,7 +199,7 @@ function hashOf({ model, added, normalizer, preTokenizer, frame }: BpeParts): st
   const tokens = Array.from(model.tokens, (token) => token ?? null);
   // Whether an added token is also listed in the vocabulary changes nothing where merges make all words.
   if (!model.ignoreMerges) for (const { id, content } of added) tokens[id] = content;
-  const sorted = [...added].sort((a, b) => a.id - b.id).map((token) => Object.values(addedOrder(token)));
+  const sorted = [...added].sort((a, b) => a.id - b.id).map((token) => Object.values(addedTokenJson(token)));
   const { steps, addPrefixSpace } = preTokenizer;
   const splits = steps.map(({ pattern, behavior, invert }) => [pattern, behavior, invert]);
   const rest = [
@@ -210,8 +212,4 @@ function hashOf({ model, added, normalizer, preTokenizer, frame }: BpeParts): st
     frame.after,
   ];
   return sha256Hex(JSON.stringify(['bpe', tokens, sorted, ...rest]));
-}
-
-function addedOrder({ id, content, singleWord, lstrip, rstrip, normalized, special }: AddedToken) {
-  return { id, content, singleWord, lstrip, rstrip, normalized, special };
 }

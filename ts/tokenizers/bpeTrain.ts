@@ -1,7 +1,7 @@
 // Training a byte-level BPE: options, the feeding of texts to the text kernels' trainer, and the parts of the tokenizer that comes of it.
 import { FerroError, throwIfAborted } from '../errors';
 import { loadText } from '../text';
-import type { AddedToken } from './addedTokens';
+import { type AddedToken, specialToken } from './addedTokens';
 import { describeSplits, withKernelErrors } from './bpeKernel';
 import { modelOfMerges } from './bpeModel';
 import type { BpeParts } from './bpeTokenizer';
@@ -106,8 +106,4 @@ export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<
   } finally {
     trainer.free();
   }
-}
-
-function specialToken(id: number, content: string): AddedToken {
-  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false, special: true };
 }

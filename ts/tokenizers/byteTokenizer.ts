@@ -7,6 +7,7 @@ import {
   type StreamingDecoder,
   type StreamingEncoder,
   type Tokenizer,
+  textDecoder,
   tokenizerFiles,
   tokenizerHash,
   wholeCharacters,
@@ -132,9 +133,4 @@ export class ByteTokenizer implements Tokenizer {
     }
     return bytes;
   }
-}
-
-/** Invalid UTF-8 becomes U+FFFD (a sampled byte sequence need not be valid); a byte order mark is text like any other. */
-function textDecoder(): TextDecoder {
-  return new TextDecoder('utf-8', { ignoreBOM: true });
 }

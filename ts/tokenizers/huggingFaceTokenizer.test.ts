@@ -8,7 +8,7 @@ import { loadTokenizer } from './load';
 import { GOLDEN_URL } from './testing/strings';
 
 interface Golden {
-  tokenizer: { model: { vocab: unknown } };
+  tokenizer: { model: { vocab: unknown }; added_tokens: { content: string; special: boolean }[] };
   cases: { text: string; plain: number[]; framed: number[]; special: number[]; decoded: string }[];
 }
 const file = JSON.parse(readFileSync(new URL('other-tokenizers.json', GOLDEN_URL), 'utf8'));
@@ -44,6 +44,10 @@ describe.each(names)('a %s tokenizer', (name) => {
     expect(id).toHaveLength(1);
     expect(Array.from(tokenizer.encode(`a ${special} b`))).not.toContain(id[0]);
     expect(Array.from(tokenizer.encode(`a ${special} b`, { allowSpecial: [special] }))).toContain(id[0]);
+    const others = golden(name).tokenizer.added_tokens.filter((token) => token.special && token.content !== special);
+    const another = others[others.length - 1].content;
+    const repeated = new Array<string>(others.length + 1).fill(another);
+    expect(Array.from(tokenizer.encode(`a ${special} b`, { allowSpecial: repeated }))).not.toContain(id[0]);
     expect(() => tokenizer.encode('a', { allowSpecial: ['<other>'] })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
     expect(tokenizer.decode([id[0], ...tokenizer.encode('whale')], { skipSpecialTokens: true })).not.toContain(special);
   });

@@ -2,7 +2,7 @@
 // library's interface. Here lie special tokens, streams, checks and files; how a text is split is the package's business.
 import { FerroError } from '../errors';
 import { sha256Hex } from '../math/sha256';
-import { type AddedToken, readAddedTokens } from './addedTokens';
+import { type AddedToken, checkAllowed, readAddedTokens } from './addedTokens';
 import { invalid, type JsonObject } from './json';
 import { type Frame, readPostProcessor } from './postProcessor';
 import { readSpecialIds, type SpecialIds } from './specialIds';
@@ -242,16 +242,11 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   #instance({ allowSpecial = false }: EncodeOptions): PackageTokenizer {
     const special = this.#parts.added.filter((token) => token.special).map(({ content }) => content);
-    const list = allowSpecial === true ? special : allowSpecial === false ? [] : [...allowSpecial];
-    const wrong = list.find((content) => !special.includes(content));
-    if (wrong !== undefined)
-      throw new FerroError(
-        'INVALID_OPTION',
-        `encode: "allowSpecial" must list special tokens of the tokenizer, got ${JSON.stringify(wrong)}`,
-      );
-    if (list.length === special.length) return this.#all;
+    const list = new Set(allowSpecial === true ? special : allowSpecial === false ? [] : allowSpecial);
+    checkAllowed(list, this.#parts.added);
+    if (special.every((content) => list.has(content))) return this.#all;
     const key = JSON.stringify([...list].sort());
-    const found = this.#instances.get(key) ?? create(this.#package, withSpecial(this.#parts.json, new Set(list)));
+    const found = this.#instances.get(key) ?? create(this.#package, withSpecial(this.#parts.json, list));
     this.#instances.set(key, found);
     return found;
   }

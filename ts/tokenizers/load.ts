@@ -2,7 +2,7 @@
 // byte-level BPE (tokenizer.json, or vocab.json with merges.txt), and everything else by the optional package. What cannot be run is a typed error;
 // nothing is guessed.
 import { FerroError } from '../errors';
-import { type AddedToken, readAddedTokens, readAddedTokensById } from './addedTokens';
+import { readAddedTokens, readAddedTokensById, specialToken } from './addedTokens';
 import { type BpeModel, mergeLines, readBpeModel, readMerges, readVocabulary } from './bpeModel';
 import { BpeTokenizer } from './bpeTokenizer';
 import { bytesOfToken } from './byteAlphabet';
@@ -117,10 +117,6 @@ async function readVocabAndMerges(files: ReadonlyMap<string, string>): Promise<B
     special: ids,
     files,
   });
-}
-
-function specialToken(id: number, content: string): AddedToken {
-  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false, special: true };
 }
 
 /** What `add_bos_token` and `add_eos_token` ask for; they count only where there is no tokenizer.json, as in transformers. */

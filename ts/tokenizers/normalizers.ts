@@ -11,9 +11,10 @@ export interface Normalizer {
 
 type Step = { readonly description: readonly string[]; readonly apply: (text: string) => string };
 
-const SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const AT_START = new RegExp(`^[${SPACE}]+`);
-const AT_END = new RegExp(`[${SPACE}]+$`);
+/** White_Space as the inside of a character class; the same since Unicode 6.3. */
+export const WHITE_SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+const AT_START = new RegExp(`^[${WHITE_SPACE}]+`);
+const AT_END = new RegExp(`[${WHITE_SPACE}]+$`);
 
 /** Lower case character by character, as Rust's char::to_lowercase: without the rule for a final sigma. */
 function lowerCase(text: string): string {

@@ -2,7 +2,7 @@
 import { FerroError } from '../errors';
 import type { AddedToken } from './addedTokens';
 import { bytesOfToken } from './byteAlphabet';
-import type { DecodeOptions, StreamingDecoder } from './tokenizer';
+import { type DecodeOptions, type StreamingDecoder, textDecoder } from './tokenizer';
 
 /** Bytes by id: those of id lie at offsets[id] … offsets[id + 1] − 1. */
 export interface ByteTable {
@@ -92,11 +92,11 @@ export class ByteDecoder {
 
   /** Invalid UTF-8 becomes U+FFFD; a byte order mark is text like any other. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    return newDecoder().decode(this.#bytesOf(this.#shown(ids, options), new Uint8Array(0)));
+    return textDecoder().decode(this.#bytesOf(this.#shown(ids, options), new Uint8Array(0)));
   }
 
   decoder(options: DecodeOptions = {}): StreamingDecoder {
-    let decoder = newDecoder();
+    let decoder = textDecoder();
     let held: number[] = []; // an id whose meaning the next one decides
     let before = new Uint8Array(0); // the last bytes of what came before
     const push = (ids: ArrayLike<number>, last: boolean) => {
@@ -110,7 +110,7 @@ export class ByteDecoder {
       push: (ids) => push(typeof ids === 'number' ? [ids] : ids, false),
       flush: () => {
         const rest = push([], true);
-        decoder = newDecoder();
+        decoder = textDecoder();
         before = new Uint8Array(0);
         return rest;
       },
@@ -164,8 +164,4 @@ export class ByteDecoder {
       `${op}: ids must be integers from 0 to ${this.vocabSize - 1}${hole}, got ${id} at position ${position}`,
     );
   }
-}
-
-function newDecoder(): TextDecoder {
-  return new TextDecoder('utf-8', { ignoreBOM: true });
 }

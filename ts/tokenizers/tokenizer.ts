@@ -73,6 +73,11 @@ export function wholeCharacters(text: string): number {
   return last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length;
 }
 
+/** Invalid UTF-8 becomes U+FFFD (a sampled byte sequence need not be valid); a byte order mark is text like any other. */
+export function textDecoder(): TextDecoder {
+  return new TextDecoder('utf-8', { ignoreBOM: true });
+}
+
 /** Collects the texts of the two files; `tokenizer` and `config` become indented JSON. */
 export function tokenizerFiles(tokenizer: object, modelMaxLength: number | undefined): Map<string, string> {
   const config: Record<string, unknown> = {
