@@ -102,3 +102,13 @@ test('what the package cannot run is a typed error', async () => {
   await expect(loadTokenizer(JSON.stringify(json))).rejects.toMatchObject({ code: 'UNSUPPORTED_TOKENIZER' });
   await expect(loadTokenizer('{"model":{"type":"WordLevel","vocab":{}}}')).rejects.toBeInstanceOf(FerroError);
 });
+
+test('a vocabulary is checked before the package sees it', async () => {
+  const open = (model: object) => loadTokenizer(JSON.stringify({ ...golden('wordpiece').tokenizer, model }));
+  for (const id of [-1, 0.5, 2 ** 22, 1e300, '1', null, [1]]) {
+    await expect(open({ type: 'WordLevel', vocab: { a: 0, b: id } }), String(id)).rejects.toMatchObject({ code: 'INVALID_TOKENIZER' });
+  }
+  for (const vocab of [undefined, null, 'a', 7, [['a', 0], 'b'], ['b']]) {
+    await expect(open({ type: 'Unigram', vocab }), String(vocab)).rejects.toMatchObject({ code: 'INVALID_TOKENIZER' });
+  }
+});

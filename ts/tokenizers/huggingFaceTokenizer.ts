@@ -3,7 +3,7 @@
 import { FerroError } from '../errors';
 import { sha256Hex } from '../math/sha256';
 import { type AddedToken, checkAllowed, readAddedTokens } from './addedTokens';
-import { invalid, type JsonObject } from './json';
+import { asObject, idOf, invalid, type JsonObject, show } from './json';
 import { type Frame, readPostProcessor } from './postProcessor';
 import { readSpecialIds, type SpecialIds } from './specialIds';
 import type { DecodeOptions, EncodeOptions, StreamingDecoder, StreamingEncoder, Tokenizer } from './tokenizer';
@@ -19,10 +19,10 @@ interface Package {
   Tokenizer: new (tokenizer: object, config: object) => PackageTokenizer;
 }
 
-/** A tokenizer.json in the form the package takes. */
+/** A tokenizer.json in the form the package takes, its vocabulary checked. */
 interface Root {
   added_tokens?: { content: string; special?: boolean }[] | null;
-  model: { vocab?: unknown; unk_token?: string | null; unk_id?: number | null };
+  model: { vocab: [text: string, score: number][] | Record<string, number>; unk_token?: string | null; unk_id?: number | null };
 }
 
 /** Loads the package; a literal name inside `try`, so that bundlers take it along where it is installed and go on where it is not. */
@@ -38,16 +38,27 @@ async function loadPackage(): Promise<Package> {
   }
 }
 
-/** Vocabularies in use have less than a million tokens; ids far above are a mistake that would cost memory. */
-const MOST_ID = (1 << 24) - 1;
-
 /** Never in a text, so never found in one. */
 const UNREACHABLE = '\uffff';
 
 /**
+ * Checks the vocabulary before the package sees it: it would fill a list up to the largest id. A list's pieces have the ids of their places.
+ * @throws INVALID_TOKENIZER
+ */
+function checkVocabulary(model: JsonObject): void {
+  const name = 'tokenizer.json: model.vocab';
+  const vocab = model.get('vocab');
+  if (Array.isArray(vocab)) {
+    const wrong = vocab.findIndex((piece) => !Array.isArray(piece));
+    if (wrong >= 0) throw invalid(`${name}: pieces must be lists of text and score, got another at ${wrong}`);
+  } else {
+    for (const [token, id] of asObject(vocab, name)) idOf(id, `${name}[${show(token)}]`);
+  }
+}
+
+/**
  * A copy in which only the special tokens of `allowed` are there for texts: the others are neither added tokens nor pieces of the vocabulary (a Unigram
  * model would find `</s>` there). The unknown token stays.
- * @throws INVALID_TOKENIZER for a vocabulary of another kind
  */
 function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
   const root = JSON.parse(json) as Root;
@@ -57,22 +68,10 @@ function withSpecial(json: string, allowed: ReadonlySet<string>): Root {
   root.added_tokens = (root.added_tokens ?? []).filter((token) => !hidden.has(token.content));
   const { model } = root;
   if (Array.isArray(model.vocab)) {
-    model.vocab = (model.vocab as unknown[]).map((piece, id) => {
-      if (!Array.isArray(piece)) throw invalid(`tokenizer.json: model.vocab: pieces must be lists of text and score, got another at ${id}`);
-      return hidden.has(piece[0]) && id !== model.unk_id ? [`${UNREACHABLE}${id}${UNREACHABLE}`, piece[1]] : piece;
-    });
+    model.vocab = model.vocab.map((piece, id): [string, number] =>
+      hidden.has(piece[0]) && id !== model.unk_id ? [`${UNREACHABLE}${id}${UNREACHABLE}`, piece[1]] : piece,
+    );
   } else {
-    if (typeof model.vocab !== 'object' || model.vocab === null) {
-      throw invalid(`tokenizer.json: model.vocab: must be an object or a list, got ${typeof model.vocab}`);
-    }
-    // Before the package sees them: it would fill a list up to the largest.
-    for (const [token, id] of Object.entries(model.vocab)) {
-      if (!Number.isInteger(id) || id < 0 || id > MOST_ID) {
-        throw invalid(
-          `tokenizer.json: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${JSON.stringify(id)?.slice(0, 80)} for ${JSON.stringify(token.slice(0, 80))}`,
-        );
-      }
-    }
     const kept = Object.entries(model.vocab).filter(([token]) => !hidden.has(token) || token === model.unk_token);
     model.vocab = Object.fromEntries(kept);
   }
@@ -134,16 +133,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
     const added = readAddedTokens(root.get('added_tokens'), `${name}: added_tokens`);
     const frame = readPostProcessor(root.get('post_processor'), `${name}: post_processor`);
     const pack = await load();
+    checkVocabulary(asObject(root.get('model'), `${name}: model`));
     const all = create(pack, withSpecial(json, new Set(added.map(({ content }) => content))));
     const vocabulary = new Map([...all.get_vocab(true)].filter(([token]) => token !== undefined));
     if (vocabulary.size === 0) throw invalid(`${name}: model.vocab: must have tokens, got none`);
-    for (const [token, id] of vocabulary) {
-      if (!Number.isInteger(id) || id < 0 || id > MOST_ID) {
-        throw invalid(
-          `${name}: model.vocab: ids must be integers from 0 to ${MOST_ID}, got ${id} for ${JSON.stringify(token.slice(0, 80))}`,
-        );
-      }
-    }
     const special = readSpecialIds(files, (content) => vocabulary.get(content), Math.max(...vocabulary.values()) + 1);
     return new HuggingFaceTokenizer({ json, files, added, frame, special, vocabulary }, pack, all);
   }
