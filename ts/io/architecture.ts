@@ -1,7 +1,8 @@
 // What a model folder needs to know of an architecture: how config.json says it, and how its tensors are called. One object for each architecture
 // (gptFolder.ts and its neighbours); opening and writing folders (modelFolder.ts) is the same for all.
 import type { CausalConfig } from '../models';
-import type { ConfigFields, SpecialIds } from './configFields';
+import type { SpecialIds } from '../tokenizers';
+import type { ConfigFields } from './configFields';
 
 /** The tensors of one model as its folder holds them. */
 export interface TensorLayout {
@@ -26,9 +27,8 @@ export interface Architecture<C extends CausalConfig> {
   /** The object that config.json holds (without the dtype of the weights). */
   configToJson(config: C, ids: SpecialIds): Record<string, unknown>;
   layout(config: C): TensorLayout;
-  /**
-   * The name in `layout` of each tensor of a file: those that are no parameters (masks in old files) are left out, a missing prefix is added.
-   * @returns our name → the file's; a tensor that nobody knows is there under its own name
-   */
-  canonicalNames(stored: Iterable<string>): Map<string, string>;
+  /** How the names of all tensors but the head's begin; files of the bare model are without it. */
+  readonly prefix: string;
+  /** Tensors of old files that are no parameters (masks, tables). */
+  readonly notParameters: RegExp;
 }

@@ -1,14 +1,8 @@
 // config.json, whatever the architecture: its fields one by one with typed errors, and what every folder says the same way. Which fields there are and what
 // they mean is the architecture's business (gptConfigFile.ts and its neighbours).
 import { FerroError } from '../errors';
+import type { SpecialIds } from '../tokenizers';
 import { parseJsonObject } from './files';
-
-/** Special ids for config.json and generation_config.json: the tokenizer's, or null. */
-export interface SpecialIds {
-  bosId: number | null;
-  eosId: number | null;
-  padId: number | null;
-}
 
 /** generation_config.json: without it Python would take GPT-2's own end-of-text id. */
 export function generationConfigToJson(ids: SpecialIds): Record<string, unknown> {

@@ -2,7 +2,8 @@
 // approximated; fields that change no number are ignored.
 import { FerroError } from '../errors';
 import { type GPTConfig, type GPTConfigOptions, resolveConfig } from '../models/config';
-import { ConfigFields, type SpecialIds } from './configFields';
+import type { SpecialIds } from '../tokenizers';
+import { ConfigFields } from './configFields';
 
 /** The object that config.json holds. */
 export function gptConfigToJson(config: GPTConfig, ids: SpecialIds): Record<string, unknown> {

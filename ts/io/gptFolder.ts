@@ -46,15 +46,6 @@ function layout(config: GPTConfig): TensorLayout {
   return { shapes, zeros: new Set(config.bias ? [] : [...shapes.keys()].filter((name) => name.endsWith('.bias'))) };
 }
 
-/** Masks left out, a missing `transformer.` (files of the bare GPT2Model) added. */
-function canonicalNames(stored: Iterable<string>): Map<string, string> {
-  const all = [...stored];
-  const prefixed = all.some((name) => name.startsWith('transformer.'));
-  const names = new Map<string, string>();
-  for (const name of all) if (!MASK_BUFFER.test(name)) names.set(prefixed || name === HEAD ? name : `transformer.${name}`, name);
-  return names;
-}
-
 /** GPT-2, DistilGPT-2, DialoGPT and their like. */
 export const GPT2: Architecture<GPTConfig> = {
   modelType: 'gpt2',
@@ -62,6 +53,7 @@ export const GPT2: Architecture<GPTConfig> = {
   head: HEAD,
   readConfig: gptConfigFromFields,
   configToJson: gptConfigToJson,
+  prefix: 'transformer.',
+  notParameters: MASK_BUFFER,
   layout,
-  canonicalNames,
 };

@@ -3,7 +3,8 @@
 import { FerroError } from '../errors';
 import type { RotaryScaling } from '../graph';
 import { checkLlamaConfig, type LlamaConfig } from '../models';
-import { ConfigFields, type SpecialIds } from './configFields';
+import type { SpecialIds } from '../tokenizers';
+import { ConfigFields } from './configFields';
 
 /** The object that config.json holds. */
 export function llamaConfigToJson(config: LlamaConfig, ids: SpecialIds): Record<string, unknown> {

@@ -40,15 +40,6 @@ function layout(config: LlamaConfig): TensorLayout {
   return { shapes: llamaTensorShapes(config), zeros: NONE };
 }
 
-/** Tables left out, a missing `model.` (files of the bare LlamaModel) added. */
-function canonicalNames(stored: Iterable<string>): Map<string, string> {
-  const all = [...stored];
-  const prefixed = all.some((name) => name.startsWith('model.'));
-  const names = new Map<string, string>();
-  for (const name of all) if (!TABLE.test(name)) names.set(prefixed || name === HEAD ? name : `model.${name}`, name);
-  return names;
-}
-
 /** Llama, TinyLlama, SmolLM and their like. */
 export const LLAMA: Architecture<LlamaConfig> = {
   modelType: 'llama',
@@ -56,8 +47,9 @@ export const LLAMA: Architecture<LlamaConfig> = {
   head: HEAD,
   readConfig: llamaConfigFromFields,
   configToJson: llamaConfigToJson,
+  prefix: 'model.',
+  notParameters: TABLE,
   layout,
-  canonicalNames,
 };
 
 /** Mistral without a sliding window: a Llama by another name. It is written as a Llama, which computes the same. */

@@ -13,7 +13,7 @@ import { toBfloat16 } from './floats';
 import { checkedFloat16 } from './gguf/encodings';
 import { mismatch } from './modelFolder';
 import { matrixTensors, type Quantization, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
-import type { TensorSource } from './safetensorsWriter';
+import { bytesOf, type TensorSource } from './safetensorsWriter';
 import { weightsToFiles } from './saveWeights';
 
 const DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const;
@@ -56,8 +56,6 @@ const PIECE_ELEMENTS = 1 << 20;
 function* zeros(elements: number): Generator<Float32Array> {
   for (let left = elements; left > 0; left -= PIECE_ELEMENTS) yield new Float32Array(Math.min(left, PIECE_ELEMENTS));
 }
-
-const bytesOf = (data: Float32Array | Uint16Array): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** A parameter as a tensor to write. */
 function tensorOf(name: string, shape: readonly number[], values: ParameterValues, dtype: SaveDtype): TensorSource {

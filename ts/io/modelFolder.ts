@@ -94,6 +94,21 @@ async function readConfig<C extends CausalConfig>(
   }
 }
 
+/**
+ * The name in the architecture's layout of each tensor of the files: those that are no parameters are left out, a missing prefix is added.
+ * @returns our name → the file's; a tensor that nobody knows is there under its own name
+ */
+function canonicalNames<C extends CausalConfig>(
+  { prefix, head, notParameters }: Architecture<C>,
+  stored: Iterable<string>,
+): Map<string, string> {
+  const all = [...stored];
+  const prefixed = all.some((name) => name.startsWith(prefix));
+  const names = new Map<string, string>();
+  for (const name of all) if (!notParameters.test(name)) names.set(prefixed || name === head ? name : `${prefix}${name}`, name);
+  return names;
+}
+
 /** Whether two tensors of the files hold the same bits. The first is held in memory meanwhile, so that each is read once, front to end. */
 async function equalTensors(weights: WeightFiles, a: string, b: string): Promise<boolean> {
   if (weights.entry(a).shape.join() !== weights.entry(b).shape.join()) return false;
@@ -165,7 +180,7 @@ export async function openModel<C extends CausalConfig>(
   const weights = await openWeights(folder, options);
   progress.allOpened();
   try {
-    const names = architecture.canonicalNames(weights.names());
+    const names = canonicalNames(architecture, weights.names());
     const config = await settleHead(architecture, told, weights, names);
     const layout = architecture.layout(config);
     const blocks = quantization === null ? new Map<string, QuantizedWeight>() : quantizedWeights(config);

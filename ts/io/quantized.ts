@@ -6,7 +6,7 @@ import { dequantizeQ8, Q8_BLOCK, type Q8Matrix, q8Blocks, quantizeQ8 } from '../
 import { type CausalConfig, createModel, type ModelConfig } from '../models';
 import { type QuantizedWeight, quantizeModule } from '../nn';
 import { ConfigFields } from './configFields';
-import type { TensorSource } from './safetensorsWriter';
+import { bytesOf, type TensorSource } from './safetensorsWriter';
 import type { WeightFiles } from './weightFiles';
 
 /** How weights are quantised. */
@@ -101,12 +101,11 @@ export function matrixTensors(
   { rows, columns }: QuantizedWeight,
   matrix: () => Promise<Q8Matrix>,
 ): [name: string, tensor: TensorSource][] {
-  const bytes = ({ buffer, byteOffset, byteLength }: Int8Array | Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
   const source = (dtype: string, shape: number[], part: (of: Q8Matrix) => Int8Array | Float32Array): TensorSource => ({
     dtype,
     shape,
     async *pieces() {
-      yield bytes(part(await matrix()));
+      yield bytesOf(part(await matrix()));
     },
   });
   return [

@@ -31,7 +31,8 @@ export interface TensorSource {
 export type WritableTensor = TensorData | RawTensor | TensorSource;
 
 const PYTORCH: ReadonlyMap<string, string> = new Map([['format', 'pt']]);
-const bytesOf = (data: Float32Array | Int32Array): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+/** The bytes of a typed array, not copied. */
+export const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 function asSource(tensor: WritableTensor): TensorSource {
   if ('pieces' in tensor) return tensor;

@@ -7,5 +7,6 @@ export { CharTokenizer, CharVocabulary } from './charTokenizer';
 export { HuggingFaceTokenizer } from './huggingFaceTokenizer';
 export { loadTokenizer, TOKENIZER_FILES } from './load';
 export { PATTERNS } from './patterns';
+export type { SpecialIds } from './specialIds';
 export { cutPieces } from './streamCut';
 export type { DecodeOptions, EncodeOptions, StreamingDecoder, StreamingEncoder, Tokenizer, TokenizerKind } from './tokenizer';

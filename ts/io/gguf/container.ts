@@ -1,6 +1,7 @@
 // The GGUF container, version 3, little-endian: header, metadata, the list of tensors, then their bytes at multiples of 32. Written only, and streamed:
 // one tensor is in memory at a time. It knows no model. Format: ggml's docs/gguf.md.
 import { FerroError } from '../../errors';
+import { elementsOf } from '../dtypes';
 import type { LazyFile } from '../files';
 import { bytesOfType, encodeTensor, GGUF_TYPES, type GgufType } from './encodings';
 
@@ -34,7 +35,6 @@ const VERSION = 3;
 /** enum gguf_metadata_value_type. */
 const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
-const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 /** Appends to a growing buffer. */
@@ -143,7 +143,7 @@ function writeHead({ metadata, tensors }: GgufContents): { head: Uint8Array; dat
     for (const size of [...shape].reverse()) out.u64(size);
     out.u32(GGUF_TYPES[type].id);
     out.u64(offset);
-    offset = align(offset + bytesOfType(type, product(shape)));
+    offset = align(offset + bytesOfType(type, elementsOf(shape)));
   }
   return { head: out.aligned(), dataBytes: offset };
 }
@@ -160,7 +160,7 @@ export function writeGguf(contents: GgufContents): LazyFile {
       yield head;
       for (const { name, shape, type, read } of contents.tensors) {
         const values = await read();
-        if (values.length !== product(shape)) {
+        if (values.length !== elementsOf(shape)) {
           throw new FerroError('INVALID_SHAPE', `writeGguf: ${name} must have the elements of [${shape.join(', ')}], got ${values.length}`);
         }
         const bytes = encodeTensor(name, type, values);

@@ -1,6 +1,7 @@
 // A tokenizer as GGUF metadata, read off its tokenizer.json: what llama.cpp needs to give the same ids. What it would split differently is refused, never
 // approximated. llama.cpp knows byte-level BPE as model "gpt2" with a named rule of splitting, and single characters or bytes as "rwkv".
 import { FerroError } from '../../errors';
+import { PATTERNS, type SpecialIds } from '../../tokenizers';
 import { byteAlphabet } from '../../tokenizers/byteAlphabet';
 import type { GgufValue } from './container';
 
@@ -10,19 +11,9 @@ type Json = Record<string, unknown>;
 const TOKEN_TYPES = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
 /** Splitting rules of tokenizer.json files and llama.cpp's names for them; `ignoring` where a token that stands for a whole word goes before merges. */
-const PATTERNS: readonly { regex: string; plain: string | null; ignoring: string | null }[] = [
-  {
-    regex:
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    plain: 'dbrx',
-    ignoring: 'llama-bpe',
-  },
-  {
-    regex:
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    plain: 'qwen2',
-    ignoring: null,
-  },
+const RULES: readonly { regex: string; plain: string | null; ignoring: string | null }[] = [
+  { regex: PATTERNS.cl100k, plain: 'dbrx', ignoring: 'llama-bpe' },
+  { regex: PATTERNS.qwen2, plain: 'qwen2', ignoring: null },
 ];
 
 const refused = (rule: string, got: unknown): FerroError =>
@@ -54,20 +45,13 @@ interface Surroundings {
   eosToken?: string;
 }
 
-/** Special ids as the tokenizer says them. */
-export interface TokenizerIds {
-  readonly bosId: number | null;
-  readonly eosId: number | null;
-  readonly padId: number | null;
-}
-
 /**
  * The tokenizer's metadata.
  * @param files the tokenizer's, by name: tokenizer.json, and tokenizer_config.json where there is one
  * @param vocabSize the model's; ids without a token are filled up with unused ones
  * @throws NOT_SUPPORTED for kinds, splitting rules and normalizers that llama.cpp does not have
  */
-export function tokenizerMetadata(files: ReadonlyMap<string, string>, ids: TokenizerIds, vocabSize: number): Map<string, GgufValue> {
+export function tokenizerMetadata(files: ReadonlyMap<string, string>, ids: SpecialIds, vocabSize: number): Map<string, GgufValue> {
   const json = JSON.parse(files.get('tokenizer.json') ?? '{}') as Json;
   const model = isObject(json.model) ? json.model : {};
   const { tokens, types, merges, pre, unknownId } = vocabularyOf(json, model, vocabSize);
@@ -96,7 +80,7 @@ export function tokenizerMetadata(files: ReadonlyMap<string, string>, ids: Token
 function addSpecialIds(
   metadata: Map<string, GgufValue>,
   around: Surroundings,
-  ids: TokenizerIds,
+  ids: SpecialIds,
   tokens: readonly unknown[],
   unused: number | null,
 ): void {
@@ -158,7 +142,7 @@ function splittingRule(pre: unknown, merges: boolean, ignoreMerges: boolean): st
     return 'smollm';
   if (steps.length === 2 && last.use_regex === false && first.type === 'Split' && first.behavior === 'Isolated' && first.invert !== true) {
     const regex = isObject(first.pattern) ? first.pattern.Regex : undefined;
-    const known = PATTERNS.find((pattern) => pattern.regex === regex);
+    const known = RULES.find((rule) => rule.regex === regex);
     const name = ignoreMerges ? known?.ignoring : known?.plain;
     if (typeof name === 'string') return name;
   }
