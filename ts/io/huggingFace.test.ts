@@ -68,6 +68,20 @@ describe('a GPT folder', () => {
     }
   });
 
+  test('no file is opened twice, whether or not there is a tokenizer', async () => {
+    for (const tokenizer of [null, CharTokenizer.fromText('abcde')]) {
+      const inner = memoryFolder(files({}, tokenizer));
+      const opened: string[] = [];
+      const open = (name: string) => {
+        opened.push(name);
+        return inner.open(name);
+      };
+      await openPretrained({ ...inner, open });
+      expect(opened).toContain('generation_config.json');
+      expect(opened).toEqual([...new Set(opened)]);
+    }
+  });
+
   for (const options of [{}, { bias: false }, { positionEmbedding: 'sinusoidal', positionNoise: 0.01, dropout: 0.2 }] as const) {
     test(`saved and opened again it is the same: ${JSON.stringify(options)}`, async () => {
       const { config, parameters } = contents(options);

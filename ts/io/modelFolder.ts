@@ -6,13 +6,15 @@ import type { CausalConfig } from '../models';
 import type { QuantizedWeight } from '../nn';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
-import { readEndIds } from './endIds';
+import { endIdsOf } from './endIds';
 import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
 import { trackProgress } from './progress';
 import { plainWeight, type Quantization, quantizedWeights, readMatrix, readQuantization, scaleName, weightProblems } from './quantized';
 import type { TensorPiece } from './safetensors';
 import { type FolderTokenizer, readTokenizer } from './tokenizerFolder';
 import { openWeights, type WeightFiles } from './weightFiles';
+
+const GENERATION_FILE = 'generation_config.json';
 
 /** Options of opening a model. */
 export interface OpenModelOptions {
@@ -175,8 +177,11 @@ export async function openModel<C extends CausalConfig>(
   const { folder } = progress;
   const options = { signal };
   const { architecture, config: told, quantization, end } = await readConfig(folder, architectures, options);
-  const tokenizer = await readTokenizer(folder, told.vocabSize, options);
-  const endIds = await readEndIds(folder, end, told.vocabSize, options);
+  const generation = await readFolderText(folder, GENERATION_FILE, options).catch((error: unknown) => {
+    throw checkpointError(error);
+  });
+  const tokenizer = await readTokenizer(folder, told.vocabSize, options, new Map([[GENERATION_FILE, generation]]));
+  const endIds = endIdsOf(`${folder.label}/${GENERATION_FILE}`, generation, end, told.vocabSize);
   const weights = await openWeights(folder, options);
   progress.allOpened();
   try {

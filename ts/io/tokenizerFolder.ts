@@ -14,12 +14,19 @@ export interface FolderTokenizer {
 /** What leaves the model usable with ids: the tokenizer is sound, but not one that can be run here. A broken file is an error. */
 const USABLE_WITHOUT: ReadonlySet<string> = new Set(['UNSUPPORTED_TOKENIZER', 'TOKENIZER_PACKAGE_MISSING']);
 
-/** The texts of the files that say something about the tokenizer; null without any that holds one. */
-export async function readTokenizerFiles(folder: ReadableFolder, options: OpenOptions = {}): Promise<Map<string, string> | null> {
+/** Texts of files that have been read already, by name; null for one that is not there. */
+export type KnownTexts = ReadonlyMap<string, string | null>;
+
+/** The texts of the files that say something about the tokenizer; null without any that holds one. Files of `known` are not read again. */
+export async function readTokenizerFiles(
+  folder: ReadableFolder,
+  options: OpenOptions = {},
+  known: KnownTexts = new Map(),
+): Promise<Map<string, string> | null> {
   const files = new Map<string, string>();
   const read = async (names: readonly string[]) => {
     for (const name of names) {
-      const text = await readFolderText(folder, name, options);
+      const text = known.has(name) ? known.get(name)! : await readFolderText(folder, name, options);
       if (text !== null) files.set(name, text);
     }
   };
@@ -34,10 +41,16 @@ export async function readTokenizerFiles(folder: ReadableFolder, options: OpenOp
 /**
  * Reads a folder's tokenizer.
  * @param vocabSize the model's; the tokenizer may have fewer tokens (a padded vocabulary), not more
+ * @param known texts that need not be read again
  * @throws INVALID_TOKENIZER, INVALID_FILE, VOCABULARY_MISMATCH
  */
-export async function readTokenizer(folder: ReadableFolder, vocabSize: number, options: OpenOptions = {}): Promise<FolderTokenizer> {
-  const files = await readTokenizerFiles(folder, options);
+export async function readTokenizer(
+  folder: ReadableFolder,
+  vocabSize: number,
+  options: OpenOptions = {},
+  known?: KnownTexts,
+): Promise<FolderTokenizer> {
+  const files = await readTokenizerFiles(folder, options, known);
   if (files === null) return { tokenizer: null, tokenizerProblem: null };
   let tokenizer: Tokenizer;
   try {
