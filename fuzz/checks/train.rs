@@ -29,8 +29,7 @@ pub fn check(data: &[u8]) {
     let mut bpe =
         Bpe::new(pattern, false, tokens.concat(), &lengths, &merges).expect("what was trained is a vocabulary");
     for text in &texts {
-        let ids: Vec<i32> =
-            bpe.encode(text, false, &[]).expect("all bytes are there").iter().map(|&id| id as i32).collect();
+        let ids: Vec<i32> = bpe.encode(text).expect("all bytes are there").iter().map(|&id| id as i32).collect();
         assert!(bpe.decode(&ids).as_deref() == Ok(text.as_bytes()), "{text:?}");
     }
     assert!(merges == trainer.train(vocab_size, min_frequency), "the second time it is the same");

@@ -29,11 +29,8 @@ describe('loadText', () => {
       Uint32Array.from(tokens, ({ length }) => length),
       merges,
     );
-    expect([...bpe.encode('low lower', false, [])]).toEqual([257, 259, byte_order().indexOf(114)]);
-    bpe.add_token('<|end|>', 300, 8);
-    expect(bpe.encode('<|end|>', false, []).length).toBeGreaterThan(1);
-    expect([...bpe.encode('<|end|>', true, [])]).toEqual([300]);
-    const lone = bpe.encode('a\ud800b', false, []);
+    expect([...bpe.encode('low lower')]).toEqual([257, 259, byte_order().indexOf(114)]);
+    const lone = bpe.encode('a\ud800b');
     expect(new TextDecoder().decode(bpe.decode(lone))).toBe('a\ufffdb');
     expect(() => bpe.decode([300])).toThrow(/^TOKEN_OUT_OF_RANGE: decode: /);
     trainer.free();

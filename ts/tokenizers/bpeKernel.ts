@@ -54,7 +54,6 @@ export function withKernelErrors<T>(run: () => T): T {
 }
 
 const NOTHING = new Uint8Array(0);
-const NO_IDS = new Uint32Array(0); // special tokens are cut out before
 
 /** Tokens that bytes can make, and the merges between them: others (with characters that stand for no byte) are never met in a text. */
 function kernelModel({ tokens, merges }: BpeModel): { parts: Uint8Array[]; merges: Uint32Array } {
@@ -76,5 +75,5 @@ export async function openEncoder(model: BpeModel, steps: readonly SplitStep[]):
   const lengths = Uint32Array.from(parts, (_, id) => offsets[id + 1] - offsets[id]);
   const { Bpe } = await loadText();
   const bpe = withKernelErrors(() => new Bpe(describeSplits(steps), model.ignoreMerges, bytes, lengths, merges));
-  return { encode: (text) => withKernelErrors(() => bpe.encode(text, false, NO_IDS)) };
+  return { encode: (text) => withKernelErrors(() => bpe.encode(text)) };
 }

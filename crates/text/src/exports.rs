@@ -1,6 +1,6 @@
 //! What JavaScript sees. Numbers, text and bytes in and out; a refused call throws an `Error` whose message starts with a code.
 
-use crate::bpe::{self, Flags};
+use crate::bpe;
 use crate::safetensors;
 use crate::train::{self, Trainer};
 use wasm_bindgen::prelude::*;
@@ -29,15 +29,10 @@ impl Bpe {
         bpe::Bpe::new(pattern, ignore_merges, token_bytes, token_lengths, merges).map(Bpe).map_err(refused)
     }
 
-    /// A token to be found in texts before they are split. `flags`: 1 lstrip, 2 rstrip, 4 single word, 8 special.
-    pub fn add_token(&mut self, content: &str, id: u32, flags: u32) {
-        self.0.add_token(content, id, Flags::from_bits(flags));
-    }
-
-    /// Ids of a text. Special tokens in it are text, but for those in `special`, or none of them with `all_special`.
-    pub fn encode(&mut self, text: &str, all_special: bool, special: &[u32]) -> Result<Vec<i32>> {
+    /// Ids of a text.
+    pub fn encode(&mut self, text: &str) -> Result<Vec<i32>> {
         // The same bits, in place: ids are below 2^31.
-        let ids = self.0.encode(text, all_special, special).map_err(refused)?;
+        let ids = self.0.encode(text).map_err(refused)?;
         Ok(ids.into_iter().map(|id| id as i32).collect())
     }
 

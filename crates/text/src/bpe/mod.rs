@@ -1,13 +1,11 @@
 //! Byte-level byte-pair encoding with a given vocabulary: text to ids and back. It reads no files and knows no names of special tokens.
 
-mod added;
 mod cache;
 mod merge;
 pub mod pairs;
 
 use crate::hash::Map;
 use crate::split::Splitter;
-pub use added::{AddedTokens, Flags};
 use cache::{Cache, Key};
 use pairs::Pairs;
 
@@ -18,7 +16,6 @@ const NO_TOKEN: u32 = u32::MAX;
 pub struct Bpe {
     splitter: Splitter,
     words: Words,
-    added: AddedTokens,
     /// All tokens' bytes, one after the other; token i is `bytes[starts[i]..starts[i + 1]]`.
     bytes: Vec<u8>,
     starts: Vec<u32>,
@@ -104,7 +101,7 @@ impl Bpe {
             cache: Cache::new(),
             missing: None,
         };
-        Ok(Self { splitter, words, added: AddedTokens::default(), bytes: token_bytes, starts })
+        Ok(Self { splitter, words, bytes: token_bytes, starts })
     }
 
     /// Number of ids that decode.
@@ -112,30 +109,13 @@ impl Bpe {
         self.starts.len() - 1
     }
 
-    /// Adds a token that is found in the text before anything is split. Its id may be one of the vocabulary's; its content is what it decodes to only
-    /// if the caller's token bytes say so.
-    pub fn add_token(&mut self, content: &str, id: u32, flags: Flags) {
-        self.added.add(content, id, flags);
-    }
-
-    /// Ids of a text. Added tokens that are not special are found; special ones where `special` holds their id, or all with `all_special`.
-    /// The error starts with `PATTERN_TOO_SLOW` or `MISSING_BYTE`.
-    pub fn encode(&mut self, text: &str, all_special: bool, special: &[u32]) -> Result<Vec<u32>, String> {
+    /// Ids of a text; added tokens have been cut out of it. The error starts with `PATTERN_TOO_SLOW` or `MISSING_BYTE`.
+    pub fn encode(&mut self, text: &str) -> Result<Vec<u32>, String> {
         let mut out = Vec::with_capacity(text.len() / 3 + 8);
-        let Self { splitter, words, added, .. } = self;
+        let Self { splitter, words, .. } = self;
         words.missing = None;
         words.cache.make_room(text.len());
-        if added.is_empty() {
-            splitter.split(text.as_bytes(), &mut |word| words.encode(word, &mut out))?;
-        } else {
-            let mut at = 0;
-            while let Some(found) = added.find(text, at, all_special, special) {
-                splitter.split(&text.as_bytes()[at..found.start], &mut |word| words.encode(word, &mut out))?;
-                out.push(found.id);
-                at = found.end;
-            }
-            splitter.split(&text.as_bytes()[at..], &mut |word| words.encode(word, &mut out))?;
-        }
+        splitter.split(text.as_bytes(), &mut |word| words.encode(word, &mut out))?;
         match words.missing {
             None => Ok(out),
             Some(byte) => {

@@ -22,7 +22,7 @@ fn trained(text: &str, size: u32, ignore_merges: bool) -> Bpe {
 const TEXT: &str = "Call me Ishmael. Some years ago—never mind how long precisely—having little or no money in my purse, 1851!\n\n  It's";
 
 fn ids(bpe: &mut Bpe, text: &str) -> Vec<i32> {
-    bpe.encode(text, false, &[]).unwrap().into_iter().map(|id| id as i32).collect()
+    bpe.encode(text).unwrap().into_iter().map(|id| id as i32).collect()
 }
 
 #[test]
@@ -36,32 +36,6 @@ fn round_trips_everything() {
             assert_eq!(ids(&mut bpe, text), encoded, "the cache changes nothing");
         }
     }
-}
-
-#[test]
-fn added_tokens_by_their_conditions() {
-    let mut bpe = trained("abc", 256, false);
-    let token = |name: &str| match name {
-        "lr" => Flags { lstrip: true, rstrip: true, ..Flags::default() },
-        "word" => Flags { single_word: true, ..Flags::default() },
-        "special" => Flags { special: true, ..Flags::default() },
-        _ => Flags::default(),
-    };
-    bpe.add_token("<m>", 1000, token("lr"));
-    bpe.add_token("cat", 1001, token("word"));
-    bpe.add_token("<|end|>", 1002, token("special"));
-    bpe.add_token("<m>>", 1003, token("plain"));
-    let space = ids(&mut bpe, " ")[0];
-    let a = ids(&mut bpe, "a")[0];
-    assert_eq!(ids(&mut bpe, "a  <m> \n a"), [a, 1000, a]);
-    assert_eq!(ids(&mut bpe, "<m>>a"), [1003, a]);
-    assert_eq!(ids(&mut bpe, "cat cat"), [1001, space, 1001]);
-    assert_eq!(ids(&mut bpe, "cats").len(), 4);
-    assert_eq!(ids(&mut bpe, "écat").len(), 5);
-    assert_eq!(ids(&mut bpe, "<|end|>").len(), 7);
-    assert_eq!(bpe.encode("<|end|>a", true, &[]).unwrap(), [1002, a as u32]);
-    assert_eq!(bpe.encode("<|end|>", false, &[1002]).unwrap(), [1002]);
-    assert_eq!(bpe.encode("<|end|>", false, &[1001]).unwrap().len(), 7);
 }
 
 #[test]
@@ -86,8 +60,8 @@ fn refuses_what_is_no_vocabulary() {
     assert!(refuse("I:(", b"", &[], &[]).starts_with("UNSUPPORTED_PATTERN"));
     assert!(refuse("X:a", b"", &[], &[]).starts_with("UNSUPPORTED_PATTERN"));
     let mut bpe = Bpe::new("", false, b"a".to_vec(), &[1], &[]).unwrap();
-    assert!(bpe.encode("ab", false, &[]).unwrap_err().starts_with("MISSING_BYTE: encode: "));
-    assert_eq!(bpe.encode("aa", false, &[]).unwrap(), [0, 0]);
+    assert!(bpe.encode("ab").unwrap_err().starts_with("MISSING_BYTE: encode: "));
+    assert_eq!(bpe.encode("aa").unwrap(), [0, 0]);
     for id in [-1, 1, i32::MAX, i32::MIN] {
         assert!(bpe.decode(&[0, id]).unwrap_err().starts_with("TOKEN_OUT_OF_RANGE: decode: "));
     }
