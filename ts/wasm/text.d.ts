@@ -7,17 +7,13 @@ export class Bpe {
     free(): void;
     [Symbol.dispose](): void;
     /**
-     * A token to be found in texts before they are split. `flags`: 1 lstrip, 2 rstrip, 4 single word, 8 special.
-     */
-    add_token(content: string, id: number, flags: number): void;
-    /**
      * Bytes of ids.
      */
     decode(ids: Int32Array | number[]): Uint8Array;
     /**
-     * Ids of a text. Special tokens in it are text, but for those in `special`, or none of them with `all_special`.
+     * Ids of a text.
      */
-    encode(text: string, all_special: boolean, special: Uint32Array | number[]): Int32Array;
+    encode(text: string): Int32Array;
     /**
      * `pattern`: the splitter's steps; `merges`: left, right, merged id in rank order.
      */

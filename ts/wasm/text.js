@@ -15,19 +15,6 @@ class Bpe {
         wasm.__wbg_bpe_free(ptr, 0);
     }
     /**
-     * A token to be found in texts before they are split. `flags`: 1 lstrip, 2 rstrip, 4 single word, 8 special.
-     * @param {string} content
-     * @param {number} id
-     * @param {number} flags
-     */
-    add_token(content, id, flags) {
-        const val2 = +id;
-        const val3 = +flags;
-        const ptr0 = passStringToWasm0(content, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
-        const len0 = WASM_VECTOR_LEN;
-        wasm.bpe_add_token(this.__wbg_ptr, ptr0, len0, val2, val3);
-    }
-    /**
      * Bytes of ids.
      * @param {Int32Array | number[]} ids
      * @returns {Uint8Array}
@@ -44,32 +31,20 @@ class Bpe {
         return v2;
     }
     /**
-     * Ids of a text. Special tokens in it are text, but for those in `special`, or none of them with `all_special`.
+     * Ids of a text.
      * @param {string} text
-     * @param {boolean} all_special
-     * @param {Uint32Array | number[]} special
      * @returns {Int32Array}
      */
-    encode(text, all_special, special) {
-        const val3 = +all_special;
-        let ptr0, len0, ptr1, len1;
-        try {
-            ptr0 = passStringToWasm0(text, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
-            len0 = WASM_VECTOR_LEN;
-            ptr1 = passArray32ToWasm0(special, wasm.__wbindgen_malloc);
-            len1 = WASM_VECTOR_LEN;
-        } catch (e) {
-            if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 4, 4); }
-            if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
-            throw e;
-        }
-        const ret = wasm.bpe_encode(this.__wbg_ptr, ptr0, len0, val3, ptr1, len1);
+    encode(text) {
+        const ptr0 = passStringToWasm0(text, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.bpe_encode(this.__wbg_ptr, ptr0, len0);
         if (ret[3]) {
             throw takeFromExternrefTable0(ret[2]);
         }
-        var v4 = getArrayI32FromWasm0(ret[0], ret[1]).slice();
+        var v2 = getArrayI32FromWasm0(ret[0], ret[1]).slice();
         wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
-        return v4;
+        return v2;
     }
     /**
      * `pattern`: the splitter's steps; `merges`: left, right, merged id in rank order.
