@@ -6,6 +6,7 @@ import type { BpeParts } from './bpeTokenizer';
 import { unsupported } from './json';
 import { PATTERNS } from './patterns';
 import type { PreTokenizer } from './preTokenizer';
+import { bpeModelJson, type RoleTokens, type TokenizerJson, tokenizerConfigText, tokenizerJsonText } from './tokenizer';
 
 /** What is written besides tokenizer.json. */
 export interface BpeFiles {
@@ -14,8 +15,6 @@ export interface BpeFiles {
   /** Also vocab.json and merges.txt. */
   vocabAndMerges?: boolean;
 }
-
-const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** Files of a tokenizer's folder that go through unchanged. */
 const KEPT = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.json', 'merges.txt'] as const;
@@ -35,7 +34,7 @@ function preTokenizerJson({ steps, addPrefixSpace }: PreTokenizer): object {
 }
 
 /** A tokenizer.json for parts that have none yet (trained, or read from vocab.json and merges.txt). */
-function tokenizerJson({ model, added, preTokenizer, frame }: BpeParts): object {
+function tokenizerJson({ model, added, preTokenizer, frame }: BpeParts): TokenizerJson {
   const special = new Map(added.map((token) => [token.id, token.content]));
   const name = (id: number) => special.get(id) ?? model.tokens[id] ?? '';
   const piece = (id: number) => ({ SpecialToken: { id: name(id), type_id: 0 } });
@@ -48,41 +47,18 @@ function tokenizerJson({ model, added, preTokenizer, frame }: BpeParts): object 
     special_tokens: Object.fromEntries(ids),
   };
   return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
     added_tokens: [...added].sort((a, b) => a.id - b.id).map(addedTokenJson),
-    normalizer: null,
     pre_tokenizer: preTokenizerJson(preTokenizer),
     post_processor: ids.length === 0 ? { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true } : template,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: model.ignoreMerges,
-      vocab: vocabularyJson(model.tokens),
-      merges: mergePairs(model),
-    },
+    model: bpeModelJson(vocabularyJson(model.tokens), mergePairs(model), model.ignoreMerges),
   };
 }
 
-function tokenizerConfig({ model, added, special }: BpeParts, modelMaxLength: number | undefined): object {
+function roleTokens({ model, added, special }: BpeParts): RoleTokens {
   const content = (id: number | null) =>
     id === null ? null : (added.find((token) => token.id === id)?.content ?? model.tokens[id] ?? null);
-  return {
-    tokenizer_class: 'PreTrainedTokenizerFast',
-    clean_up_tokenization_spaces: false,
-    bos_token: content(special.bosId),
-    eos_token: content(special.eosId),
-    pad_token: content(special.padId),
-    unk_token: null,
-    ...(modelMaxLength === undefined ? {} : { model_max_length: modelMaxLength }),
-  };
+  return { bos: content(special.bosId), eos: content(special.eosId), pad: content(special.padId) };
 }
 
 /** vocab.json (added tokens among it, as GPT-2's has them) and merges.txt. */
@@ -105,8 +81,9 @@ export function writeBpeFiles(parts: BpeParts, options: BpeFiles): Map<string, s
     const text = parts.files?.get(name);
     if (text !== undefined) files.set(name, text);
   }
-  if (!files.has('tokenizer.json')) files.set('tokenizer.json', json(tokenizerJson(parts)));
-  if (!files.has('tokenizer_config.json')) files.set('tokenizer_config.json', json(tokenizerConfig(parts, options.modelMaxLength)));
+  if (!files.has('tokenizer.json')) files.set('tokenizer.json', tokenizerJsonText(tokenizerJson(parts)));
+  if (!files.has('tokenizer_config.json'))
+    files.set('tokenizer_config.json', tokenizerConfigText(options.modelMaxLength, roleTokens(parts)));
   if (options.vocabAndMerges === true) for (const [name, text] of vocabAndMerges(parts)) if (!files.has(name)) files.set(name, text);
   return files;
 }

@@ -3,6 +3,7 @@
 import { FerroError } from '../errors';
 import { byteAlphabet } from './byteAlphabet';
 import {
+  bpeModelJson,
   checkId,
   type StreamingDecoder,
   type StreamingEncoder,
@@ -95,26 +96,10 @@ export class ByteTokenizer implements Tokenizer {
     const alphabet = byteAlphabet();
     const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
     const tokenizer = {
-      version: '1.0',
-      truncation: null,
-      padding: null,
-      added_tokens: [],
-      normalizer: null,
       pre_tokenizer: byteLevel,
       post_processor: null,
       decoder: byteLevel,
-      model: {
-        type: 'BPE',
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries(Array.from(this.#bytes, (byte, id) => [alphabet[byte], id])),
-        merges: [],
-      },
+      model: bpeModelJson(Object.fromEntries(Array.from(this.#bytes, (byte, id) => [alphabet[byte], id])), [], false),
     };
     return tokenizerFiles(tokenizer, options.modelMaxLength);
   }

@@ -178,11 +178,6 @@ export class CharTokenizer implements Tokenizer {
     // Object.fromEntries defines own properties, whatever the key; a Map cannot be given to JSON.stringify.
     const vocab = Object.fromEntries(this.characters.map((character, id) => [character, id]));
     const tokenizer = {
-      version: '1.0',
-      truncation: null,
-      padding: null,
-      added_tokens: [],
-      normalizer: null,
       pre_tokenizer: { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
       post_processor: null,
       decoder: { type: 'Fuse' },

@@ -78,21 +78,64 @@ export function textDecoder(): TextDecoder {
   return new TextDecoder('utf-8', { ignoreBOM: true });
 }
 
-/** Collects the texts of the two files; `tokenizer` and `config` become indented JSON. */
-export function tokenizerFiles(tokenizer: object, modelMaxLength: number | undefined): Map<string, string> {
-  const config: Record<string, unknown> = {
+/** The parts of a tokenizer.json that differ between the tokenizers made here. */
+export interface TokenizerJson {
+  readonly added_tokens?: readonly object[];
+  readonly pre_tokenizer: object;
+  readonly post_processor: object | null;
+  readonly decoder: object;
+  readonly model: object;
+}
+
+/** Texts of the special tokens with a role. */
+export interface RoleTokens {
+  readonly bos?: string | null;
+  readonly eos?: string | null;
+  readonly pad?: string | null;
+}
+
+const indented = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** The text of a tokenizer.json. */
+export function tokenizerJsonText({ added_tokens = [], ...parts }: TokenizerJson): string {
+  return indented({ version: '1.0', truncation: null, padding: null, added_tokens, normalizer: null, ...parts });
+}
+
+/** The text of a tokenizer_config.json. */
+export function tokenizerConfigText(modelMaxLength: number | undefined, { bos = null, eos = null, pad = null }: RoleTokens = {}): string {
+  return indented({
     tokenizer_class: 'PreTrainedTokenizerFast',
     clean_up_tokenization_spaces: false,
-    bos_token: null,
-    eos_token: null,
-    pad_token: null,
+    bos_token: bos,
+    eos_token: eos,
+    pad_token: pad,
     unk_token: null,
-  };
-  if (modelMaxLength !== undefined) config.model_max_length = modelMaxLength;
+    ...(modelMaxLength === undefined ? {} : { model_max_length: modelMaxLength }),
+  });
+}
+
+/** The two files of a tokenizer without special tokens. */
+export function tokenizerFiles(tokenizer: TokenizerJson, modelMaxLength: number | undefined): Map<string, string> {
   return new Map([
-    ['tokenizer.json', `${JSON.stringify(tokenizer, null, 2)}\n`],
-    ['tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`],
+    ['tokenizer.json', tokenizerJsonText(tokenizer)],
+    ['tokenizer_config.json', tokenizerConfigText(modelMaxLength)],
   ]);
+}
+
+/** The "model" of a byte-level BPE in tokenizer.json. */
+export function bpeModelJson(vocab: Record<string, number>, merges: readonly (readonly [string, string])[], ignoreMerges: boolean): object {
+  return {
+    type: 'BPE',
+    dropout: null,
+    unk_token: null,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: false,
+    byte_fallback: false,
+    ignore_merges: ignoreMerges,
+    vocab,
+    merges,
+  };
 }
 
 /** The hash of a tokenizer: of its tokenizer.json as this library writes it. */
