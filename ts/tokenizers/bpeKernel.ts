@@ -4,7 +4,7 @@ import { loadText } from '../text';
 import type { BpeModel } from './bpeModel';
 import { bytesOfToken } from './byteAlphabet';
 import type { SplitBehavior, SplitStep } from './preTokenizer';
-import { byteTable } from './tokenBytes';
+import { byteTable, NO_BYTES } from './tokenBytes';
 
 /** Encodes text without added tokens. */
 export interface BpeEncoder {
@@ -53,11 +53,9 @@ export function withKernelErrors<T>(run: () => T): T {
   }
 }
 
-const NOTHING = new Uint8Array(0);
-
 /** Tokens that bytes can make, and the merges between them: others (with characters that stand for no byte) are never met in a text. */
 function kernelModel({ tokens, merges }: BpeModel): { parts: Uint8Array[]; merges: Uint32Array } {
-  const parts = Array.from(tokens, (token) => (token === undefined ? NOTHING : (bytesOfToken(token) ?? NOTHING)));
+  const parts = Array.from(tokens, (token) => (token === undefined ? NO_BYTES : (bytesOfToken(token) ?? NO_BYTES)));
   const made = (i: number) => parts[merges[i]].length > 0 && parts[merges[i + 1]].length > 0 && parts[merges[i + 2]].length > 0;
   let kept = 0;
   const list = new Uint32Array(merges.length);

@@ -12,12 +12,15 @@ export interface ByteTable {
 
 const utf8 = new TextEncoder();
 
+/** What an id without a token stands for: one array for all, as a vocabulary with one large id has millions. */
+export const NO_BYTES = new Uint8Array(0);
+
 /** Puts lists of bytes side by side. */
 export function byteTable(parts: readonly Uint8Array[]): ByteTable {
   const offsets = new Uint32Array(parts.length + 1);
-  for (const [i, part] of parts.entries()) offsets[i + 1] = offsets[i] + part.length;
+  for (let i = 0; i < parts.length; i++) offsets[i + 1] = offsets[i] + parts[i].length;
   const bytes = new Uint8Array(offsets[parts.length]);
-  for (const [i, part] of parts.entries()) bytes.set(part, offsets[i]);
+  for (let i = 0; i < parts.length; i++) if (parts[i].length > 0) bytes.set(parts[i], offsets[i]);
   return { bytes, offsets };
 }
 
@@ -30,10 +33,10 @@ export function decodedBytes(
   tokens: readonly (string | undefined)[],
   added: readonly AddedToken[],
 ): { parts: Uint8Array[]; ownText: Map<number, Uint8Array> } {
-  const parts = Array.from(tokens, (token) => (token === undefined ? new Uint8Array(0) : (bytesOfToken(token) ?? utf8.encode(token))));
+  const parts = Array.from(tokens, (token) => (token === undefined ? NO_BYTES : (bytesOfToken(token) ?? utf8.encode(token))));
   const ownText = new Map<number, Uint8Array>();
   for (const { id, content } of added) {
-    while (parts.length <= id) parts.push(new Uint8Array(0));
+    while (parts.length <= id) parts.push(NO_BYTES);
     const text = utf8.encode(content);
     if (tokens[id] === undefined) parts[id] = text;
     else if (!isText(parts[id])) ownText.set(id, text);
