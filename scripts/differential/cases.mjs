@@ -259,12 +259,12 @@ function rows(batch, random) {
   const [offset, at] = [random.below(5), random.below(5)];
   const [source, target] = [offset + entries * time * sourceRow, at + entries * time * targetRow];
   const dims = [entries, time, cols, sourceRow, time * sourceRow, offset, targetRow, time * targetRow, at];
-  batch.emit('copy_rows', [batch.any(source), null, null, batch.result(target)], dims);
-  // From any of four sequences, to rows of their own in a cache of `held` rows.
+  batch.emit('copy_rows', [batch.any(source), null, batch.result(target)], dims);
+  // To rows of their own in a cache of `held` rows.
   const held = time + VOCAB - 1;
   const cache = [4, time, cols, cols, time * cols, 0, cols, held * cols, 0];
-  const [sources, positions] = [maybe(random, () => batch.ids(4)), maybe(random, () => batch.ids(4))];
-  batch.emit('copy_rows', [batch.any(4 * time * cols), sources, positions, batch.result(4 * held * cols)], cache);
+  const positions = maybe(random, () => batch.ids(4));
+  batch.emit('copy_rows', [batch.any(4 * time * cols), positions, batch.result(4 * held * cols)], cache);
 }
 
 /** Rows without a finite largest logit are a fault, so these logits are always ordinary ones. */

@@ -8,7 +8,6 @@ import {
   compile,
   copySequence,
   Extent,
-  gatherRows,
   input,
   qkvPart,
   type Tensor,
@@ -93,24 +92,6 @@ describe.each(['portable', 'auto'] as const)('simd %s', (simd) => {
         expect(got[name].slice(b * ROWS * WIDTH, b * ROWS * WIDTH + held)).toEqual(want[name].slice(0, held));
     }
     await host.release(all);
-  });
-
-  it('gathered sequences are those of their parents, and what is beyond the used rows stays', async () => {
-    const [old, next] = [variable('old', 3, 5, 4), variable('next', 3, 5, 4)];
-    await host.allocate([old, next], { seed: 1 });
-    const [before, kept] = [draw(3, old.size), draw(4, next.size)];
-    await host.write(old, before);
-    await host.write(next, kept);
-    const gathered = gatherRows(next, old, input('parents', [3], 'i32'), new Extent('used', 5));
-    const { y } = await run({ y: gathered }, { parents: Int32Array.of(2, 0, 2) }, { used: 3 });
-    const want = kept.slice();
-    [2, 0, 2].forEach((parent, b) => {
-      want.set(before.subarray(parent * 20, parent * 20 + 12), b * 20);
-    });
-    expect(y).toEqual(want);
-    const refused = run({ y: gathered }, { parents: Int32Array.of(2, 3, 2) }, { used: 3 });
-    await expect(refused).rejects.toMatchObject({ code: 'INVALID_SHAPE', message: expect.stringContaining('got 3 at position 1') });
-    await host.release([old, next]);
   });
 
   it.each([

@@ -53,7 +53,7 @@ export {
   STATE_WORDS,
   sample,
 } from './ops/sample';
-export { copySequence, gatherRows } from './ops/sequences';
+export { copySequence } from './ops/sequences';
 export { logSoftmax, softmax } from './ops/softmax';
 export { swiglu } from './ops/swiglu';
 export { transpose } from './ops/transpose';

@@ -95,7 +95,7 @@ const SPECS = [
   spec(29, 'clip_finish', 'partials count? >out', 'n_partials', 'max_norm:scalar'),
   spec(30, 'adamw', '=p g =m =v clip', 'n', ADAMW),
   spec(31, 'sgd', '=p g =buf? clip', 'n', 'lr:scalar momentum:f32 weight_decay:f32 nesterov'),
-  spec(32, 'copy_rows', 'src sources? positions? >dst', 'batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset'),
+  spec(32, 'copy_rows', 'src positions? >dst', 'batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset'),
   spec(33, 'sample', 'logits bias? lists? =counts? =state? =positions? >out >report?', 'rows vocab stride list columns', SAMPLE),
   spec(34, 'transpose', 'x >out', 'batch m n'),
   spec(35, 'trap', '', '', 'thread'),

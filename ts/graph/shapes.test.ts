@@ -297,12 +297,6 @@ const REFUSED: [() => unknown, string, string][] = [
     'copySequence: source must be another variable than the cache, got cache',
   ],
   [
-    () => g.gatherRows(cache, v(2, 8, 4), i(1), 8),
-    'INVALID_SHAPE',
-    'gatherRows: cache and source must have as many sequences, got [1, 8, 4] and [2, 8, 4]',
-  ],
-  [() => g.gatherRows(cache, v(1, 8, 4), i(2), 8), 'INVALID_SHAPE', 'gatherRows: parents must be [B], got [2] and [1]'],
-  [
     () => g.adamw({ parameter: v(2), gradient: v(2), m: v(2), v: v(3), clip, beta1: 0.9, beta2: 0.9, eps: 0, weightDecay: 0 }),
     'INVALID_SHAPE',
     'adamw: v must have the shape of "p", got [3] and [2]',

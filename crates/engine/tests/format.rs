@@ -53,7 +53,7 @@ fn everything() -> Builder {
     b.stage().op(11, &[x, NONE, NONE, y, mean, rstd], &[rows, c], &[f(1e-5)]);
     b.stage().op(1, &[y, w_qkv, NONE, NONE, q, NONE], &[one, rows, c3, c], &[0, 0]);
     b.stage().op(19, &[q, k, vv, NONE, NONE, att, lse], &strides, &attention);
-    b.op(32, &[q, NONE, NONE, cache], &[nb, nt, c, c3, qkv_batch, k_offset, c, cache_batch, cache_offset], &[]);
+    b.op(32, &[q, NONE, cache], &[nb, nt, c, c3, qkv_batch, k_offset, c, cache_batch, cache_offset], &[]);
     b.stage().op(18, &[att, att], &[n], &path);
     b.stage().op(5, &[att, x, att], &[rows, c], &[0, 0]);
     b.stage().op(24, &[att, w, labels, loss, log_z], &[rows, v, c], &[ignore]);
@@ -418,7 +418,7 @@ fn each_rule_of_the_arguments_is_named() {
             load(|b, [x, y, _], _| {
                 let (one, four, six, zero) = (b.fixed(1), b.fixed(4), b.fixed(6), b.fixed(0));
                 let positions = b.banked(1, I32);
-                b.op(32, &[x, NONE, positions, y], &[one, one, four, four, zero, zero, four, six, zero], &[]);
+                b.op(32, &[x, positions, y], &[one, one, four, four, zero, zero, four, six, zero], &[]);
             }),
         ),
         (
@@ -432,7 +432,7 @@ fn each_rule_of_the_arguments_is_named() {
             "rows of dst must not overlap, got a stride of 3",
             load(|b, [x, y, _], _| {
                 let (one, four, three, zero) = (b.fixed(1), b.fixed(4), b.fixed(3), b.fixed(0));
-                b.op(32, &[x, NONE, NONE, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
+                b.op(32, &[x, NONE, y], &[one, four, four, four, zero, zero, three, zero, zero], &[]);
             }),
         ),
     ];

@@ -4,16 +4,14 @@ use crate::lanes::{range, rows_per_tile};
 use crate::position::index_at;
 use crate::tile::{blocks, Fault, TileOp};
 
-/// `dst[dst_offset + b·dst_batch + (positions[b] + t)·dst_row + c] = src[src_offset + sources[b]·src_batch + t·src_row + c]`; strides and
-/// offsets in elements. A source or position out of range is a [`crate::FaultCode::PositionOutOfRange`].
+/// `dst[dst_offset + b·dst_batch + (positions[b] + t)·dst_row + c] = src[src_offset + b·src_batch + t·src_row + c]`; strides and
+/// offsets in elements. A position out of range is a [`crate::FaultCode::PositionOutOfRange`].
 #[derive(Clone, Copy, Debug)]
 pub struct CopyRows {
     /// Source.
     pub src: *const f32,
     /// Destination; rows of it never overlap each other nor the source.
     pub dst: *mut f32,
-    /// `[batch]`: the source sequence of each destination sequence, one of the `batch`; or null (its own).
-    pub sources: *const i32,
     /// `[batch]`: the destination row that each sequence begins with, such that it ends among the `dst_batch ÷ dst_row` rows of its
     /// sequence; or null (0).
     pub positions: *const i32,
@@ -52,12 +50,11 @@ impl TileOp for CopyRows {
         let places = (self.dst_batch / self.dst_row.max(1) + 1).saturating_sub(self.time);
         for row in first..last {
             let (b, t) = (row / self.time, row % self.time);
-            // SAFETY: b < batch, t < time; the caller promises that these rows lie inside both buffers, for every source and
-            // position that is let through here.
+            // SAFETY: b < batch, t < time; the caller promises that these rows lie inside both buffers, for every position
+            // that is let through here.
             unsafe {
-                let from = index_at(self.sources, b, b, self.batch)?;
                 let position = index_at(self.positions, b, 0, places)?;
-                let src = self.src.add(self.src_offset + from * self.src_batch + t * self.src_row);
+                let src = self.src.add(self.src_offset + b * self.src_batch + t * self.src_row);
                 let dst = self.dst.add(self.dst_offset + b * self.dst_batch + (position + t) * self.dst_row);
                 core::ptr::copy(src, dst, self.cols);
             }
@@ -88,7 +85,6 @@ mod tests {
             let op = CopyRows {
                 src: src.as_ptr(),
                 dst: dst.as_mut_ptr(),
-                sources: core::ptr::null(),
                 positions: core::ptr::null(),
                 batch,
                 time,
@@ -117,21 +113,14 @@ mod tests {
         cases.finish();
     }
 
-    /// Rows of every sequence into a cache `[batch, rows, cols]`, from the sources and to the positions given.
-    fn into_cache(
-        sources: &[i32],
-        positions: &[i32],
-        time: usize,
-        cols: usize,
-        rows: usize,
-    ) -> Result<Vec<f32>, Fault> {
-        let batch = sources.len();
+    /// Rows of every sequence into a cache `[batch, rows, cols]`, to the positions given.
+    fn into_cache(positions: &[i32], time: usize, cols: usize, rows: usize) -> Result<Vec<f32>, Fault> {
+        let batch = positions.len();
         let src: Vec<f32> = (0..batch * time * cols).map(|i| i as f32).collect();
         let mut dst = vec![-1.0f32; batch * rows * cols];
         let op = CopyRows {
             src: src.as_ptr(),
             dst: dst.as_mut_ptr(),
-            sources: sources.as_ptr(),
             positions: positions.as_ptr(),
             batch,
             time,
@@ -148,17 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn sources_and_positions_pick_sequences_and_rows() {
+    fn positions_pick_rows() {
         let mut cases = Cases::new();
         for (time, cols, rows) in [(1, 1, 1), (1, 7, 5), (3, 4, 5), (2, 67, 2), (1, 20_000, 3)] {
             let mut rng = Rng::new(cols as u64);
-            let sources: Vec<i32> = (0..4).map(|_| rng.below(4) as i32).collect();
             let positions: Vec<i32> = (0..4).map(|_| rng.below(rows - time + 1) as i32).collect();
-            let got = into_cache(&sources, &positions, time, cols, rows).unwrap();
+            let got = into_cache(&positions, time, cols, rows).unwrap();
             let want = |i: usize| {
                 let (b, row, c) = (i / cols / rows, i / cols % rows, i % cols);
                 match row.checked_sub(positions[b] as usize) {
-                    Some(t) if t < time => ((sources[b] as usize * time + t) * cols + c) as f32,
+                    Some(t) if t < time => ((b * time + t) * cols + c) as f32,
                     _ => -1.0,
                 }
             };
@@ -170,19 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn sources_and_positions_out_of_range_are_named() {
+    fn positions_out_of_range_are_named() {
         use crate::FaultCode::PositionOutOfRange as code;
-        for (sources, positions, at, value) in [
-            ([0, 2], [0, 0], 1, 2),
-            ([-1, 1], [0, 0], 0, -1),
-            ([0, 1], [0, 4], 1, 4),
-            ([0, 1], [-5, 0], 0, -5),
-            ([0, 1], [0, i32::MAX], 1, i32::MAX),
-        ] {
-            let fault = into_cache(&sources, &positions, 2, 3, 5).unwrap_err();
+        for (positions, at, value) in [([0, 4], 1, 4), ([-5, 0], 0, -5), ([0, i32::MAX], 1, i32::MAX)] {
+            let fault = into_cache(&positions, 2, 3, 5).unwrap_err();
             assert_eq!(fault, Fault { code, at, value });
         }
-        assert!(into_cache(&[0, 1], &[3, 0], 2, 3, 5).is_ok());
-        assert!(into_cache(&[0], &[0], 6, 3, 5).is_err(), "more rows than the cache has");
+        assert!(into_cache(&[3, 0], 2, 3, 5).is_ok());
+        assert!(into_cache(&[0], 6, 3, 5).is_err(), "more rows than the cache has");
     }
 }

@@ -299,7 +299,6 @@ fn tables_and_copies() {
         run(&copy_rows::CopyRows {
             src: x,
             dst: dst.at(),
-            sources: core::ptr::null(),
             positions: core::ptr::null(),
             batch: 7,
             time: ROWS / 7,

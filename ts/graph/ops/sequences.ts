@@ -1,30 +1,30 @@
-// Moving whole sequences of cache rows: one prefilled alone into its place in a batch, and those that live on in a beam search. Forward only.
+// Moving a sequence of cache rows that was prefilled alone into its place in a batch. Forward only. (Those that live on in a beam search: beam.ts.)
 import { type Dim, dimEquals, dimMul, Extent } from '../dims';
-import { apply, asSequenceNumbers, asTensor, checkDtype, checkOption, checkRule, type OpDefinition } from '../op';
+import { apply, asTensor, checkDtype, checkOption, checkRule, type OpDefinition } from '../op';
 import { type Operand, type Tensor, Variable, variableOf } from '../tensor';
 
 interface CopyAttrs {
   readonly variable: Variable;
-  /** Which sequence of the variable is written; undefined: all of them. */
-  readonly row: Dim | undefined;
+  /** Which sequence of the variable is written. */
+  readonly row: Dim;
   readonly rowsUsed: Dim;
 }
 
-/** Inputs: the cache that is read, then i32 [B], the sequence of it that each sequence of the variable gets (absent: its only one). */
-const copySequencesOp: OpDefinition<CopyAttrs> = {
-  name: 'copy_sequences',
+/** Input: the cache of one sequence that is read. */
+const copySequenceOp: OpDefinition<CopyAttrs> = {
+  name: 'copy_sequence',
   infer: (_inputs, { variable }) => [{ shape: variable.shape, dtype: 'f32' }],
   lower: (c) => {
     const { variable, row, rowsUsed } = c.attrs;
-    const [source, sources] = c.inputs;
-    const [batch, cacheRows, cols] = variable.shape;
+    const [source] = c.inputs;
+    const [, cacheRows, cols] = variable.shape;
     const src = c.view(source);
     const dst = c.write(variable);
     c.emit(
       'copy_rows',
-      { src, sources: sources && c.view(sources), dst },
+      { src, dst },
       {
-        batch: row === undefined ? batch : 1,
+        batch: 1,
         time: rowsUsed,
         cols,
         src_row: cols,
@@ -32,7 +32,7 @@ const copySequencesOp: OpDefinition<CopyAttrs> = {
         src_offset: 0,
         dst_row: cols,
         dst_batch: cacheRows * cols,
-        dst_offset: dimMul(row ?? 0, cacheRows * cols),
+        dst_offset: dimMul(row, cacheRows * cols),
       },
     );
     c.alias(0, dst);
@@ -71,18 +71,5 @@ export function copySequence(
   checkRule(tensor.shape[0] === 1, op, 'source must be [1, P, C]', tensor);
   const last = row instanceof Extent ? row.max : row;
   checkRule(Number.isInteger(last) && last >= 0 && last < cache.shape[0], op, 'row must be a sequence of the cache', row, cache.shape);
-  return apply(copySequencesOp, [tensor], { variable: cache, row, rowsUsed })[0];
-}
-
-/**
- * Sequence b of the cache gets the first `rowsUsed` rows of sequence parents[b] of the source, and the cache after that is given.
- * cache: Variable f32 [B, P, C]; source: f32 [B, P', C], another variable; parents: i32 [B], each from 0 to B − 1 → [B, P, C].
- * @throws INVALID_SHAPE, INVALID_DTYPE, INVALID_OPTION. A parent out of range ends the run with INVALID_SHAPE. Not differentiable.
- */
-export function gatherRows(cache: Variable, source: Operand, parents: Operand, rowsUsed: Extent | number): Tensor {
-  const op = 'gatherRows';
-  const tensor = checkedSource(op, cache, source, rowsUsed);
-  checkRule(dimEquals(tensor.shape[0], cache.shape[0]), op, 'cache and source must have as many sequences', cache.shape, tensor);
-  const numbers = asSequenceNumbers(op, 'parents', parents, cache.shape[0]);
-  return apply(copySequencesOp, [tensor, numbers], { variable: cache, row: undefined, rowsUsed })[0];
+  return apply(copySequenceOp, [tensor], { variable: cache, row, rowsUsed })[0];
 }

@@ -237,16 +237,15 @@ function sgd({ operand, maybe, dim, param, scalar }: KernelArgs): void {
 }
 
 function copyRows({ operand, maybe, dim }: KernelArgs): void {
-  const [src, dst, sources, positions] = [operand('src'), operand('dst'), maybe('sources'), maybe('positions')];
+  const [src, dst, positions] = [operand('src'), operand('dst'), maybe('positions')];
   const at = (side: string, b: number, t: number, c: number): number =>
     dim(`${side}_offset`) + b * dim(`${side}_batch`) + t * dim(`${side}_row`) + c;
   for (let b = 0; b < dim('batch'); b++) {
-    const [from, to] = [sources?.get(b) ?? b, positions?.get(b) ?? 0];
-    if (from < 0 || from >= dim('batch')) throw new Error(`source ${from} of ${dim('batch')} is out of range`);
+    const to = positions?.get(b) ?? 0;
     if (positions !== undefined && (to < 0 || (to + dim('time')) * dim('dst_row') > dim('dst_batch')))
       throw new Error(`position ${to} is out of range`);
     for (let t = 0; t < dim('time'); t++)
-      for (let c = 0; c < dim('cols'); c++) dst.set(at('dst', b, to + t, c), src.get(at('src', from, t, c)));
+      for (let c = 0; c < dim('cols'); c++) dst.set(at('dst', b, to + t, c), src.get(at('src', b, t, c)));
   }
 }
 

@@ -23,7 +23,7 @@ import { rmsNorm } from '../ops/rmsNorm';
 import { rotary } from '../ops/rotary';
 import { lastRow, qkvPart, writeRows } from '../ops/rows';
 import { drawTokens, type GenerationRules, HISTORY_TOKENS, IN_PROMPT, STATE_WORDS, sample } from '../ops/sample';
-import { copySequence, gatherRows } from '../ops/sequences';
+import { copySequence } from '../ops/sequences';
 import { logSoftmax, softmax } from '../ops/softmax';
 import { swiglu } from '../ops/swiglu';
 import { transpose } from '../ops/transpose';
@@ -256,12 +256,11 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const y = attentionCached(packed, k, w, { nHead: 2, keysUsed: new Extent('used', 8), keyCounts });
     return forward({ y, k }, [keys, values, qkv, table], { extents: { used: 7 } });
   },
-  'sequences copied and gathered': () => {
-    const [cache, next, alone] = [v('cache', 3, 5, 4), v('next', 3, 6, 4), v('alone', 1, 4, 4)];
+  'a sequence copied into a batch': () => {
+    const [cache, alone] = [v('cache', 3, 5, 4), v('alone', 1, 4, 4)];
     const [row, used] = [new Extent('row', 2), new Extent('used', 4)];
     const filled = copySequence(cache, alone, { row, rowsUsed: used });
-    const gathered = gatherRows(next, filled, ids([1, 1, 0], [3]), used);
-    return forward({ filled, gathered }, [cache, next, alone], { extents: { row: 1, used: 3 } });
+    return forward({ filled }, [cache, alone], { extents: { row: 1, used: 3 } });
   },
   'last row of a run-time length': () => {
     const table = v('table', 3, 4);

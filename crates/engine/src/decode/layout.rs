@@ -89,7 +89,7 @@ pub fn dropout(args: &Args<'_>) -> Result<Op, EngineError> {
     Ok(Dropout { x, out, n, p: mask.p, path_lo, path_hi, seed_lo, seed_hi, step: mask.step, micro: mask.micro }.into())
 }
 
-/// copy_rows: src sources? positions? dst | batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset
+/// copy_rows: src positions? dst | batch time cols src_row src_batch src_offset dst_row dst_batch dst_offset
 pub fn copy_rows(args: &Args<'_>) -> Result<Op, EngineError> {
     let [batch, time, cols, src_row, src_batch, src_offset, dst_row, dst_batch, dst_offset] =
         [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| args.dim(i));
@@ -103,24 +103,23 @@ pub fn copy_rows(args: &Args<'_>) -> Result<Op, EngineError> {
             elements.saturating_add(offset as u64)
         }
     };
-    let (sources, positions) = (args.operand(1, batch as u64)?, args.operand(2, batch as u64)?);
+    let positions = args.operand(1, batch as u64)?;
     let src = args.operand(0, reach(src_offset, src_row, src_batch))?;
     let mut last = reach(dst_offset, dst_row, dst_batch);
-    if args.present(2) {
+    if args.present(1) {
         if dst_row < cols.max(1) || dst_batch % dst_row != 0 {
             let rule = "dst_batch must be rows of at least cols elements with positions";
             return Err(args.error(format!("{rule}, got {dst_batch} by {dst_row} for {cols}")));
         }
         if last > 0 {
+            // Any row of any sequence.
             last = count(&[batch, dst_batch]).saturating_add(dst_offset as u64);
-            // any row of any sequence
         }
     }
-    let dst = args.operand(3, last)?;
+    let dst = args.operand(2, last)?;
     Ok(CopyRows {
         src,
         dst,
-        sources,
         positions,
         batch,
         time,

@@ -1,7 +1,7 @@
 //! Opcodes 49 to 63: beam search's continuations, and moving cache rows while text is written. (The draw itself is opcode 33.)
 
 use super::Param::MaybeScalar;
-use super::{r, ri, w, DType, Operand, Signature};
+use super::{r, ri, w, wi, Signature};
 
 /// Opcode 49 is the first.
 pub static SIGNATURES: [Signature; 2] = [
@@ -28,8 +28,3 @@ pub static SIGNATURES: [Signature; 2] = [
     ),
     signature!("permute_rows", [w("x"), ri("parents")], ["batch", "time", "cols", "pitch"], []),
 ];
-
-/// An i32 that is written (and perhaps read).
-const fn wi(name: &'static str) -> Operand {
-    Operand::of(name, DType::I32, true)
-}

@@ -1,7 +1,7 @@
 //! Opcodes 41 to 48: root-mean-square norms, rotary positions, SwiGLU, and whole numbers that move on.
 
 use super::Param::{Bits, Float, Integer};
-use super::{r, ri, w, DType, Operand, Signature};
+use super::{r, ri, w, wi, Signature};
 
 const ROWS_COLS: [&str; 2] = ["rows", "cols"];
 const STRIDED_ROWS: [&str; 4] = ["rows", "cols", "gate_row", "up_row"];
@@ -29,5 +29,5 @@ pub static SIGNATURES: [Signature; 7] = [
         STRIDED_ROWS,
         []
     ),
-    signature!("add_integer", [ri("x").or_result(), Operand::of("out", DType::I32, true)], ["n"], [("c", Bits)]),
+    signature!("add_integer", [ri("x").or_result(), wi("out")], ["n"], [("c", Bits)]),
 ];

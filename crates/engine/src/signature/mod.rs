@@ -119,6 +119,10 @@ const fn r(name: &'static str) -> Operand {
 const fn ri(name: &'static str) -> Operand {
     Operand::of(name, DType::I32, false)
 }
+/// An i32 that is written (and perhaps read).
+const fn wi(name: &'static str) -> Operand {
+    Operand::of(name, DType::I32, true)
+}
 /// An f32 that is written (and perhaps read).
 const fn w(name: &'static str) -> Operand {
     Operand::of(name, DType::F32, true)

@@ -1,7 +1,7 @@
-//! Opcodes 1 to 40: forward and backward of the GPT, losses, optimizers, copying and a plain draw.
+//! Opcodes 1 to 40: forward and backward of the GPT, losses, optimizers, copying and the draw.
 
 use super::Param::{Bits, Float, Integer, MaybeScalar, Scalar};
-use super::{r, ri, w, DType, Operand, Param, Signature};
+use super::{r, ri, w, wi, DType, Operand, Param, Signature};
 
 const PATH: [(&str, Param); 7] = [
     ("p", Float),
@@ -196,7 +196,7 @@ pub static SIGNATURES: [Signature; 40] = [
     ),
     signature!(
         "copy_rows",
-        [r("src").strided(), ri("sources").maybe(), ri("positions").maybe(), w("dst").strided()],
+        [r("src").strided(), ri("positions").maybe(), w("dst").strided()],
         ["batch", "time", "cols", "src_row", "src_batch", "src_offset", "dst_row", "dst_batch", "dst_offset"],
         []
     ),
@@ -206,11 +206,11 @@ pub static SIGNATURES: [Signature; 40] = [
             r("logits"),
             r("bias").maybe(),
             ri("lists").maybe(),
-            Operand::of("counts", DType::I32, true).maybe(),
-            Operand::of("state", DType::I32, true).maybe(),
-            Operand::of("positions", DType::I32, true).maybe(),
-            Operand::of("out", DType::I32, true),
-            Operand::of("report", DType::I32, true).maybe()
+            wi("counts").maybe(),
+            wi("state").maybe(),
+            wi("positions").maybe(),
+            wi("out"),
+            wi("report").maybe()
         ],
         ["rows", "vocab", "stride", "list", "columns"],
         [
