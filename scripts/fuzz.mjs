@@ -74,7 +74,7 @@ async function fuzzRust(name, binaries, { seconds, seed, keep }) {
   console.log(`fuzz ${name}: ${executed ?? 'no'} inputs, code ${code}`);
   if (code !== 0 || executed === undefined) {
     console.log(output.split('\n').slice(-60).join('\n'));
-    return result(`fuzz ${name}`, { failed: 1, notes: [`ended with code ${code}; the input is in .cache/fuzz`] });
+    return result(`fuzz ${name}`, { failed: 1, notes: [ending(code)] });
   }
   if (keep) await keepCover(binary, kept, found);
   return result(`fuzz ${name}`, { passed: 1, notes: [`${executed} inputs in ${seconds} s`] });
@@ -93,8 +93,11 @@ async function fuzzScript(name, { seconds, seed, keep }) {
   console.log(said?.[0] ?? `fuzz ${name}: code ${code}`);
   if (code === 0 && said !== null) return result(`fuzz ${name}`, { passed: 1, notes: [`${said[1]} inputs in ${seconds} s`] });
   console.log(output.split('\n').slice(-60).join('\n'));
-  return result(`fuzz ${name}`, { failed: 1, notes: [`ended with code ${code}; the input is in .cache/fuzz`] });
+  return result(`fuzz ${name}`, { failed: 1, notes: [ending(code)] });
 }
+
+const ending = (code) =>
+  code === 124 ? 'it hangs: the same seed leads there again' : `ended with code ${code}; the input is in .cache/fuzz`;
 
 /** Does jobs, so many at once, in order. */
 async function doAll(jobs) {

@@ -81,7 +81,7 @@ export interface PlainError {
 
 /** Turns anything thrown into plain data (class name, code, text, stack and cause are kept; five causes deep at most). */
 export function toPlainError(error: unknown, depth = 0): PlainError {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  if (!(error instanceof Error)) return { name: 'Error', message: typeof error === 'string' ? error : show(error) };
   const plain: PlainError = { name: error.name, message: error.message, stack: error.stack };
   const code = (error as { code?: unknown }).code;
   if (typeof code === 'string') plain.code = code;
@@ -102,4 +102,25 @@ export function fromPlainError(plain: PlainError): Error {
 /** Throws ABORTED when the signal has been aborted; its reason is the cause. */
 export function throwIfAborted(signal: AbortSignal | undefined, op: string): void {
   if (signal?.aborted) throw new FerroError('ABORTED', `${op}: aborted by its signal`, { cause: signal.reason });
+}
+
+/**
+ * A value as error messages show it: short, and telling "3" from 3. It never throws: values of users and of files may be objects whose `toString` is no
+ * function, so they are never put into a text by themselves.
+ */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`;
+  if (typeof value === 'object' && value !== null) return `an object (${nameOf(value)})`;
+  return String(value);
+}
+
+/** A value in an error message where a text is a phrase already (`[2, 3] and [4]`): texts as they are, all else as `show` has it. */
+export const phrase = (value: unknown): string => (typeof value === 'string' ? value : show(value));
+
+function nameOf(value: object): string {
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof name === 'string' && name !== '' ? name : 'Object';
 }

@@ -21,14 +21,20 @@ export function run(program, args, { cwd = ROOT, env = {}, capture = false, quie
       env: { ...process.env, ...env },
       stdio: capture ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'inherit', 'inherit'],
       shell,
+      detached: timeoutMs > 0 && process.platform !== 'win32',
     });
     let output = '';
     let late = false;
     const stop = () => {
       late = true;
-      child.kill('SIGKILL');
+      killTree(child);
     };
+    if (timeoutMs > 0) own(child);
     const timer = timeoutMs > 0 ? setTimeout(stop, timeoutMs) : undefined;
+    const done = () => {
+      clearTimeout(timer);
+      groups.delete(child);
+    };
     for (const [stream, sink] of [
       [child.stdout, process.stdout],
       [child.stderr, process.stderr],
@@ -39,14 +45,41 @@ export function run(program, args, { cwd = ROOT, env = {}, capture = false, quie
       });
     }
     child.on('error', (error) => {
-      clearTimeout(timer);
+      done();
       resolve({ code: 127, output: `${output}${error.message}\n` });
     });
     child.on('close', (code) => {
-      clearTimeout(timer);
+      done();
       resolve({ code: late ? 124 : (code ?? 1), output });
     });
   });
+}
+
+/** Programs with a limit: each is a process group of its own, so that the limit also ends what it started; the terminal's interrupts no longer reach it. */
+const groups = new Set();
+let watching = false;
+
+function own(child) {
+  if (!watching) for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, endAll);
+  watching = true;
+  groups.add(child);
+}
+
+function endAll() {
+  for (const child of groups) killTree(child);
+  process.exit(130);
+}
+
+/** Ends a program and all that it started: a test runner's workers outlive it otherwise, and one that loops keeps a core for ever. */
+function killTree(child) {
+  if (process.platform === 'win32') spawnSync('taskkill', ['/pid', String(child.pid), '/t', '/f']);
+  else {
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      child.kill('SIGKILL'); // it has ended already, or was never a group
+    }
+  }
 }
 
 /** Runs Node itself with a script of the repository. */

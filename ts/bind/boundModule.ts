@@ -2,7 +2,7 @@
 // generates nothing (ts/generate); both keep what they allocate here, so that one close() frees it all.
 
 import type { ElementRange, EngineHost, Numbers, Outputs, ProgramHandle, WriteOptions } from '../engine';
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError, show, throwIfAborted } from '../errors';
 import { compile, type Program, Tensor, type Variable } from '../graph';
 import { type Batch, batchInputs, batchSignature, type HostTensor, type Module, nameModules } from '../nn';
 import { Parameter, type ParameterHome } from './parameter';
@@ -37,7 +37,7 @@ export async function bind<M extends Module>(host: EngineHost, module: M, option
   throwIfAborted(options.signal, 'bind');
   const seed = options.seed ?? 42;
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new FerroError('INVALID_OPTION', `bind: "seed" must be an integer from 0 to 2^53 - 1, got ${String(options.seed)}`);
+    throw new FerroError('INVALID_OPTION', `bind: "seed" must be an integer from 0 to 2^53 - 1, got ${show(options.seed)}`);
   }
   const variables = nameModules(module);
   const bound = new BoundModule(host, module, variables, seed);
@@ -235,10 +235,7 @@ function nameInputs(inputs: ForwardInputs): { batch: Batch; record: boolean } {
   if (Array.isArray(inputs))
     return { batch: Object.fromEntries(inputs.map((tensor, i) => [`input${i}`, tensor as HostTensor])), record: false };
   if (typeof inputs === 'object' && inputs !== null) return { batch: inputs as Batch, record: true };
-  throw new FerroError(
-    'INVALID_OPTION',
-    `forward: the input must be { data, shape }, an array or a record of these, got ${String(inputs)}`,
-  );
+  throw new FerroError('INVALID_OPTION', `forward: the input must be { data, shape }, an array or a record of these, got ${show(inputs)}`);
 }
 
 function nameOutputs(value: unknown): Record<string, Tensor> {

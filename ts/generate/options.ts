@@ -1,5 +1,5 @@
 // The options of generate(), checked and resolved: which tokens may be drawn, how many, from which seed.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { GENERATE_OPTIONS, type OptionValues, readOptions } from '../options';
 
 /** What a user may give to `generate`; every one is in the option table with its default. */
@@ -134,7 +134,7 @@ function readBias(given: object | undefined, vocabSize: number): ReadonlyMap<num
     if (typeof number !== 'number' || !(number < 1e4))
       throw new FerroError(
         'INVALID_OPTION',
-        `generate: "logitBias" must hold numbers below 10000 (−Infinity excludes), got ${String(value)} for ${id}`,
+        `generate: "logitBias" must hold numbers below 10000 (−Infinity excludes), got ${show(value)} for ${id}`,
       );
     bias.set(id, number);
   }

@@ -1,6 +1,6 @@
 // Reads the words of program format 1 back into names and numbers, checking that they hold together. For people, tests and error reports;
 // the engine in Rust has its own reader.
-import { FerroError } from '../errors';
+import { FerroError, phrase } from '../errors';
 import { OPCODE_BY_CODE, type OpcodeSpec } from './opcodes';
 import { HEADER_WORDS, NONE, PROGRAM_MAGIC, PROGRAM_VERSION } from './program';
 import type { StorageType } from './tensor';
@@ -40,7 +40,7 @@ export interface DecodedProgram {
 const DTYPES: readonly StorageType[] = ['f32', 'i32', 'f64', 'q8'];
 
 function check(condition: boolean, rule: string, got: unknown): void {
-  if (!condition) throw new FerroError('BAD_PROGRAM', `decode: ${rule}, got ${String(got)}`);
+  if (!condition) throw new FerroError('BAD_PROGRAM', `decode: ${rule}, got ${phrase(got)}`);
 }
 
 /** Takes words apart. @throws BAD_PROGRAM when they are not program format 1 or refer to what they do not have. */

@@ -1,6 +1,6 @@
 // Dimensions of symbolic tensors: numbers, sizes known only at run time (Extent) and products of both.
 // This file knows nothing of tensors or engines; it is arithmetic, equality and printing of sizes.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 
 /** The most extents one dimension or one product of dimensions may hold: a slot of the program format has room for three. */
 export const MAX_EXTENTS = 3;
@@ -124,7 +124,7 @@ export function shapeText(shape: Shape): string {
 
 /** Checks a shape given by a user. @throws INVALID_SHAPE naming `op`. */
 export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape)) throw new FerroError('INVALID_SHAPE', `${op}: shape must be an array of sizes, got ${String(shape)}`);
+  if (!Array.isArray(shape)) throw new FerroError('INVALID_SHAPE', `${op}: shape must be an array of sizes, got ${show(shape)}`);
   for (const dim of shape) {
     const fine = typeof dim === 'number' ? Number.isSafeInteger(dim) && dim >= 0 : dim instanceof Extent || dim instanceof DimProduct;
     if (!fine) throw new FerroError('INVALID_SHAPE', `${op}: sizes must be integers of at least 0 or extents, got ${shapeText(shape)}`);

@@ -1,6 +1,6 @@
 // What an operation is: its shape rule, gradient rule and lowering, held together in one definition. Each file of ops/ makes one.
 // Also the small checks that every op uses to say `op: rule, got value`.
-import { FerroError } from '../errors';
+import { FerroError, phrase } from '../errors';
 import { type Dim, dimEquals, type Shape, shapeText } from './dims';
 import type { OpcodeName } from './opcodes';
 import { Node, type Operand, type StorageType, Tensor, Variable } from './tensor';
@@ -127,7 +127,7 @@ export function asSequenceNumbers(op: string, name: string, operand: Operand, ba
 
 /** Throws INVALID_OPTION unless the condition holds. */
 export function checkOption(condition: boolean, op: string, rule: string, got: unknown): void {
-  if (!condition) throw new FerroError('INVALID_OPTION', `${op}: ${rule}, got ${String(got)}`);
+  if (!condition) throw new FerroError('INVALID_OPTION', `${op}: ${rule}, got ${phrase(got)}`);
 }
 
 /** The last size of a shape as a number. @throws INVALID_SHAPE when there is none or it is not static. */

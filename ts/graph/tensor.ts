@@ -1,6 +1,6 @@
 // Symbolic tensors, the nodes that make them, and the leaves of every graph: variables, inputs, constants, scalar inputs.
 // Nothing here computes or allocates: a tensor is a promise of a shape and a dtype, made real when a program that holds it is run.
-import { FerroError } from '../errors';
+import { FerroError, phrase } from '../errors';
 import { checkShape, type Dim, maxNumel, numel, type Shape, shapeText } from './dims';
 import type { OpDefinition, OutputSpec } from './op';
 import { q8Bytes } from './q8';
@@ -139,7 +139,7 @@ export class Variable {
       throw new FerroError('INVALID_SHAPE', `${label}: sizes must be numbers, got ${shapeText(shape)}`);
     }
     if (dtype !== 'f32' && dtype !== 'i32' && dtype !== 'q8')
-      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32 or q8, got ${String(dtype)}`);
+      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32 or q8, got ${phrase(dtype)}`);
     if (dtype === 'q8' && (shape.length !== 2 || init.kind !== 'zeros'))
       throw new FerroError(
         'INVALID_SHAPE',
@@ -173,7 +173,7 @@ export class Variable {
 
 function checkInit(label: string, init: Init, shape: readonly number[], dtype: DType): void {
   const fail = (rule: string, got: unknown): never => {
-    throw new FerroError('INVALID_OPTION', `${label}: ${rule}, got ${String(got)}`);
+    throw new FerroError('INVALID_OPTION', `${label}: ${rule}, got ${phrase(got)}`);
   };
   if (init.kind === 'data') {
     if (init.data.length !== maxNumel(shape))
@@ -269,7 +269,7 @@ export function input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor 
   checkShape(`input "${name}"`, shape);
   numel(shape);
   if (dtype !== 'f32' && dtype !== 'i32')
-    throw new FerroError('INVALID_DTYPE', `input "${name}": dtype must be f32 or i32, got ${String(dtype)}`);
+    throw new FerroError('INVALID_DTYPE', `input "${name}": dtype must be f32 or i32, got ${phrase(dtype)}`);
   return new Node(inputOp, [], { name }, [{ shape: [...shape], dtype }]).outputs[0];
 }
 

@@ -1,5 +1,5 @@
 // Files as values: what a folder's writer takes and its reader gives, without any file system. The Node side is in ts/io/node.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { parseJson } from '../json';
 
 /** A file whose bytes are made while it is written, so that it is never in memory as a whole. It can be written more than once. */
@@ -152,7 +152,7 @@ export function parseJsonObject(name: string, text: string): Map<string, unknown
     throw new FerroError('INVALID_FILE', `${name}: must be JSON, got ${(cause as Error).message}`, { cause });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FerroError('INVALID_FILE', `${name}: must be a JSON object, got ${Array.isArray(value) ? 'a list' : String(value)}`);
+    throw new FerroError('INVALID_FILE', `${name}: must be a JSON object, got ${Array.isArray(value) ? 'a list' : show(value)}`);
   }
   // A Map: a key such as "__proto__" is then only a key.
   return new Map(Object.entries(value));

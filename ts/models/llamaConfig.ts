@@ -1,6 +1,6 @@
 // The configuration of a Llama: resolved from a user's options, checked before anything is built. What a folder's config.json says is read in ts/io.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import type { RotaryScaling } from '../graph';
 import { checkHeads } from '../nn/checks';
 import type { CausalConfig } from './causalLM';
@@ -77,7 +77,7 @@ export function resolveLlamaConfig(options: LlamaConfigOptions, op = 'Llama'): L
 /** A whole configuration checked. @throws INVALID_OPTION */
 export function checkLlamaConfig(op: string, config: LlamaConfig): LlamaConfig {
   const fail = (name: string, rule: string, got: unknown) =>
-    new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${rule}, got ${String(got)}`);
+    new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${rule}, got ${show(got)}`);
   for (const name of Object.keys(SIZE_LIMITS) as SizeName[]) {
     const value = config[name];
     if (!Number.isSafeInteger(value) || value < 1 || value > SIZE_LIMITS[name])

@@ -1,6 +1,6 @@
 // Reading a configuration's options, alike for all architectures: which belong to which, and sizes with their defaults and limits.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { GPT_CONFIG_OPTIONS, type OptionName, type OptionValues, readOptions } from '../options';
 import type { ModelType } from './causalLM';
 import { PRESETS } from './presets';
@@ -47,10 +47,7 @@ export function readConfig(
   for (const [owner, names] of Object.entries(OWN)) {
     const foreign = owner === modelType ? undefined : names.find((name) => name in told);
     if (foreign === undefined) continue;
-    throw new FerroError(
-      'INVALID_OPTION',
-      `${op}: "${foreign}" is for modelType ${owner}, got ${String(told[foreign])} with "${modelType}"`,
-    );
+    throw new FerroError('INVALID_OPTION', `${op}: "${foreign}" is for modelType ${owner}, got ${show(told[foreign])} with "${modelType}"`);
   }
   const preset: Partial<Record<SizeName, number>> = given.preset === undefined ? {} : PRESETS[given.preset];
   const size = (name: SizeName): number => {

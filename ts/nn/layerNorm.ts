@@ -1,6 +1,6 @@
 // Layer normalisation over the last axis.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { layerNorm, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { ones, zeros } from './init';
@@ -31,7 +31,7 @@ export class LayerNorm extends Module {
     checkSize('LayerNorm', 'width', width);
     this.eps = options.eps ?? 1e-5;
     if (!(this.eps > 0 && Number.isFinite(this.eps))) {
-      throw new FerroError('INVALID_OPTION', `LayerNorm: "eps" must be a positive number, got ${String(options.eps)}`);
+      throw new FerroError('INVALID_OPTION', `LayerNorm: "eps" must be a positive number, got ${show(options.eps)}`);
     }
     this.weight = new Variable({ name: 'weight', shape: [width], init: ones, decay: false });
     this.bias = options.bias === false ? undefined : new Variable({ name: 'bias', shape: [width], init: zeros, decay: false });

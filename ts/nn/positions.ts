@@ -1,6 +1,6 @@
 // Position encodings that are added to the token vectors: learned, or sines and cosines.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { addPosition, type Extent, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { GPT2_STD, normal } from './init';
@@ -48,7 +48,7 @@ export class SinusoidalPositions extends Module {
     checkSize('SinusoidalPositions', 'width', width);
     const noise = options.noise ?? 0;
     if (!(noise >= 0 && Number.isFinite(noise))) {
-      throw new FerroError('INVALID_OPTION', `SinusoidalPositions: "noise" must be 0 or a positive number, got ${String(noise)}`);
+      throw new FerroError('INVALID_OPTION', `SinusoidalPositions: "noise" must be 0 or a positive number, got ${show(noise)}`);
     }
     this.weight = new Variable({ name: 'weight', shape: [maxPositions, width], init: { kind: 'sinusoidal', noise }, trainable: false });
   }

@@ -1,6 +1,6 @@
 // Root-mean-square normalisation over the last axis.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { rmsNorm, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { ones } from './init';
@@ -24,7 +24,7 @@ export class RMSNorm extends Module {
     checkSize('RMSNorm', 'width', width);
     this.eps = options.eps ?? 1e-5;
     if (!(this.eps > 0 && Number.isFinite(this.eps))) {
-      throw new FerroError('INVALID_OPTION', `RMSNorm: "eps" must be a positive number, got ${String(options.eps)}`);
+      throw new FerroError('INVALID_OPTION', `RMSNorm: "eps" must be a positive number, got ${show(options.eps)}`);
     }
     this.weight = new Variable({ name: 'weight', shape: [width], init: ones, decay: false });
   }

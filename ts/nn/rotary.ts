@@ -1,6 +1,6 @@
 // Rotary positions: queries and keys are turned by angles that grow with their position, so that their products depend on the distance alone.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { type Extent, type Init, type RotaryScaling, rotary, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { Module } from './module';
@@ -35,7 +35,7 @@ export class RotaryPositions extends Module {
     const { kind: _, ...factors } = scaling ?? { kind: 'linear', factor: 1 };
     for (const [name, value] of Object.entries({ base, ...factors })) {
       if (!(value > 0 && Number.isFinite(value)))
-        throw new FerroError('INVALID_OPTION', `RotaryPositions: "${name}" must be a positive number, got ${String(value)}`);
+        throw new FerroError('INVALID_OPTION', `RotaryPositions: "${name}" must be a positive number, got ${show(value)}`);
     }
     const init: Init = { kind: 'rotary', base, ...(scaling == null ? {} : { scaling }) };
     this.table = new Variable({ name: 'table', shape: [maxPositions, headDim], trainable: false, derived: true, init });

@@ -1,7 +1,6 @@
 // Chooses an optimizer by its name in a flat set of options (the Trainer's and the command line's): other keys are ignored.
 
-import { FerroError } from '../errors';
-import { show } from '../options';
+import { FerroError, show } from '../errors';
 import { AdamW } from './adamw';
 import type { Optimizer } from './optimizer';
 import { SGD } from './sgd';

@@ -4,9 +4,9 @@
 // already moves (peak·1/warmup) and the last update uses the minimum. A Hugging Face scheduler is 0-based: its first update has factor 0 and its
 // last one stops a step short of the minimum. In other words: learningRate(t) here = lr_lambda(t) there, where they would use lr_lambda(t − 1).
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { cosPi } from '../math';
-import { checkValue, OPTIONS, show } from '../options';
+import { checkValue, OPTIONS } from '../options';
 
 /** Names of the schedules, as in Hugging Face's `lr_scheduler_type`. */
 export type ScheduleType = 'constant' | 'constant_with_warmup' | 'linear' | 'cosine' | 'cosine_with_min_lr' | 'warmup_stable_decay';
@@ -127,7 +127,7 @@ function between(low: number, high: number, factor: number): number {
 /** A number of updates: an integer, or a ratio of all updates when below 1. */
 function steps(name: string, value: number, maxSteps: number): number {
   const whole = Number.isInteger(value) && value >= 0 && value <= 2147483647;
-  if (!whole && !(value > 0 && value < 1)) {
+  if (typeof value !== 'number' || (!whole && !(value > 0 && value < 1))) {
     throw new FerroError('INVALID_OPTION', `schedule: "${name}" must be a whole number of updates or a ratio below 1, got ${show(value)}`);
   }
   return whole ? value : Math.ceil(maxSteps * value);

@@ -157,13 +157,3 @@ export const sizeInBytes: Check<string | number> = {
       ? /^\d+(?:\.\d+)?\s*(?:[KMG]i?B)?$/i.test(value) && Number.parseFloat(value) > 0
       : seed.accepts(value) && value > 0,
 };
-
-/** A value as error messages show it: short, and telling "3" from 3. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'bigint') return `${value}n`;
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`;
-  if (typeof value === 'object' && value !== null) return `an object (${Object.getPrototypeOf(value)?.constructor?.name ?? 'Object'})`;
-  return String(value);
-}

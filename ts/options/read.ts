@@ -1,7 +1,6 @@
 // Reads a user's options: every key known, every value checked, defaults filled in. Decides nothing about combinations of options.
 
-import { FerroError } from '../errors';
-import { show } from './checks';
+import { FerroError, show } from '../errors';
 import { camelCase, nearest } from './names';
 import { OPTIONS, type Option, type OptionName } from './table';
 

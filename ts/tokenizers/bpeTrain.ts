@@ -1,5 +1,5 @@
 // Training a byte-level BPE: options, the feeding of texts to the text kernels' trainer, and the parts of the tokenizer that comes of it.
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError, show, throwIfAborted } from '../errors';
 import { loadText } from '../text';
 import { type AddedToken, specialToken } from './addedTokens';
 import { describeSplits, withKernelErrors } from './bpeKernel';
@@ -28,8 +28,7 @@ export interface BpeTrainOptions {
 const END_OF_TEXT = '<|endoftext|>';
 const MOST_TOKENS = 1 << 20;
 
-const wrong = (rule: string, got: unknown): FerroError =>
-  new FerroError('INVALID_OPTION', `BpeTokenizer.train: ${rule}, got ${typeof got === 'string' ? JSON.stringify(got) : String(got)}`);
+const wrong = (rule: string, got: unknown): FerroError => new FerroError('INVALID_OPTION', `BpeTokenizer.train: ${rule}, got ${show(got)}`);
 
 function checkOptions({ vocabSize, minFrequency = 2, specialTokens = [END_OF_TEXT], pattern = 'gpt2' }: BpeTrainOptions) {
   if (!Array.isArray(specialTokens) || specialTokens.some((token) => typeof token !== 'string' || token === '')) {

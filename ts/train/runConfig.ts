@@ -1,6 +1,6 @@
 // run.json: everything a run was made from, and the comparison when it is resumed. The values are numbers and names, never paths.
 import type { Dataset } from '../data';
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { snakeCase } from '../options';
 import { VERSION } from '../version';
 import type { Settings, TrainerValues } from './settings';
@@ -100,7 +100,7 @@ export function checkSameRun(
   onWarning: ((warning: Warning) => void) | undefined,
 ): void {
   if (stored.version !== RUN_VERSION) {
-    throw new FerroError('CHECKPOINT_MISMATCH', `resume: run.json must be of version ${RUN_VERSION}, got ${String(stored.version)}`);
+    throw new FerroError('CHECKPOINT_MISMATCH', `resume: run.json must be of version ${RUN_VERSION}, got ${show(stored.version)}`);
   }
   const differences: string[] = [];
   for (const part of ['model', 'tokenizer', 'training', 'data']) compare(part, stored[part], now[part], differences);
@@ -110,7 +110,7 @@ export function checkSameRun(
   const [before, after] = [stored.engine, now.engine] as Record<string, unknown>[];
   const changed = ['build', 'fused', 'kernel_hash'].filter((key) => before?.[key] !== after?.[key]);
   if (changed.length === 0) return;
-  const message = `resume: the run goes on with other kernels (${changed.map((key) => `${key} ${String(before?.[key])} → ${String(after?.[key])}`).join(', ')}), so later bits differ from an uninterrupted run`;
+  const message = `resume: the run goes on with other kernels (${changed.map((key) => `${key} ${show(before?.[key])} → ${show(after?.[key])}`).join(', ')}), so later bits differ from an uninterrupted run`;
   (onWarning ?? ((warning) => console.warn(`ferroformer: ${warning.message}`)))({ code: 'DIFFERENT_KERNELS', message });
 }
 

@@ -79,10 +79,9 @@ export class RunDirectory {
   }
 
   /** The newest complete checkpoint, its hashes checked; undefined when there is none. @throws INVALID_CHECKPOINT */
-  async newestCheckpoint(): Promise<ReadableFolder | undefined> {
-    const complete = await this.#checkpoints.list();
-    const newest = complete.at(-1);
-    return newest === undefined ? undefined : openModelFolder(newest.path);
+  async newestCheckpoint(): Promise<{ folder: ReadableFolder; step: number } | undefined> {
+    const newest = (await this.#checkpoints.list()).at(-1);
+    return newest === undefined ? undefined : { folder: await openModelFolder(newest.path), step: newest.step };
   }
 
   /** Writes checkpoint-`step` whole or not at all, points `best` to it if it is the best, then removes old ones beyond `keep` (never the best). */

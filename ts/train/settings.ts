@@ -2,7 +2,7 @@
 // What each option means is in the option table (ts/options); nothing here runs.
 import { FerroError } from '../errors';
 import { Schedule } from '../optim';
-import { type OptionValues, readOptions, TRAINER_OPTIONS } from '../options';
+import { type OptionValues, readOptions, snakeCase, TRAINER_OPTIONS } from '../options';
 
 /** The Trainer's options as read from the table, before anything depends on the model or the data. */
 export type TrainerValues = OptionValues<(typeof TRAINER_OPTIONS)[number]>;
@@ -82,25 +82,26 @@ export function resolveSettings(values: TrainerValues, circumstances: Circumstan
 }
 
 /** Fields of run.json's `training` that a resumed run keeps unless they are given again. */
-interface StoredSchedule {
-  learning_rate?: number;
-  lr_scheduler_type?: TrainerValues['lrSchedulerType'];
-  warmup_steps?: number;
-  min_learning_rate?: number;
-  num_decay_steps?: number;
-}
+const SCHEDULE = ['lrSchedulerType', 'learningRate', 'warmupSteps', 'minLearningRate', 'numDecaySteps'] as const;
 
-/** The options of a resumed run: what was not given is what the run was started with, so a changed maxSteps moves no default of the schedule. */
-export function inheritSchedule(values: TrainerValues, stored: StoredSchedule): TrainerValues {
-  const type = values.lrSchedulerType ?? stored.lr_scheduler_type;
+/**
+ * The options of a resumed run: what was not given is what the run was started with, so a changed maxSteps moves no default of the schedule.
+ * @param training run.json's part of that name, as read
+ * @throws INVALID_OPTION where one of them is not what the option table asks for
+ */
+export function inheritSchedule(values: TrainerValues, training: unknown): TrainerValues {
+  const part = (typeof training === 'object' && training !== null ? training : {}) as Record<string, unknown>;
+  const given = SCHEDULE.filter((name) => part[snakeCase(name)] !== undefined).map((name) => [name, part[snakeCase(name)]]);
+  const stored = readOptions('resume: run.json', Object.fromEntries(given), SCHEDULE, { defaults: false });
+  const type = values.lrSchedulerType ?? stored.lrSchedulerType;
   const warms = type !== 'constant';
   const toMinimum = type === 'cosine_with_min_lr' || type === 'warmup_stable_decay';
   return {
     ...values,
     lrSchedulerType: type,
-    learningRate: values.learningRate ?? stored.learning_rate,
-    warmupSteps: values.warmupSteps ?? (warms ? stored.warmup_steps : undefined),
-    minLearningRate: values.minLearningRate ?? (toMinimum ? stored.min_learning_rate : undefined),
-    numDecaySteps: values.numDecaySteps ?? (type === 'warmup_stable_decay' ? stored.num_decay_steps : undefined),
+    learningRate: values.learningRate ?? stored.learningRate,
+    warmupSteps: values.warmupSteps ?? (warms ? stored.warmupSteps : undefined),
+    minLearningRate: values.minLearningRate ?? (toMinimum ? stored.minLearningRate : undefined),
+    numDecaySteps: values.numDecaySteps ?? (type === 'warmup_stable_decay' ? stored.numDecaySteps : undefined),
   };
 }

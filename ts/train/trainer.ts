@@ -14,7 +14,7 @@ import { RunDirectory } from './runDirectory';
 import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
 import { asTrainable, type Trainable, type TrainableLike } from './trainable';
-import { freshState, readStateFiles, stateFiles, toJson } from './trainerState';
+import { checkState, freshState, readStateFiles, stateFiles, toJson } from './trainerState';
 
 /** What `train()` yields after each update. */
 export interface TrainingStep {
@@ -331,7 +331,7 @@ export class Trainer {
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
     const stored = resume ? await this.#run.readConfig() : undefined;
     if (stored !== undefined) {
-      this.#values = inheritSchedule(this.#values, (stored.training ?? {}) as object);
+      this.#values = inheritSchedule(this.#values, stored.training);
       this.#settings = this.#resolve(this.#values);
     }
     this.#config = await this.#describe();
@@ -344,9 +344,11 @@ export class Trainer {
   }
 
   /** Puts the state of a checkpoint back: weights, optimizer, position in the data, schedule's peak. */
-  async #restore(checkpoint: ReadableFolder): Promise<void> {
-    const { state, optimizer } = await readStateFiles(checkpoint);
-    await this.#model.load(checkpoint);
+  async #restore(checkpoint: { folder: ReadableFolder; step: number }): Promise<void> {
+    const { batchSize, gradientAccumulationSteps } = this.#settings;
+    const { state, optimizer } = await readStateFiles(checkpoint.folder);
+    checkState(state, { label: checkpoint.folder.label, step: checkpoint.step, windowsPerStep: batchSize * gradientAccumulationSteps });
+    await this.#model.load(checkpoint.folder);
     await this.#step!.state.import(optimizer);
     this.#state = state;
     const peak = state.options.peak_learning_rate;

@@ -58,6 +58,21 @@ export async function readStateFiles(folder: ReadableFolder): Promise<{ state: T
   return { state, optimizer: await optimizerStateFromFile(optimizer) };
 }
 
+/**
+ * What the numbers of a state must be among each other: where the data goes on follows from the updates done, and a wrong place could be any number of
+ * epochs away.
+ * @throws INVALID_CHECKPOINT
+ */
+export function checkState(state: TrainerState, folder: { label: string; step: number; windowsPerStep: number }): void {
+  const wrong = (rule: string, got: number) =>
+    new FerroError('INVALID_CHECKPOINT', `${folder.label}/${TRAINER_STATE_FILE}: ${rule}, got ${got}`);
+  if (state.step !== folder.step) throw wrong(`"global_step" must be the folder's, ${folder.step}`, state.step);
+  const consumed = folder.step * folder.windowsPerStep;
+  if (state.windowsConsumed !== consumed) {
+    throw wrong(`"windows_consumed" must be what ${folder.step} updates consume, ${consumed}`, state.windowsConsumed);
+  }
+}
+
 /** A record as JSON holds it (undefined fields dropped). */
 export function toJson(value: unknown): { [key: string]: Json } {
   return JSON.parse(JSON.stringify(value)) as { [key: string]: Json };

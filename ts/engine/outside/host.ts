@@ -2,7 +2,7 @@
 // whatever becomes of the engine. What a program computes is not its business.
 import { transfer } from 'comlink';
 import { platform } from '#platform';
-import { FerroError, throwIfAborted } from '../../errors';
+import { FerroError, show, throwIfAborted } from '../../errors';
 import type { Program, Variable } from '../../graph';
 import type { EngineApi, Numbers, WireVariable } from '../protocol';
 import { nameOutputs, ownBuffers, prepareCall, prepareSequence } from './calls';
@@ -112,7 +112,7 @@ export class EngineHost {
     const op = 'allocate';
     this.#assertOpen(op);
     if (!Number.isSafeInteger(options.seed) || options.seed < 0)
-      throw new FerroError('INVALID_OPTION', `${op}: seed must be an integer from 0 to 2^53 − 1, got ${String(options.seed)}`);
+      throw new FerroError('INVALID_OPTION', `${op}: seed must be an integer from 0 to 2^53 − 1, got ${show(options.seed)}`);
     const claimed: RegionRef[] = [];
     try {
       const wires = variables.map((variable): WireVariable => {
@@ -200,7 +200,7 @@ export class EngineHost {
     const stopValues = [...(options.stopValues ?? [])];
     const stopEvery = options.stopEvery ?? 1;
     if (!Number.isInteger(stopEvery) || stopEvery < 1)
-      throw new FerroError('INVALID_OPTION', `${op}: stopEvery must be an integer from 1, got ${String(stopEvery)}`);
+      throw new FerroError('INVALID_OPTION', `${op}: stopEvery must be an integer from 1, got ${show(stopEvery)}`);
     const stop = new AbortController();
     const onAbort = () => stop.abort(options.signal?.reason);
     options.signal?.addEventListener('abort', onAbort, { once: true });
@@ -241,7 +241,7 @@ export class EngineHost {
    */
   async measureBarrier(rounds = 1000): Promise<number> {
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1e6)
-      throw new FerroError('INVALID_OPTION', `measureBarrier: rounds must be an integer from 1 to 1000000, got ${String(rounds)}`);
+      throw new FerroError('INVALID_OPTION', `measureBarrier: rounds must be an integer from 1 to 1000000, got ${show(rounds)}`);
     return this.#call('measureBarrier', (api) => api.barrierUs(rounds));
   }
 
