@@ -112,7 +112,7 @@ describe('what it refuses', () => {
       'INVALID_OPTION differentiate: each variable may be listed once, got w, w',
     );
     expect(refusal(() => differentiate({} as Tensor, [w]))).toBe(
-      'INVALID_OPTION differentiate: loss must be a Tensor, got [object Object]',
+      'INVALID_OPTION differentiate: loss must be a Tensor, got an object (Object)',
     );
   });
   it('a constant loss', () => {
