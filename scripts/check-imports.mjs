@@ -7,7 +7,7 @@ import typescript from 'typescript';
 import { ROOT } from './lib/run.mjs';
 
 const BASE = ['errors', 'json', 'math', 'options', 'stream', 'version'];
-const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io'];
+const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io', 'metrics'];
 
 /** Room → the rooms it may import besides itself. A room is a folder of ts/ or a single file there. */
 export const ROOMS = {
@@ -24,6 +24,7 @@ export const ROOMS = {
   bind: [...BASE, 'graph', 'nn', 'engine'],
   optim: ['errors', 'math', 'options', 'graph'],
   text: ['errors', 'wasm'],
+  metrics: ['errors', 'math', 'version'],
   tokenizers: [...BASE, 'text'],
   data: [...BASE, 'tokenizers'],
   io: [...BASE, 'graph', 'nn', 'models', 'text', 'tokenizers'],

@@ -1,5 +1,13 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
+export {
+  type EvaluateTextsOptions,
+  evaluateTexts,
+  type TextEvaluation,
+  type TextExample,
+  type TextGenerator,
+  type TextPrediction,
+} from './api/evaluateTexts';
 export { type Exported, type ExportOptions, exportModel } from './api/export';
 export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions, type SaveOptions } from './api/gpt';
 export type { PretrainedSource } from './api/sources';
@@ -19,6 +27,30 @@ export type {
 } from './generate';
 export * from './graph';
 export type { FileProgress, LoadReport } from './io';
+export {
+  type AnswerScores,
+  answerScores,
+  type BleuOptions,
+  type BleuScore,
+  bleu,
+  type ChrfOptions,
+  type ChrfScore,
+  type ClassificationScores,
+  chrf,
+  classificationScores,
+  type ErrorRate,
+  errorRate,
+  type LabelScores,
+  type PrecisionRecall,
+  type References,
+  type RougeScore,
+  type RougeScores,
+  rouge,
+  TEXT_METRICS,
+  type TextMetric,
+  type TextScores,
+  textScores,
+} from './metrics';
 export {
   type CausalLM,
   estimate,
@@ -70,8 +102,10 @@ export {
   type Tokenizer,
 } from './tokenizers';
 export {
+  type ComputeMetrics,
   type Evaluation,
   type LogEntry,
+  type Scores,
   type StepNumbers,
   type StepResult,
   Trainer,

@@ -89,6 +89,53 @@ describe('train', () => {
     expect(await trainer.train()).toMatchObject({ step: 8, stopReason: 'earlyStopping' });
   });
 
+  test('logs the scores of computeMetrics and lets one of them say what is best', async () => {
+    const model = await create(await openEngine());
+    const outputDir = await scratch();
+    const values = [0.2, 0.6, 0.4, 0.5];
+    const seen: number[] = [];
+    const trainer = new Trainer(
+      model,
+      options({
+        maxSteps: 8,
+        evalSteps: 2,
+        saveSteps: 0,
+        outputDir,
+        metricForBestModel: 'answersRight',
+        extraFiles: { 'notes.json': '{"kept": true}' },
+        computeMetrics: async () => {
+          // The weights are those after the step; writing a text between changes nothing later.
+          await model.generate('the ', { maxNewTokens: 2, seed: 1 });
+          seen.push(trainer.step);
+          return { answersRight: values[seen.length - 1], other: 3 };
+        },
+      }),
+    );
+    const steps = [];
+    for await (const step of trainer.train()) steps.push(step);
+    expect(seen).toEqual([2, 4, 6, 8]);
+    expect(steps[3].evalMetrics).toEqual({ answersRight: 0.6, other: 3 });
+    expect(JSON.parse(await readFile(`${outputDir}/best`, 'utf8'))).toMatchObject({ checkpoint: 'checkpoint-4', step: 4 });
+    const lines = (await readFile(`${outputDir}/metrics.jsonl`, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.at(-1)).toMatchObject({ step: 8, eval_answers_right: 0.5, eval_other: 3 });
+    for (const folder of ['checkpoint-4', 'final'])
+      expect(await readFile(`${outputDir}/${folder}/notes.json`, 'utf8')).toBe('{"kept": true}');
+    expect(JSON.parse(await readFile(`${outputDir}/run.json`, 'utf8')).training).toMatchObject({
+      metric_for_best_model: 'eval_answers_right',
+    });
+    await trainer.close();
+  });
+
+  test('refuses a deciding score that no evaluation finds', async () => {
+    const model = await create(await openEngine());
+    const error = await failure(() => new Trainer(model, options({ maxSteps: 2, metricForBestModel: 'accuracy' })).train());
+    expect(error.code).toBe('INVALID_OPTION');
+    expect(error.message).toContain('must be one of "loss", got "accuracy"');
+  });
+
   test('stops at a signal with the state of the last whole step, and can go on', async () => {
     const model = await create(await openEngine());
     const controller = new AbortController();

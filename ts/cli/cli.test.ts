@@ -17,7 +17,7 @@ import { Output, snakeKeys } from './output';
 import { Progress } from './progress';
 import { appendSample, readRunJson, truncateSamples, writeRunOptions } from './runFiles';
 import { noteUnexpected } from './session';
-import { firstWords } from './train';
+import { firstWords } from './tasks/lm';
 import { isSampleStep, quote } from './training';
 
 function capture(tty: boolean) {

@@ -15,6 +15,7 @@ import { splitData } from './data';
 import { addFlags, readCommandOptions } from './flags';
 import { Output } from './output';
 import { withEngine } from './session';
+import { textRun } from './tasks/lm';
 import { runTraining } from './training';
 
 const NAMES = COMMAND_OPTIONS.demo;
@@ -47,7 +48,7 @@ async function demo(output: Output, values: OptionValues<(typeof NAMES)[number]>
     const maxSteps = values.maxSteps ?? DEFAULTS.maxSteps;
     const evalSteps = Math.max(1, Math.floor(maxSteps / EVALUATIONS));
     const training = { maxSteps, learningRate: values.learningRate ?? DEFAULTS.learningRate, evalSteps, seed, overwrite };
-    return runTraining({ output, engine, model, data, training, outputDir, given: { ...given, ...training }, samplePrompt: PROMPT });
+    return runTraining({ output, engine, task: textRun(model, data, PROMPT), training, outputDir, given: { ...given, ...training } });
   });
 }
 

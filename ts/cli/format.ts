@@ -39,6 +39,12 @@ export function formatScale(value: number): string {
   return `${unit === 0 ? scaled : scaled.toFixed(scaled < 99.95 ? 1 : 0)}${units[unit]}`;
 }
 
+/** A score: four digits after the point for shares and error rates, two for what runs to 100, none for counts. */
+export function formatScore(value: number): string {
+  if (Number.isInteger(value) && value > 1) return formatCount(value);
+  return value.toFixed(Math.abs(value) > 2 ? 2 : 4);
+}
+
 /** Rows of cells as aligned columns; the first column to the left, the others to the right. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(0, ...rows.map((row) => row.length));

@@ -24,7 +24,13 @@ export class Progress {
   #printedAt = Number.NEGATIVE_INFINITY;
   #onScreen = false;
 
-  constructor(output: Output, maxSteps: number, now: () => number = () => performance.now()) {
+  constructor(
+    output: Output,
+    maxSteps: number,
+    now: () => number = () => performance.now(),
+    /** What the speed counts. */
+    readonly unit: 'tokens' | 'examples' = 'tokens',
+  ) {
     this.#output = output;
     this.#maxSteps = maxSteps;
     this.#now = now;
@@ -53,7 +59,7 @@ export class Progress {
     const left = done > 0 ? ((now - this.#startedAt) / 1000 / done) * (this.#maxSteps - step) : Number.NaN;
     const width = String(this.#maxSteps).length;
     const evaluation = evalLoss === undefined ? '' : `  eval loss ${evalLoss.toFixed(4)}`;
-    return `step ${String(step).padStart(width)}/${this.#maxSteps}  loss ${loss.toFixed(4)}${evaluation}  ${formatCount(tokensPerSecond)} tokens/s  ETA ${formatSeconds(left)}`;
+    return `step ${String(step).padStart(width)}/${this.#maxSteps}  loss ${loss.toFixed(4)}${evaluation}  ${formatCount(tokensPerSecond)} ${this.unit}/s  ETA ${formatSeconds(left)}`;
   }
 
   /** Prints a note without disturbing the line. */

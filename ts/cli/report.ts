@@ -15,6 +15,13 @@ export interface Sample {
 /** One line of metrics.jsonl. */
 export type MetricsLine = Record<string, number | null>;
 
+/** A table of texts. */
+export interface ReportTable {
+  title: string;
+  head: readonly string[];
+  rows: readonly (readonly string[])[];
+}
+
 /** What the page is made from. */
 export interface ReportData {
   title: string;
@@ -22,6 +29,8 @@ export interface ReportData {
   facts: readonly (readonly [string, string])[];
   metrics: readonly MetricsLine[];
   samples: readonly Sample[];
+  /** What the last evaluation found, above the charts. */
+  tables?: readonly ReportTable[];
 }
 
 /** The objects of a file with one JSON object per line; a last line that was cut off by a crash is left out. [] where there is no file. */
@@ -44,11 +53,16 @@ export async function readJsonLines<T extends object>(path: string): Promise<T[]
 }
 
 /** Writes `directory`/report.html from the files of the run; answers its path. */
-export async function writeReport(directory: string, title: string, facts: ReportData['facts']): Promise<string> {
+export async function writeReport(
+  directory: string,
+  title: string,
+  facts: ReportData['facts'],
+  tables: readonly ReportTable[] = [],
+): Promise<string> {
   const metrics = await readJsonLines<MetricsLine>(join(directory, 'metrics.jsonl'));
   const samples = await readJsonLines<Sample>(join(directory, 'samples.jsonl'));
   const path = join(directory, 'report.html');
-  await writeFile(`${path}.tmp`, reportPage({ title, facts, metrics, samples }));
+  await writeFile(`${path}.tmp`, reportPage({ title, facts, metrics, samples, tables }));
   await rename(`${path}.tmp`, path);
   return path;
 }

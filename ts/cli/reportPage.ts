@@ -2,7 +2,7 @@
 
 import uplotScript from 'uplot/dist/uPlot.iife.min.js?raw';
 import uplotStyle from 'uplot/dist/uPlot.min.css?raw';
-import type { MetricsLine, ReportData } from './report';
+import type { MetricsLine, ReportData, ReportTable } from './report';
 
 const ESCAPES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
@@ -28,6 +28,7 @@ const STYLE = `
 body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 62rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: 0; } dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; }
+table { border-collapse: collapse; } td, th { padding: .15rem 1rem .15rem 0; text-align: right; } td:first-child, th:first-child { text-align: left; } th { color: var(--dim); font-weight: 400; }
 .chart { min-height: 20rem; } .u-legend { color: var(--ink); } .empty { color: var(--dim); }
 article { border: 1px solid var(--line); border-radius: 6px; margin: 0 0 .8rem; background: var(--card); }
 article h3 { font-size: .85rem; font-weight: 600; margin: 0; padding: .4rem .8rem; color: var(--dim); border-bottom: 1px solid var(--line); }
@@ -64,7 +65,7 @@ interface Chart {
 const CHARTS: readonly Chart[] = [
   {
     id: 'loss',
-    title: 'Loss (nats per token)',
+    title: 'Loss (nats)',
     log: false,
     series: [
       { key: 'loss', label: 'training', colour: '#3f7fd1', points: false },
@@ -91,14 +92,49 @@ const CHARTS: readonly Chart[] = [
   },
 ];
 
+const COLOURS = ['#d1603f', '#3f7fd1', '#2f9e6f', '#8b5fbf', '#b08a2e', '#4aa3a3', '#a34a77', '#6b7280'];
+/** Scores that run to 100; the others are shares, or error rates. */
+const PERCENT = /^eval_(bleu|chrf)/;
+
+/** Charts of the scores that evaluations found beside the loss. */
+function scoreCharts(rows: readonly MetricsLine[]): Chart[] {
+  const keys = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((key) => key.startsWith('eval_') && key !== 'eval_loss');
+  const chart = (id: string, title: string, chosen: string[]): Chart => ({
+    id,
+    title,
+    log: false,
+    series: chosen.map((key, i) => ({ key, label: key.slice(5).replaceAll('_', ' '), colour: COLOURS[i % COLOURS.length], points: true })),
+  });
+  return [
+    chart(
+      'scores',
+      'Evaluation: scores',
+      keys.filter((key) => !PERCENT.test(key)),
+    ),
+    chart(
+      'percents',
+      'Evaluation: BLEU and chrF',
+      keys.filter((key) => PERCENT.test(key)),
+    ),
+  ];
+}
+
+function htmlTable({ title, head, rows }: ReportTable): string {
+  const line = (cells: readonly string[], tag: string) =>
+    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
+  return `<h2>${escapeHtml(title)}</h2>\n<table>${line(head, 'th')}${rows.map((row) => line(row, 'td')).join('\n')}</table>`;
+}
+
 /** The whole page. */
-export function reportPage({ title, facts, metrics, samples }: ReportData): string {
+export function reportPage({ title, facts, metrics, samples, tables = [] }: ReportData): string {
   const steps = column(metrics, 'step');
   const rows = metrics.filter((_, i) => steps[i] !== null);
-  const present = CHARTS.map((chart) => ({
-    ...chart,
-    series: chart.series.filter(({ key }) => column(rows, key).some((value) => value !== null)),
-  })).filter(({ series }) => series.length > 0);
+  const present = [CHARTS[0], ...scoreCharts(rows), ...CHARTS.slice(1)]
+    .map((chart) => ({
+      ...chart,
+      series: chart.series.filter(({ key }) => column(rows, key).some((value) => value !== null)),
+    }))
+    .filter(({ series }) => series.length > 0);
   const charts = present.map(({ id, log, series }) => ({
     id,
     log: log && series.every(({ key }) => column(rows, key).every((value) => value === null || value > 0)),
@@ -128,6 +164,7 @@ export function reportPage({ title, facts, metrics, samples }: ReportData): stri
 <dl>
 ${factList}
 </dl>
+${tables.map(htmlTable).join('\n')}
 ${chartList || '<p class="empty">No metrics yet.</p>'}
 <h2>Samples, newest first</h2>
 ${sampleList || '<p class="empty">No samples yet.</p>'}

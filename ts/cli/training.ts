@@ -2,42 +2,39 @@
 // itself is the library's Trainer.
 
 import { join } from 'node:path';
-import { type Engine, type GPT, Trainer, type TrainerOptions, type TrainingStep } from '../index';
+import { type Engine, Trainer, type TrainerOptions, type TrainingStep } from '../index';
 import { snakeCase } from '../options';
-import type { RunData } from './data';
 import { EXIT } from './exit';
-import { formatCount, formatSeconds } from './format';
+import { formatCount, formatScore, formatSeconds } from './format';
 import { Interrupt } from './interrupt';
 import type { Output } from './output';
 import { Progress } from './progress';
-import { writeReport } from './report';
+import { type ReportTable, writeReport } from './report';
 import { appendSample, truncateSamples, writeRunOptions } from './runFiles';
 import { describeEngine } from './session';
+import type { Conclusion, TaskRun } from './tasks/task';
 
 /** A run that is ready to start. */
 export interface TrainingRun {
   output: Output;
   engine: Engine;
-  model: GPT;
-  data: RunData;
+  task: TaskRun;
   /** What goes to the Trainer. */
   training: Omit<TrainerOptions, 'dataset' | 'evalDataset' | 'outputDir'>;
   outputDir: string;
   /** The options that were given, for run.json. */
   given: Record<string, unknown>;
-  /** Start of each sample. */
-  samplePrompt: string;
 }
 
-const SAMPLE_TOKENS = 160;
 const SAMPLES_PER_RUN = 10;
 
 /** Trains until the end or the first interrupt; answers the exit code. */
 export async function runTraining(run: TrainingRun): Promise<number> {
-  const { output, model, data, outputDir } = run;
-  const trainer = new Trainer(model, { ...run.training, dataset: data.dataset, evalDataset: data.evalDataset, outputDir });
+  const { output, task, outputDir } = run;
+  const { model, dataset, evalDataset } = task;
+  const trainer = new Trainer(model, { ...run.training, ...task.trainer, dataset, evalDataset, outputDir });
   const { maxSteps } = trainer.settings;
-  const progress = new Progress(output, maxSteps);
+  const progress = new Progress(output, maxSteps, undefined, task.unit);
   const interrupt = new Interrupt(() => progress.note('interrupted: finishing this step and saving (again to quit at once)')).watch();
   const clock = new Clock();
   introduce(run, maxSteps);
@@ -46,7 +43,7 @@ export async function runTraining(run: TrainingRun): Promise<number> {
     for await (const step of trainer.train()) {
       if (last === undefined) await begin(run, step.step);
       last = step;
-      clock.count(step, trainer.settings.batchSize * trainer.settings.gradientAccumulationSteps * model.config.blockSize);
+      clock.count(step, trainer.settings.batchSize * trainer.settings.gradientAccumulationSteps * task.rowUnits);
       progress.update(step);
       if (interrupt.requested) break;
       if (isSampleStep(step.step, maxSteps)) await sample(run, progress, step.step);
@@ -86,21 +83,9 @@ export function isSampleStep(step: number, maxSteps: number): boolean {
   return step === 1 || step % tenth === 0 || step === maxSteps;
 }
 
-function parameterCount(model: GPT): number {
-  let total = 0;
-  for (const { shape } of model.parameters.values()) total += shape.reduce((product, size) => product * size, 1);
-  return total;
-}
-
-function facts({ engine, model, data }: TrainingRun, maxSteps: number): [string, string][] {
-  const { nLayer, nHead, nEmbd, blockSize, vocabSize } = model.config;
-  const held = data.evalDataset === null ? 'none' : formatCount(data.evalDataset.length);
+function facts({ engine, task }: TrainingRun, maxSteps: number): [string, string][] {
   return [
-    [
-      'model',
-      `${formatCount(parameterCount(model))} parameters: ${nLayer} layers, ${nHead} heads, width ${nEmbd}, context ${blockSize}, vocabulary ${vocabSize}`,
-    ],
-    ['data', `${formatCount(data.dataset.length)} tokens to train on, ${held} to evaluate on`],
+    ...task.facts.map(([name, text]): [string, string] => [name, text]),
     ['training', `${formatCount(maxSteps)} step${maxSteps === 1 ? '' : 's'}`],
     ['engine', describeEngine(engine)],
   ];
@@ -119,16 +104,16 @@ async function begin(run: TrainingRun, firstStep: number): Promise<void> {
 }
 
 async function sample(run: TrainingRun, progress: Progress, step: number): Promise<void> {
-  const { model, output, outputDir, samplePrompt } = run;
-  const { text } = await model.generate(samplePrompt, { maxNewTokens: SAMPLE_TOKENS, temperature: 0.8, seed: step });
-  await appendSample(outputDir, { step, prompt: samplePrompt, text });
+  const { task, output, outputDir } = run;
+  const made = await task.sample(step);
+  await appendSample(outputDir, made);
   await report(run, run.training.maxSteps ?? step);
   progress.note(`--- step ${step} ---`);
-  output.note(`${samplePrompt}${text}\n---`);
+  output.note(`${made.prompt}${made.text}\n---`);
 }
 
-async function report(run: TrainingRun, maxSteps: number): Promise<string> {
-  return writeReport(run.outputDir, `Training run ${run.outputDir}`, facts(run, maxSteps));
+async function report(run: TrainingRun, maxSteps: number, tables: readonly ReportTable[] = []): Promise<string> {
+  return writeReport(run.outputDir, `Training run ${run.outputDir}`, facts(run, maxSteps), tables);
 }
 
 async function conclude(
@@ -144,7 +129,8 @@ async function conclude(
     checkpoint = join(outputDir, `checkpoint-${trainer.step}`);
     await trainer.save(checkpoint);
   }
-  const page = await report(run, trainer.settings.maxSteps);
+  const conclusion = interrupted ? undefined : await run.task.conclude?.();
+  const page = await report(run, trainer.settings.maxSteps, conclusion?.tables);
   const evalLoss = [...trainer.log].reverse().find((entry) => entry.eval_loss !== undefined)?.eval_loss;
   const summary = {
     step: trainer.step,
@@ -152,49 +138,57 @@ async function conclude(
     interrupted,
     loss: last?.loss,
     evalLoss,
-    tokensPerSecond: Math.round(clock.tokensPerSecond),
+    ...conclusion?.scores,
+    [speedKey(run)]: Math.round(clock.tokensPerSecond),
     seconds: Math.round(clock.elapsed * 1000) / 1000,
     outputDir,
     model: checkpoint ?? join(outputDir, 'final'),
     report: page,
   };
-  output.result(summary, interrupted ? interruptedText(summary) : finishedText(run, summary));
+  const speed = `${formatCount(clock.tokensPerSecond)} ${run.task.unit}/s`;
+  output.result(summary, interrupted ? interruptedText(summary, speed) : finishedText(run, summary, speed, conclusion));
   return interrupted ? EXIT.interrupted : EXIT.ok;
 }
+
+/** The speed's name in --json. */
+const speedKey = ({ task }: TrainingRun): string => (task.unit === 'tokens' ? 'tokensPerSecond' : 'examplesPerSecond');
 
 interface Summary {
   step: number;
   maxSteps: number;
   loss?: number;
   evalLoss?: number;
-  tokensPerSecond: number;
   seconds: number;
   outputDir: string;
   model: string;
   report: string;
 }
 
-function speedLine({ step, maxSteps, loss, evalLoss, tokensPerSecond, seconds }: Summary): string {
+function speedLine({ step, maxSteps, loss, evalLoss, seconds }: Summary, speed: string): string {
   const losses = `${loss === undefined ? '' : `, loss ${loss.toFixed(4)}`}${evalLoss === undefined ? '' : `, eval loss ${evalLoss.toFixed(4)}`}`;
-  return `${formatCount(step)} of ${formatCount(maxSteps)} steps in ${formatSeconds(seconds)}${losses}, ${formatCount(tokensPerSecond)} tokens/s`;
+  return `${formatCount(step)} of ${formatCount(maxSteps)} steps in ${formatSeconds(seconds)}${losses}, ${speed}`;
 }
 
-function interruptedText(summary: Summary): string {
+function interruptedText(summary: Summary, speed: string): string {
   return [
-    `stopped   ${speedLine(summary)}`,
+    `stopped   ${speedLine(summary, speed)}`,
     `saved     ${summary.model}`,
     `report    ${summary.report}`,
     `continue  npx ferroformer train --resume --out ${quote(summary.outputDir)}`,
   ].join('\n');
 }
 
-function finishedText({ samplePrompt }: TrainingRun, summary: Summary): string {
-  return [
-    `done      ${speedLine(summary)}`,
-    `report    ${summary.report}`,
-    `next      npx ferroformer generate --model ${quote(summary.outputDir)} --prompt ${quote(samplePrompt)}`,
-    `python    from transformers import GPT2LMHeadModel; model = GPT2LMHeadModel.from_pretrained(${JSON.stringify(summary.model)})`,
-  ].join('\n');
+function finishedText({ task }: TrainingRun, summary: Summary, speed: string, conclusion: Conclusion | undefined): string {
+  const scores = Object.entries(conclusion?.scores ?? {}).map(
+    ([name, value]) => `${snakeCase(name).replaceAll('_', ' ')} ${formatScore(value)}`,
+  );
+  const lines: (readonly [string, string])[] = [
+    ['done', speedLine(summary, speed)],
+    ...(scores.length > 0 ? [['scores', scores.join(', ')] as const] : []),
+    ['report', summary.report],
+    ...task.next({ run: summary.outputDir, model: summary.model }),
+  ];
+  return lines.map(([name, text]) => `${name.padEnd(8)}  ${text}`).join('\n');
 }
 
 /** A word as a shell takes it. */

@@ -30,6 +30,7 @@ export {
   type WritableTensor,
   writeSafetensors,
 } from './safetensorsWriter';
+export { readTask, TASK_FILE, TASKS, type TaskDescription, type TaskName, taskFromFile, taskToFile } from './taskFile';
 export { type FolderTokenizer, readTokenizer, readTokenizerFiles } from './tokenizerFolder';
 export {
   type Json,

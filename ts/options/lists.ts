@@ -84,6 +84,8 @@ export const TRAINING_OPTIONS = list(
   'loggingSteps',
   'earlyStoppingPatience',
   'earlyStoppingThreshold',
+  'metricForBestModel',
+  'greaterIsBetter',
   'seed',
   'outputDir',
   'resume',
@@ -91,7 +93,16 @@ export const TRAINING_OPTIONS = list(
 );
 
 /** `new Trainer(model, options)`. */
-export const TRAINER_OPTIONS = list('dataset', 'evalDataset', ...TRAINING_OPTIONS, 'loss', 'signal', 'onWarning');
+export const TRAINER_OPTIONS = list(
+  'dataset',
+  'evalDataset',
+  ...TRAINING_OPTIONS,
+  'loss',
+  'computeMetrics',
+  'extraFiles',
+  'signal',
+  'onWarning',
+);
 
 /** What decides the next token. */
 export const SAMPLING_OPTIONS = list(

@@ -179,7 +179,20 @@ export const OPTIONS = named({
   saveTotalLimit: option(check.count, { default: 2, help: 'checkpoints kept, the best one aside' }),
   loggingSteps: option(check.count, { default: 10, help: 'updates between lines of metrics.jsonl' }),
   earlyStoppingPatience: option(check.whole, { default: 0, help: 'evaluations without improvement before stopping; 0 = never' }),
-  earlyStoppingThreshold: option(check.nonNegative, { default: 0, help: 'least improvement of the evaluation loss that counts' }),
+  earlyStoppingThreshold: option(check.nonNegative, {
+    default: 0,
+    help: 'least improvement of the evaluation loss (or of metricForBestModel) that counts',
+  }),
+  metricForBestModel: option(check.name, {
+    default: 'loss',
+    help: 'the score that says which checkpoint is the best and when to stop early: loss, or one of the evaluation (accuracy, macro_f1, bleu …)',
+  }),
+  greaterIsBetter: option(check.flag, {
+    help: 'whether more of that score is better',
+    defaultText: 'false for losses, perplexities and error rates, else true',
+  }),
+  computeMetrics: option(check.callback, { help: '() => scores beside the loss, after each evaluation', defaultText: 'none' }),
+  extraFiles: option(check.instance, { help: 'texts by file name that are saved with the model', defaultText: 'none' }),
   loss: option(check.callback, { help: '(module, batch) => loss', defaultText: 'next-token cross-entropy' }),
 
   // The run directory.

@@ -2,6 +2,7 @@
 export { type Evaluation, Evaluator } from './evaluate';
 export type { LogEntry } from './log';
 export { type OpenRunOptions, RunDirectory } from './runDirectory';
+export type { ComputeMetrics, Scores } from './scores';
 export type { Settings } from './settings';
 export { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from './step';
 export type { Trainable, TrainableLike } from './trainable';

@@ -44,7 +44,7 @@ export async function describeRun(
   data: { train: Dataset; eval: Dataset | undefined },
 ): Promise<RunConfig> {
   const { host } = model.bound;
-  const { schedule } = settings;
+  const { schedule, bestBy } = settings;
   const hash = async (dataset: Dataset | undefined) => (dataset === undefined ? null : ((await dataset.hash?.()) ?? null));
   return {
     version: RUN_VERSION,
@@ -62,6 +62,8 @@ export async function describeRun(
       warmup_steps: schedule.warmupSteps,
       num_decay_steps: schedule.numDecaySteps,
       ...Object.fromEntries(OPTIMIZER.map((name) => [snakeCase(name), values[name]])),
+      // The best value so far is one of this score's.
+      ...(bestBy.name === 'eval_loss' ? {} : { metric_for_best_model: bestBy.name, greater_is_better: bestBy.greaterIsBetter }),
     },
     intervals: {
       max_steps: settings.maxSteps,

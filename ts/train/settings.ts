@@ -3,6 +3,7 @@
 import { FerroError } from '../errors';
 import { Schedule } from '../optim';
 import { type OptionValues, readOptions, snakeCase, TRAINER_OPTIONS } from '../options';
+import { type BestBy, bestBy } from './scores';
 
 /** The Trainer's options as read from the table, before anything depends on the model or the data. */
 export type TrainerValues = OptionValues<(typeof TRAINER_OPTIONS)[number]>;
@@ -31,6 +32,8 @@ export interface Settings {
   loggingSteps: number;
   earlyStoppingPatience: number;
   earlyStoppingThreshold: number;
+  /** Which number decides what is best. */
+  bestBy: BestBy;
 }
 
 /** Peak learning rates of DESIGN §4. */
@@ -78,6 +81,7 @@ export function resolveSettings(values: TrainerValues, circumstances: Circumstan
     loggingSteps: values.loggingSteps,
     earlyStoppingPatience: values.earlyStoppingPatience,
     earlyStoppingThreshold: values.earlyStoppingThreshold,
+    bestBy: bestBy(values.metricForBestModel, values.greaterIsBetter),
   };
 }
 

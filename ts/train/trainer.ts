@@ -1,7 +1,7 @@
 // The training loop as users hold it: steps pulled one by one, evaluation, checkpoints, early stopping, resume. The arithmetic of one step is in
 // step.ts, the order of the data in ts/data, the run directory behind runStore.ts.
 import { createSampler, type Dataset, evalBatches, examplesPerEpoch, isTokenDataset, type Sampler, TextDataset } from '../data';
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError, show, throwIfAborted } from '../errors';
 import type { FileData, ReadableFolder, TrainerState } from '../io';
 import { writeFolder } from '../io/node';
 import { createOptimizer } from '../optim';
@@ -11,6 +11,7 @@ import { type Evaluation, Evaluator } from './evaluate';
 import type { LogEntry } from './log';
 import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
 import { RunDirectory } from './runDirectory';
+import { type ComputeMetrics, deciding, improves, logged, type Scores } from './scores';
 import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
 import { asTrainable, type Trainable, type TrainableLike } from './trainable';
@@ -33,6 +34,8 @@ export interface TrainingStep {
   maxSteps: number;
   /** Set after an evaluation. */
   evalLoss?: number;
+  /** What `computeMetrics` gave after it. */
+  evalMetrics?: Scores;
   /** Set when this step was saved. */
   checkpoint?: string;
 }
@@ -43,6 +46,8 @@ export interface TrainingResult {
   loss: number;
   evalLoss: number | null;
   bestEvalLoss: number | null;
+  /** The best value of `metricForBestModel`; the loss where none is named. */
+  bestMetric: number | null;
   tokensPerSecond: number;
   elapsedMs: number;
   stopReason: 'maxSteps' | 'earlyStopping';
@@ -50,11 +55,15 @@ export interface TrainingResult {
 }
 
 /** Options of `new Trainer(model, options)`; every one is in the option table with its default. */
-export interface TrainerOptions extends Partial<Omit<TrainerValues, 'dataset' | 'evalDataset' | 'loss'>> {
+export interface TrainerOptions extends Partial<Omit<TrainerValues, 'dataset' | 'evalDataset' | 'loss' | 'computeMetrics' | 'extraFiles'>> {
   dataset: Dataset;
   /** `null` trains without evaluation. Default: the last tenth of a token data set. */
   evalDataset?: Dataset | null;
   loss?: Trainable['loss'];
+  /** Scores beside the loss, after each evaluation: logged as eval_…, and what `metricForBestModel` can name. */
+  computeMetrics?: ComputeMetrics;
+  /** Texts by file name that are saved with the model, in every checkpoint and in final/. */
+  extraFiles?: Readonly<Record<string, string>>;
 }
 
 /** Trains a model on a data set. Nothing is allocated and no file is touched before the first step. */
@@ -193,7 +202,8 @@ export class Trainer {
       step: this.#state.step,
       loss,
       evalLoss: this.#lastEvalLoss,
-      bestEvalLoss: this.#state.bestMetric,
+      bestEvalLoss: this.#bestEvalLoss,
+      bestMetric: this.#state.bestMetric,
       tokensPerSecond: speed,
       elapsedMs: performance.now() - began,
       stopReason: this.#exhausted ? 'earlyStopping' : 'maxSteps',
@@ -251,7 +261,9 @@ export class Trainer {
     let improved = false;
     if (this.#eval !== undefined && evalSteps > 0 && (due(evalSteps) || last)) {
       step.evalLoss = (await this.evaluate()).loss;
-      improved = this.#judge(step.step, step.evalLoss);
+      const metrics = this.#values.computeMetrics as ComputeMetrics | undefined;
+      if (metrics !== undefined) step.evalMetrics = await metrics();
+      improved = this.#judge(step);
     }
     if (step.step === 1 || due(loggingSteps) || step.evalLoss !== undefined || last) await this.#record(step);
     if (this.#run === undefined || !(due(saveSteps) || improved || last || this.#exhausted)) return;
@@ -260,17 +272,23 @@ export class Trainer {
   }
 
   /** Counts an evaluation; true when it is the best so far. */
-  #judge(step: number, evalLoss: number): boolean {
-    this.#lastEvalLoss = evalLoss;
-    const best = this.#state.bestMetric;
-    if (best !== null && !(evalLoss < best - this.#settings.earlyStoppingThreshold)) {
+  #judge({ step, evalLoss, evalMetrics }: TrainingStep): boolean {
+    const { bestBy, earlyStoppingThreshold } = this.#settings;
+    this.#lastEvalLoss = evalLoss!;
+    const value = deciding(bestBy, { eval_loss: evalLoss!, ...logged(evalMetrics ?? {}) });
+    if (!improves(bestBy, value, this.#state.bestMetric, earlyStoppingThreshold)) {
       this.#state.evaluationsWithoutImprovement += 1;
       return false;
     }
     this.#state.evaluationsWithoutImprovement = 0;
-    this.#state.bestMetric = evalLoss;
+    this.#state.bestMetric = value;
     this.#state.bestModelCheckpoint = `checkpoint-${step}`;
     return true;
+  }
+
+  get #bestEvalLoss(): number | null {
+    const losses = this.log.flatMap(({ eval_loss }) => (eval_loss === undefined ? [] : [eval_loss]));
+    return losses.length > 0 ? Math.min(...losses) : null;
   }
 
   async #record(step: TrainingStep): Promise<void> {
@@ -281,7 +299,7 @@ export class Trainer {
       grad_norm: step.gradNorm,
       learning_rate: step.learningRate,
       tokens_per_second: Math.round(step.tokensPerSecond),
-      ...(step.evalLoss === undefined ? {} : { eval_loss: step.evalLoss }),
+      ...(step.evalLoss === undefined ? {} : { eval_loss: step.evalLoss, ...logged(step.evalMetrics ?? {}) }),
     };
     this.#state.logHistory.push(toJson(entry));
     await this.#run?.log(entry);
@@ -290,7 +308,7 @@ export class Trainer {
   /** Writes final/ for the step reached, once: also when the loop was broken off, or the process ended, after the last step and before this. */
   async #finish(): Promise<void> {
     if (this.#run === undefined || this.#finalStep === this.#state.step) return;
-    await this.#run.saveFinal(await this.#model.files());
+    await this.#run.saveFinal(await this.#modelFiles());
     this.#finalStep = this.#state.step;
   }
 
@@ -372,8 +390,19 @@ export class Trainer {
       tokenizerHash: tokenizer,
       engine: toJson(engine),
     };
-    const files = await this.#model.files();
+    const files = await this.#modelFiles();
     for (const [name, data] of stateFiles(state, this.#step!.state.export())) files.set(name, data);
+    return files;
+  }
+
+  /** The model's folder, and what the user puts beside its files. */
+  async #modelFiles(): Promise<Map<string, FileData>> {
+    const files = new Map(await this.#model.files());
+    for (const [name, text] of Object.entries((this.#values.extraFiles ?? {}) as TrainerOptions['extraFiles'] & object)) {
+      if (files.has(name))
+        throw new FerroError('INVALID_OPTION', `Trainer: "extraFiles" must not have a file of the model, got ${show(name)}`);
+      files.set(name, text);
+    }
     return files;
   }
 

@@ -1,0 +1,113 @@
+// The task `lm`: the next token of text files, from scratch or from a saved model.
+import { FerroError } from '../../errors';
+import { type Engine, GPT, type GPTOptions } from '../../index';
+import { GPT_CONFIG_OPTIONS } from '../../options';
+import { chooseTokenizer, loadData, type RunData } from '../data';
+import { pickGiven } from '../flags';
+import { formatCount } from '../format';
+import type { Output } from '../output';
+import { noteUnexpected } from '../session';
+import type { TrainValues } from '../train';
+import { quote } from '../training';
+import type { TaskRun } from './task';
+
+type Given = Partial<TrainValues>;
+
+const DEFAULT_PRESET = 'gpt-micro';
+const PROMPT_TOKENS = 16;
+const SAMPLE_TOKENS = 160;
+
+/** The run of a model that goes on with texts; `demo` makes one too. */
+export function textRun(model: GPT, data: RunData, samplePrompt: string): TaskRun {
+  const held = data.evalDataset === null ? 'none' : formatCount(data.evalDataset.length);
+  return {
+    model,
+    dataset: data.dataset,
+    evalDataset: data.evalDataset,
+    rowUnits: model.config.blockSize,
+    unit: 'tokens',
+    facts: [
+      ['model', describeModel(model)],
+      ['data', `${formatCount(data.dataset.length)} tokens to train on, ${held} to evaluate on`],
+    ],
+    async sample(step) {
+      const { text } = await model.generate(samplePrompt, { maxNewTokens: SAMPLE_TOKENS, temperature: 0.8, seed: step });
+      return { step, prompt: samplePrompt, text };
+    },
+    next: ({ run, model: folder }) => [
+      ['next', `npx ferroformer generate --model ${quote(run)} --prompt ${quote(samplePrompt)}`],
+      ['python', `from transformers import GPT2LMHeadModel; model = GPT2LMHeadModel.from_pretrained(${JSON.stringify(folder)})`],
+    ],
+  };
+}
+
+/** A GPT in a line. */
+export function describeModel(model: GPT): string {
+  const { nLayer, nHead, nEmbd, blockSize, vocabSize } = model.config;
+  let parameters = 0;
+  for (const { shape } of model.parameters.values()) parameters += shape.reduce((product, size) => product * size, 1);
+  return `${formatCount(parameters)} parameters: ${nLayer} layers, ${nHead} heads, width ${nEmbd}, context ${blockSize}, vocabulary ${vocabSize}`;
+}
+
+/** Makes or loads the model and reads the files. */
+export async function lmTask(engine: Engine, output: Output, values: TrainValues, given: Given, data: readonly string[]): Promise<TaskRun> {
+  const { model, runData } = await (values.initFrom === undefined
+    ? create(engine, values, given, data)
+    : load(engine, output, values, given, data));
+  const ids = runData.dataset.toIds(0, Math.min(PROMPT_TOKENS, runData.dataset.length));
+  return textRun(model, runData, firstWords(runData.tokenizer.decode(ids)));
+}
+
+async function create(
+  engine: Engine,
+  values: TrainValues,
+  given: Given,
+  data: readonly string[],
+): Promise<{ model: GPT; runData: RunData }> {
+  const tokenizer = await chooseTokenizer(values.tokenizerName ?? 'char', data, { vocabSize: values.vocabSize });
+  const runData = await loadData({ ...values, data }, tokenizer);
+  return { model: await createModel(engine, values, given, { tokenizer }), runData };
+}
+
+/** A new GPT of the size that the flags say. */
+export function createModel(engine: Engine, values: TrainValues, given: Given, more: Pick<GPTOptions, 'tokenizer'>): Promise<GPT> {
+  const { nLayer, nHead, nEmbd, blockSize } = values;
+  const whole = nLayer !== undefined && nHead !== undefined && nEmbd !== undefined;
+  const preset = values.preset ?? (whole && blockSize !== undefined ? undefined : DEFAULT_PRESET);
+  const options = pickGiven(given, GPT_CONFIG_OPTIONS);
+  return GPT.create(engine, { ...options, preset, ...more, seed: values.seed } as GPTOptions);
+}
+
+/** A saved model brings its own architecture and tokenizer: flags about them are refused. @throws INVALID_OPTION */
+export function refuseArchitecture(given: Given): void {
+  for (const name of [...GPT_CONFIG_OPTIONS, 'tokenizerName'] as const) {
+    if (name in given && name !== 'dropout') {
+      throw new FerroError(
+        'INVALID_OPTION',
+        `train: "${name}" must not be given with --init-from, whose model decides it, got ${JSON.stringify(given[name])}`,
+      );
+    }
+  }
+}
+
+async function load(
+  engine: Engine,
+  output: Output,
+  values: TrainValues,
+  given: Given,
+  data: readonly string[],
+): Promise<{ model: GPT; runData: RunData }> {
+  refuseArchitecture(given);
+  const model = await GPT.fromPretrained(engine, values.initFrom!, given.dropout === undefined ? {} : { dropout: given.dropout });
+  noteUnexpected(output, model);
+  if (model.tokenizer === null)
+    throw new FerroError('INVALID_TOKENIZER', `train: "--init-from" must hold a tokenizer, got none in ${JSON.stringify(values.initFrom)}`);
+  return { model, runData: await loadData({ ...values, data }, model.tokenizer) };
+}
+
+/** The text up to its last whole word, so that a sample goes on from a natural place. */
+export function firstWords(text: string): string {
+  const line = text.trimStart().split('\n')[0];
+  const cut = line.lastIndexOf(' ');
+  return cut > 0 ? line.slice(0, cut + 1) : line;
+}

@@ -1,0 +1,38 @@
+// ferroformer.json: written and read, absent, and wrong.
+import { describe, expect, it } from 'vitest';
+import { FerroError } from '../errors';
+import { memoryFolder } from './folders';
+import { readTask, TASK_FILE, TASKS, taskFromFile, taskToFile } from './taskFile';
+
+describe('the task of a model folder', () => {
+  it.each(TASKS)('%s is read as it was written', (task) => {
+    for (const description of [{ task }, { task, template: 'Q: {prompt}\nA: ', taskPrefix: 'translate: ' }]) {
+      expect(taskFromFile('x', taskToFile(description))).toEqual(description);
+    }
+  });
+
+  it('is null where the folder says nothing', async () => {
+    expect(await readTask(memoryFolder(new Map()))).toBeNull();
+    expect(await readTask(memoryFolder(new Map([[TASK_FILE, taskToFile({ task: 'sft' })]])))).toEqual({ task: 'sft' });
+  });
+
+  it.each([
+    ['{', 'INVALID_FILE', 'x'],
+    ['[]', 'INVALID_FILE', 'x'],
+    ['{"version": 2, "task": "sft"}', 'NOT_BUILT', '"version" must be 1, got 2'],
+    ['{"version": 1}', 'INVALID_FILE', '"task" must be one of "lm"'],
+    ['{"version": 1, "task": "x"}', 'INVALID_FILE', 'got "x"'],
+    ['{"version": 1, "task": "sft", "template": 3}', 'INVALID_FILE', '"template" must be a text, got 3'],
+    ['{"version": 1, "task": "sft", "task_prefix": null}', 'INVALID_FILE', '"task_prefix" must be a text, got null'],
+  ])('%s is refused', (text, code, says) => {
+    let error: unknown;
+    try {
+      taskFromFile('x', text);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(FerroError);
+    expect((error as FerroError).code).toBe(code);
+    expect((error as FerroError).message).toContain(says);
+  });
+});

@@ -1,0 +1,52 @@
+// ferroformer.json of a model's folder: which task the model was trained for and how its texts were put together, so that evaluating and generating can do the same. It says
+// nothing about the architecture or the weights (config.json does), and a folder without it is complete.
+import { FerroError } from '../errors';
+import { parseJsonObject, type ReadableFolder, readFolderText } from './files';
+
+/** The file's name. */
+export const TASK_FILE = 'ferroformer.json';
+
+/** Version of the file's form. */
+const TASK_VERSION = 1;
+
+/** The tasks that a model can be trained for. */
+export const TASKS = ['lm', 'sft', 'classify', 'seq2seq', 'dpo'] as const;
+export type TaskName = (typeof TASKS)[number];
+
+/** What the file says. */
+export interface TaskDescription {
+  task: TaskName;
+  /** How a row becomes a prompt (or a source), where it is not the text itself. */
+  template?: string;
+  /** Text before every prompt or source. */
+  taskPrefix?: string;
+}
+
+/** The file's text. */
+export function taskToFile({ task, template, taskPrefix }: TaskDescription): string {
+  const fields = { version: TASK_VERSION, task, template, task_prefix: taskPrefix };
+  return `${JSON.stringify(fields, null, 2)}\n`;
+}
+
+/** What a file says. @throws INVALID_FILE, NOT_BUILT for a task of a later version */
+export function taskFromFile(name: string, text: string): TaskDescription {
+  const fields = parseJsonObject(name, text);
+  const invalid = (key: string, rule: string) =>
+    new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${JSON.stringify(fields.get(key)) ?? 'none'}`);
+  const optionalText = (key: string): string | undefined => {
+    const value = fields.get(key);
+    if (value === undefined || typeof value === 'string') return value;
+    throw invalid(key, 'a text');
+  };
+  if (fields.get('version') !== TASK_VERSION) throw new FerroError('NOT_BUILT', invalid('version', String(TASK_VERSION)).message);
+  const task = TASKS.find((one) => one === fields.get('task'));
+  if (task === undefined) throw invalid('task', `one of ${TASKS.map((one) => `"${one}"`).join(', ')}`);
+  const [template, taskPrefix] = [optionalText('template'), optionalText('task_prefix')];
+  return { task, ...(template === undefined ? {} : { template }), ...(taskPrefix === undefined ? {} : { taskPrefix }) };
+}
+
+/** What the folder says about its task; null where it says nothing. @throws INVALID_FILE, NOT_BUILT */
+export async function readTask(folder: ReadableFolder): Promise<TaskDescription | null> {
+  const text = await readFolderText(folder, TASK_FILE);
+  return text === null ? null : taskFromFile(`${folder.label}/${TASK_FILE}`, text);
+}
