@@ -1,5 +1,6 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
+export { type EvaluateLossOptions, evaluateLoss } from './api/evaluateLoss';
 export {
   type EvaluateTextsOptions,
   evaluateTexts,

@@ -1,7 +1,7 @@
 // What Trainer does around the arithmetic: pieces and results, accumulation, early stopping, abort, losses that are not finite, memory, bad input.
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { CharTokenizer, type Engine, FerroError, GPT, TextDataset, Trainer, type TrainerOptions } from 'ferroformer';
+import { CharTokenizer, type Engine, evaluateLoss, FerroError, GPT, TextDataset, Trainer, type TrainerOptions } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { hashParameters, makeText, openEngine, scratch } from '../support/training';
 
@@ -39,6 +39,21 @@ describe('train', () => {
     expect(result.evalLoss).toBeLessThan(before.loss - 0.5);
     expect(before.tokens).toBe(799); // 800 validation tokens
     expect(Math.abs(before.perplexity - Math.exp(before.loss))).toBeLessThan(1e-9);
+  });
+
+  test('the loss of a data set can be had without a trainer, the same to the last bit', async () => {
+    const model = await create(await openEngine());
+    const trainer = new Trainer(model, options({ batchSize: 5 }));
+    const { validation } = DATASET.split();
+    const evaluation = await evaluateLoss(model, validation, { batchSize: 5 });
+    expect(evaluation).toEqual(await trainer.evaluate());
+    // One example: fewer tokens than a window are enough to evaluate on.
+    expect((await evaluateLoss(model, DATASET.slice(0, 9))).tokens).toBe(8);
+    const other = TextDataset.fromText('abc', CharTokenizer.fromText('abc'));
+    expect((await failure(() => evaluateLoss(model, other))).code).toBe('VOCABULARY_MISMATCH');
+    await trainer.close();
+    await model.close();
+    expect((await failure(() => evaluateLoss(model, validation))).code).toBe('MODEL_CLOSED');
   });
 
   test('yields every step with its numbers', async () => {

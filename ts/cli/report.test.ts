@@ -48,6 +48,26 @@ describe('reportPage', () => {
     expect(page).not.toMatch(/(src|href)\s*=\s*["']?(https?:)?\/\//);
   });
 
+  it('draws the scores of evaluations, those to 100 apart, and shows tables as text', () => {
+    const scored = reportPage({
+      title: 'x',
+      facts: [],
+      metrics: [{ step: 1, loss: 2, eval_loss: 1, eval_accuracy: 0.5, eval_bleu: 20, eval_macro_f1: 0.25 }],
+      samples: [],
+      tables: [{ title: HOSTILE, head: ['label', 'f1'], rows: [[HOSTILE, '0.5']] }],
+    });
+    const { charts } = JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(scored)?.[1] ?? '');
+    const ofCharts = charts.map((chart: { id: string; data: unknown[] }) => [chart.id, ...chart.data.slice(1)]);
+    expect(ofCharts).toEqual([
+      ['loss', [2], [1]],
+      ['scores', [0.5], [0.25]],
+      ['percents', [20]],
+    ]);
+    expect(scored).toContain('<th>label</th><th>f1</th>');
+    expect(scored).toContain('<td>0.5</td>');
+    expect(scored).not.toContain('<script>alert');
+  });
+
   it('embeds the columns, with null where there is no number', () => {
     const data = JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(page)?.[1] ?? '');
     expect(data.charts.map((chart: { id: string }) => chart.id)).toEqual(['loss', 'speed', 'norm']);

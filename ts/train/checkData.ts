@@ -15,17 +15,23 @@ export function checkData(model: Trainable, train: Dataset, evaluation: Dataset 
     examplesPerEpoch(train, 1);
     return 1;
   }
-  if (model.blockSize === undefined) {
-    throw new FerroError(
-      'INVALID_OPTION',
-      'Trainer: a module of your own needs a data set of examples or a "blockSize" field, got a token data set and none',
-    );
-  }
-  examplesPerEpoch(train, model.blockSize);
-  return model.blockSize;
+  const blockSize = windowOf('Trainer', model, train);
+  examplesPerEpoch(train, blockSize);
+  return blockSize;
 }
 
-function checkVocabulary(name: string, model: Trainable, dataset: Dataset): void {
+/** The window length for a data set, 1 for a data set of examples. @throws INVALID_OPTION where a text meets a module without a length */
+export function windowOf(op: string, model: Trainable, dataset: Dataset): number {
+  if (!isTokenDataset(dataset)) return 1;
+  if (model.blockSize !== undefined) return model.blockSize;
+  throw new FerroError(
+    'INVALID_OPTION',
+    `${op}: a module of your own needs a data set of examples or a "blockSize" field, got a token data set and none`,
+  );
+}
+
+/** @throws VOCABULARY_MISMATCH */
+export function checkVocabulary(name: string, model: Trainable, dataset: Dataset): void {
   if (!isTokenDataset(dataset) || model.vocabSize === undefined) return;
   const hash = (dataset as Partial<TextDataset>).tokenizer?.hash;
   if (hash !== undefined && model.tokenizerHash !== null && hash !== model.tokenizerHash) {

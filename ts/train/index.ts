@@ -1,9 +1,10 @@
 // Training: one step, the loop, evaluation, and what a run remembers.
+export { checkVocabulary, windowOf } from './checkData';
 export { type Evaluation, Evaluator } from './evaluate';
 export type { LogEntry } from './log';
 export { type OpenRunOptions, RunDirectory } from './runDirectory';
 export type { ComputeMetrics, Scores } from './scores';
 export type { Settings } from './settings';
 export { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from './step';
-export type { Trainable, TrainableLike } from './trainable';
+export { asTrainable, type Trainable, type TrainableLike } from './trainable';
 export { Trainer, type TrainerOptions, type TrainingResult, type TrainingStep } from './trainer';
