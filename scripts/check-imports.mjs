@@ -7,7 +7,7 @@ import typescript from 'typescript';
 import { ROOT } from './lib/run.mjs';
 
 const BASE = ['errors', 'json', 'math', 'options', 'stream', 'version'];
-const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io', 'metrics'];
+const BELOW_TRAIN = ['text', 'graph', 'nn', 'models', 'engine', 'bind', 'optim', 'data', 'tokenizers', 'io', 'metrics', 'adapters'];
 
 /** Room → the rooms it may import besides itself. A room is a folder of ts/ or a single file there. */
 export const ROOMS = {
@@ -28,6 +28,7 @@ export const ROOMS = {
   tokenizers: [...BASE, 'text'],
   data: [...BASE, 'tokenizers'],
   io: [...BASE, 'graph', 'nn', 'models', 'text', 'tokenizers'],
+  adapters: [...BASE, 'graph', 'nn', 'engine', 'bind', 'io'],
   train: [...BASE, ...BELOW_TRAIN],
   generate: [...BASE, ...BELOW_TRAIN],
   api: [...BASE, ...BELOW_TRAIN, 'train', 'generate'],

@@ -42,6 +42,8 @@ export const REMEDIES = {
   PICKLE_REFUSED:
     'Save the weights as safetensors in Python: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder); pickled files can run code and are never read.',
   INVALID_CHECKPOINT: 'Use another checkpoint: this one is incomplete, truncated or not of this library.',
+  ADAPTER_MISMATCH: 'Load the adapter on the model it was made for; the message lists the names and shapes that differ.',
+  ADAPTER_ACTIVE: 'Save the adapter with saveAdapter; to have it in the weights call mergeAdapter first, to leave it out setAdapter(null).',
   NO_CHECKPOINT: 'Train with saveSteps first, or name a folder that holds a complete checkpoint.',
   CHECKPOINT_MISMATCH:
     'Resume with the configuration the run was started with; only maxSteps and the save and evaluation intervals may change.',

@@ -1,4 +1,6 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
+export { Adapter, type AdapterOptions, Adapters, adaptersOf } from './adapters';
+export type { LoadAdapterOptions, SaveAdapterOptions } from './api/adaptable';
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
 export { type EvaluateLossOptions, evaluateLoss } from './api/evaluateLoss';
 export {
@@ -54,6 +56,8 @@ export {
 } from './metrics';
 export {
   type CausalLM,
+  type DpoOptions,
+  dpoLoss,
   estimate,
   type GPTConfig,
   type GPTConfigOptions,
@@ -106,6 +110,7 @@ export {
   type ComputeMetrics,
   type Evaluation,
   type LogEntry,
+  type ReferenceOptions,
   type Scores,
   type StepNumbers,
   type StepResult,
@@ -113,5 +118,6 @@ export {
   type TrainerOptions,
   type TrainingResult,
   type TrainingStep,
+  withReference,
 } from './train';
 export { VERSION } from './version';

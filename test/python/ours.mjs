@@ -1,7 +1,9 @@
 // The library's side of test_transformers.py, on the built package. Prints one JSON object.
 //   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it; options.save goes to model.save
+//   node ours.mjs adapter FOLDER OPTIONS-JSON    makes a model (FOLDER/base), trains an adapter (options.adapter) on it (FOLDER/adapter), exports both as one (FOLDER/merged)
+//   node ours.mjs adapted FOLDER IDS-JSON        logits of FOLDER/base with FOLDER/adapter, which is written again (FOLDER/again)
 //   node ours.mjs logits FOLDER IDS-JSON         logits of a batch of ids, and the greedy continuation of its first row
-import { CharTokenizer, Engine, GPT, TextDataset, Trainer } from '../../dist/index.node.js';
+import { CharTokenizer, Engine, exportModel, GPT, TextDataset, Trainer } from '../../dist/index.node.js';
 
 export const TEXT = Array.from({ length: 150 }, (_, i) => `Call me ${i % 13}; the sea is ${i % 7} – “deep” 🐋.\n`).join('');
 
@@ -12,6 +14,27 @@ async function create(engine, folder, { save, ...options }) {
   await model.save(folder, save);
   const sample = TEXT.slice(0, 60);
   return { text: sample, ids: Array.from(tokenizer.encode(sample)), vocabSize: model.config.vocabSize };
+}
+
+async function adapter(engine, folder, { adapter: options, ...sizes }) {
+  const { ids } = await create(engine, `${folder}/base`, sizes);
+  const model = await GPT.fromPretrained(engine, `${folder}/base`);
+  const { parts } = await model.addAdapter(options);
+  const dataset = TextDataset.fromText(TEXT, model.tokenizer);
+  await new Trainer(model, { dataset, maxSteps: 30, batchSize: 4, learningRate: 2e-2 }).train();
+  await model.saveAdapter(`${folder}/adapter`);
+  await exportModel(`${folder}/base`, `${folder}/merged`, { mergeAdapter: `${folder}/adapter` });
+  const row = ids.slice(0, 20);
+  const { data } = await model.bound.forward({ data: Int32Array.from(row), shape: [1, row.length] });
+  return { ids: row, logits: Array.from(data), targets: parts.targetModules };
+}
+
+async function adapted(engine, folder, ids) {
+  const model = await GPT.fromPretrained(engine, `${folder}/base`);
+  await model.loadAdapter(`${folder}/adapter`);
+  await model.saveAdapter(`${folder}/again`);
+  const { data } = await model.bound.forward({ data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0].length] });
+  return { logits: Array.from(data) };
 }
 
 async function logits(engine, folder, ids) {
@@ -26,7 +49,7 @@ async function logits(engine, folder, ids) {
 const [what, folder, json] = process.argv.slice(2);
 const engine = await Engine.start({ threads: 1, simd: 'portable' });
 try {
-  const work = what === 'create' ? create : logits;
+  const work = { create, logits, adapter, adapted }[what];
   console.log(JSON.stringify(await work(engine, folder, JSON.parse(json))));
 } finally {
   await engine.close();

@@ -1,9 +1,12 @@
 // A saved model in another form, from folder to folder or file, without an engine: a clean Hugging Face folder, or a GGUF file for llama.cpp.
+import { adapterMerger } from '../adapters';
 import { FerroError } from '../errors';
 import {
   type GgufDtype,
   modelToGguf,
+  type OpenedAdapter,
   type OpenedModel,
+  openAdapter,
   openPretrained,
   type ParameterValues,
   pretrainedToFiles,
@@ -12,7 +15,7 @@ import {
   sizeOf,
 } from '../io';
 import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
-import type { ModelConfig } from '../models';
+import { createModel, type ModelConfig } from '../models';
 import { EXPORT_OPTIONS, readOptions } from '../options';
 
 /** How `exportModel` writes. */
@@ -23,6 +26,8 @@ export interface ExportOptions {
   dtype?: GgufDtype;
   /** 'int8': weights as int8 blocks, for this library alone (format hf). Default: none, also for a source that has them. */
   quantize?: Quantization;
+  /** Folder of an adapter (or of a run that trained one) that is added to the weights. */
+  mergeAdapter?: string;
   /** Largest weight file of a folder: bytes, or '200MB'. Default: one file. */
   maxShardSize?: string | number;
   signal?: AbortSignal;
@@ -37,11 +42,18 @@ export interface Exported {
 
 /**
  * Writes the model of a folder (a run, a checkpoint or a model) in another form, whole or not at all; one tensor at a time is in memory. Node only.
- * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT; NOT_SUPPORTED for a model or tokenizer that llama.cpp does not have; INVALID_OPTION, UNKNOWN_OPTION, also for a dtype
+ * @throws FILE_NOT_FOUND, INVALID_CHECKPOINT, NO_CHECKPOINT; ADAPTER_MISMATCH; NOT_SUPPORTED for a model or tokenizer that llama.cpp does not have; INVALID_OPTION, UNKNOWN_OPTION, also for a dtype
  *   that the format or the weights do not allow; NON_FINITE_WEIGHTS; FILE_ERROR; ABORTED
  */
 export async function exportModel(source: string, path: string, options: ExportOptions = {}): Promise<Exported> {
-  const { format = 'hf', dtype, maxShardSize, quantize, signal } = readOptions('export', options, EXPORT_OPTIONS, { defaults: false });
+  const {
+    format = 'hf',
+    dtype,
+    maxShardSize,
+    quantize,
+    mergeAdapter,
+    signal,
+  } = readOptions('export', options, EXPORT_OPTIONS, { defaults: false });
   if (format === 'gguf' && quantize !== undefined) {
     throw new FerroError('INVALID_OPTION', `export: "quantize" is for format hf (gguf has dtype q8_0), got ${JSON.stringify(quantize)}`);
   }
@@ -49,28 +61,35 @@ export async function exportModel(source: string, path: string, options: ExportO
     throw new FerroError('INVALID_OPTION', `export: "maxShardSize" is for format hf, got ${JSON.stringify(maxShardSize)} with gguf`);
   }
   const opened = await openPretrained(await openModelFolder(source, { signal }), { signal });
+  let adapter: OpenedAdapter | undefined;
   try {
+    if (mergeAdapter !== undefined) adapter = await openAdapter(await openModelFolder(mergeAdapter, { signal }));
+    const merged = adapter === undefined ? opened : withAdapter(opened, adapter);
     // What has a tokenizer that cannot be used here must not lose it in silence.
     if (opened.tokenizer === null && opened.tokenizerProblem !== null) throw opened.tokenizerProblem;
     const parameters = [...opened.shapes.values()].reduce((sum, shape) => sum + elementsOf(shape), 0);
     const bytes =
       format === 'hf'
-        ? await toFolder(opened, path, { dtype: dtype as SaveFormat['dtype'], maxShardSize, quantize }, signal)
-        : await toGguf(opened, path, dtype, signal);
+        ? await toFolder(merged, path, { dtype: dtype as SaveFormat['dtype'], maxShardSize, quantize }, signal)
+        : await toGguf(merged, path, dtype, signal);
     return { parameters, bytes };
   } finally {
+    await adapter?.close();
     await opened.close();
   }
 }
 
+/** What is written. */
+type Source = Pick<OpenedModel<ModelConfig>, 'config' | 'tokenizer' | 'shapes' | 'read'>;
+
+function withAdapter({ config, tokenizer, shapes, ...opened }: OpenedModel<ModelConfig>, adapter: OpenedAdapter): Source {
+  const merge = adapterMerger(createModel(config), adapter);
+  return { config, tokenizer, shapes, read: async (name) => merge(name, await opened.read(name)) };
+}
+
 const elementsOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-async function toGguf(
-  opened: OpenedModel<ModelConfig>,
-  path: string,
-  dtype: GgufDtype | undefined,
-  signal: AbortSignal | undefined,
-): Promise<number> {
+async function toGguf(opened: Source, path: string, dtype: GgufDtype | undefined, signal: AbortSignal | undefined): Promise<number> {
   const read = async (name: string) => (opened.shapes.has(name) ? opened.read(name) : null);
   const file = modelToGguf({ config: opened.config, tokenizer: opened.tokenizer, read }, { dtype, name: nameOf(path) });
   await writeGgufFile(path, file, { signal });
@@ -83,12 +102,7 @@ function nameOf(path: string): string {
   return last.replace(/\.gguf$/, '');
 }
 
-async function toFolder(
-  opened: OpenedModel<ModelConfig>,
-  path: string,
-  format: SaveFormat,
-  signal: AbortSignal | undefined,
-): Promise<number> {
+async function toFolder(opened: Source, path: string, format: SaveFormat, signal: AbortSignal | undefined): Promise<number> {
   const valuesOf = (name: string, shape: readonly number[]): ParameterValues => ({
     elements: elementsOf(shape),
     async *pieces() {

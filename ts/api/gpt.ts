@@ -47,8 +47,9 @@ import { GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTION
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
+import { AdaptableModel } from './adaptable';
 import { Engine } from './engine';
-import { type PretrainedSource, sourceFolder } from './sources';
+import { nameOf, type PretrainedSource, sourceFolder } from './sources';
 import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
 
 /** Options of `GPT.create`. */
@@ -85,7 +86,7 @@ export interface GgufExportOptions extends GgufOptions {
 }
 
 /** A causal language model in an engine, of any architecture (`config.modelType`). */
-export class GPT implements Trainable, AsyncDisposable {
+export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
   readonly bound: BoundModule<CausalLM>;
   /** What encodes its texts; null for a model made from a vocabSize alone. */
   readonly tokenizer: Tokenizer | null;
@@ -104,13 +105,16 @@ export class GPT implements Trainable, AsyncDisposable {
     loadReport: LoadReport | null,
     blocks: Blocks = new Map(),
     endIds: readonly number[] = [],
+    baseModel: string | null = null,
   ) {
+    super();
     this.#endIds = endIds;
     this.#blocks = blocks;
     this.bound = bound;
     this.tokenizer = tokenizer;
     this.pretrained = loadReport !== null;
     this.loadReport = loadReport;
+    this.adapterSet.origin = { taskType: 'CAUSAL_LM', baseModel };
     this.#sessions = new GenerationSessions(bound, tokenizer?.vocabSize ?? bound.module.config.vocabSize);
   }
 
@@ -143,7 +147,7 @@ export class GPT implements Trainable, AsyncDisposable {
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
       const { module, blocks } = makeModule(config, values.quantize ?? opened.quantization);
       const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal, empty: true });
-      const model = new GPT(bound, tokenizer, opened.report, blocks, opened.endIds);
+      const model = new GPT(bound, tokenizer, opened.report, blocks, opened.endIds, nameOf(source));
       try {
         await loadWeights(bound, blocks, opened, signal);
       } catch (error) {
@@ -167,6 +171,7 @@ export class GPT implements Trainable, AsyncDisposable {
    */
   async quantize(quantization: Quantization = 'int8', options: { signal?: AbortSignal } = {}): Promise<GPT> {
     this.bound.assertOpen('quantize');
+    this.assertNoAdapter('quantize');
     if (quantization !== 'int8')
       throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8", got ${JSON.stringify(quantization)}`);
     if (this.quantized !== null) throw new FerroError('QUANTIZED_MODEL', 'quantize: the weights must be f32, got int8 blocks');
@@ -178,7 +183,7 @@ export class GPT implements Trainable, AsyncDisposable {
       await bound.close();
       throw error;
     }
-    return new GPT(bound, this.tokenizer, this.loadReport, blocks, this.#endIds);
+    return new GPT(bound, this.tokenizer, this.loadReport, blocks, this.#endIds, this.adapterSet.origin.baseModel);
   }
 
   /** The architecture. */
@@ -260,7 +265,7 @@ export class GPT implements Trainable, AsyncDisposable {
    * Writes the model's folder, whole or not at all, also over the folder it was loaded from: transformers reads it with
    * `AutoModelForCausalLM.from_pretrained(folder)`. The weights are read from the engine piece by piece while they are written. Node only.
    * @param options dtype 'float32' or 'bfloat16'; maxShardSize in bytes or as '200MB'
-   * @throws FILE_ERROR, INVALID_OPTION, ABORTED, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
+   * @throws ADAPTER_ACTIVE while an adapter is (`saveAdapter` writes it); FILE_ERROR, INVALID_OPTION, ABORTED, UNSUPPORTED_RUNTIME in a browser (use `toFiles`)
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     const { signal, ...format } = readOptions('save', options, SAVE_OPTIONS);
@@ -282,6 +287,7 @@ export class GPT implements Trainable, AsyncDisposable {
 
   #gguf(op: string, options: GgufExportOptions): LazyFile {
     this.bound.assertOpen(op);
+    this.assertNoAdapter(op);
     const { dtype, name } = readOptions(op, options, GGUF_OPTIONS, { defaults: false });
     const read = (key: string) => plainParameter(this.bound, this.#blocks, key);
     return modelToGguf({ config: this.config, tokenizer: this.tokenizer, read }, { dtype, name });
@@ -290,6 +296,7 @@ export class GPT implements Trainable, AsyncDisposable {
   /** The model's folder as `save` writes it, by file name. The weights are read when a file is: they are those of that time. */
   async files(signal?: AbortSignal, format?: SaveFormat): Promise<Map<string, FileData>> {
     this.bound.assertOpen('save');
+    this.assertNoAdapter('save');
     const parameters = savedWeights(this.bound, this.#blocks, signal);
     return pretrainedToFiles({ config: this.config, parameters, tokenizer: this.tokenizer }, format);
   }

@@ -18,3 +18,9 @@ export async function sourceFolder(source: PretrainedSource, openPath: (path: st
     `GPT.fromPretrained: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`,
   );
 }
+
+/** What a source is called where another folder refers to it: its path or address; null for files in memory. */
+export function nameOf(source: PretrainedSource): string | null {
+  if (source instanceof URL) return source.protocol === 'file:' ? decodeURIComponent(source.pathname) : source.href;
+  return typeof source === 'string' ? source : null;
+}

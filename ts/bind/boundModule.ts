@@ -26,6 +26,14 @@ export interface BindOptions {
   empty?: boolean;
 }
 
+/** What stands beside a module's own parameters for a time: an adapter. */
+export interface Variant {
+  /** Names the graph that the module builds now; never used again for another one. */
+  readonly key: string;
+  /** What a training step trains instead of the module's own parameters. */
+  readonly parameters: ReadonlyMap<string, Parameter>;
+}
+
 // One program per shape of the inputs. Ragged ends and a handful of prompt lengths fit; a thousand shapes do not pile up.
 const MAX_PROGRAMS = 32;
 
@@ -58,6 +66,7 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
   readonly #handles = new Set<ProgramHandle>();
   readonly #programs: ProgramCache;
   #gradients: { of: ReadonlyMap<Variable, Variable>; count: Variable } | undefined;
+  #variant: Variant | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -79,6 +88,21 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
   /** @throws MODEL_CLOSED after `close()` */
   assertOpen(op: string): void {
     if (this.closed) throw new FerroError('MODEL_CLOSED', `${op}: the model must be open, got one that was closed`);
+  }
+
+  /** What a training step may train: the module's parameters, or those of the variant in their place. */
+  get trainedParameters(): ReadonlyMap<string, Parameter> {
+    return this.#variant?.parameters ?? this.parameters;
+  }
+
+  /** Names the graph that the module builds now ('': its own). Programs compiled under another name are not its programs. */
+  get variantKey(): string {
+    return this.#variant?.key ?? '';
+  }
+
+  /** Says that the module builds another graph from now on; undefined: its own. Memory is the caller's business. */
+  setVariant(variant: Variant | undefined): void {
+    this.#variant = variant;
   }
 
   /**
@@ -111,7 +135,7 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     this.assertOpen(key);
     const symbols = batchInputs(inputs); // checks them too
     const compileNow = () => compile({ name: key, outputs: this.trace(false, () => build(symbols)), effects: [] });
-    return this.#programs.use(`${key}\n${batchSignature(inputs)}`, compileNow, async (handle) => {
+    return this.#programs.use(`${this.variantKey}\n${key}\n${batchSignature(inputs)}`, compileNow, async (handle) => {
       const [outputs] = await this.host.run({ handle, inputs: programInputs(handle.program, inputs) }, options);
       return hostTensors(handle.program, outputs);
     });

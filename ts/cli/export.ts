@@ -19,9 +19,9 @@ export function addExport(program: Command): void {
 }
 
 async function run(output: Output, values: OptionValues<(typeof NAMES)[number]>, dtype: ExportOptions['dtype']): Promise<void> {
-  const { format, maxShardSize, quantize } = values;
+  const { format, maxShardSize, mergeAdapter, quantize } = values;
   const model = required('export', values.model, 'model');
   const path = required('export', values.outputDir, 'out');
-  const { parameters, bytes } = await exportModel(model, path, { format, dtype, maxShardSize, quantize });
+  const { parameters, bytes } = await exportModel(model, path, { format, dtype, maxShardSize, mergeAdapter, quantize });
   output.result({ path, format, parameters, bytes }, `${path}: ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`);
 }

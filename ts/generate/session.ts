@@ -54,6 +54,8 @@ export class GenerationSession {
   readonly #positions: Variable;
   readonly #rules: GenerationRules;
   readonly #programs = new Map<ProgramName, Promise<ProgramHandle>>();
+  /** The variant of the module that the programs are of. */
+  #variant: string;
   #written: Pick<RuleData, 'bias' | 'lists'> | undefined;
 
   private constructor(
@@ -62,6 +64,7 @@ export class GenerationSession {
     readonly rows: number,
   ) {
     this.#bound = bound;
+    this.#variant = bound.variantKey;
     this.#vocab = drawable;
     this.#cache = bound.module.makeCache(rows);
     this.#single = rows === 1 ? this.#cache : bound.module.makeCache(1);
@@ -224,19 +227,32 @@ export class GenerationSession {
 
   /** Frees variables and programs (closing the model does it too). */
   async close(): Promise<void> {
-    for (const program of this.#programs.values()) {
-      const handle = await program.catch(() => undefined);
-      if (handle !== undefined) await this.#bound.unload(handle);
-    }
+    await this.#unload();
     await this.#bound.release(this.#variables);
   }
 
+  async #unload(): Promise<void> {
+    const programs = [...this.#programs.values()];
+    this.#programs.clear();
+    for (const program of programs) {
+      const handle = await program.catch(() => undefined);
+      if (handle !== undefined) await this.#bound.unload(handle);
+    }
+  }
+
   #program(name: ProgramName): Promise<ProgramHandle> {
+    if (this.#variant !== this.#bound.variantKey) {
+      // Another adapter since then: what was compiled is of another model.
+      this.#variant = this.#bound.variantKey;
+      this.#unload().catch(() => {}); // the engine has ended: told by whatever runs next
+    }
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
     const built = this.#load(name);
     this.#programs.set(name, built);
-    built.catch(() => this.#programs.delete(name));
+    built.catch(() => {
+      if (this.#programs.get(name) === built) this.#programs.delete(name);
+    });
     return built;
   }
 

@@ -11,6 +11,7 @@ import { embedding } from './ops/embedding';
 import { layerNorm } from './ops/layerNorm';
 import { linear } from './ops/linear';
 import { linearCrossEntropy } from './ops/linearCrossEntropy';
+import { logSigmoid } from './ops/logSigmoid';
 import { matmul } from './ops/matmul';
 import { mean, sum, sumLast, sumRows } from './ops/reduce';
 import { reshape } from './ops/reshape';
@@ -36,7 +37,16 @@ function valuesIn(variables: readonly Variable[], low: number, high: number, sig
 }
 
 describe('unary', () => {
-  const smooth = { neg, exp, square, tanh, sigmoid, geluTanh: (x: Variable) => gelu(x, 'tanh'), geluErf: (x: Variable) => gelu(x, 'none') };
+  const smooth = {
+    neg,
+    exp,
+    square,
+    tanh,
+    sigmoid,
+    logSigmoid,
+    geluTanh: (x: Variable) => gelu(x, 'tanh'),
+    geluErf: (x: Variable) => gelu(x, 'none'),
+  };
   const more = { scale: (x: Variable) => scale(x, -1.75), addScalar: (x: Variable) => addScalar(x, 0.5) };
   it.each(Object.entries({ ...smooth, ...more }))('%s', (_name, f) => {
     const x = variable('x', 2, 5);

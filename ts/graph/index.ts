@@ -37,6 +37,7 @@ export { addInteger } from './ops/integer';
 export { layerNorm } from './ops/layerNorm';
 export { linear } from './ops/linear';
 export { linearCrossEntropy } from './ops/linearCrossEntropy';
+export { logSigmoid } from './ops/logSigmoid';
 export { matmul } from './ops/matmul';
 export { mean, sum, sumLast, sumRows } from './ops/reduce';
 export { reshape } from './ops/reshape';

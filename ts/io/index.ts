@@ -2,6 +2,16 @@
 
 export { createSha256, sha256Hex } from '../math/sha256';
 export {
+  ADAPTER_CONFIG_FILE,
+  type AdapterConfig,
+  type AdapterContents,
+  adapterToFiles,
+  type LayerRank,
+  type OpenedAdapter,
+  openAdapter,
+  type TaskType,
+} from './adapterFolder';
+export {
   type ByteSource,
   type FileData,
   type FileProgress,

@@ -4,6 +4,7 @@ import { FerroError, throwIfAborted } from '../errors';
 import type { Q8Matrix } from '../graph';
 import type { CausalConfig } from '../models';
 import type { QuantizedWeight } from '../nn';
+import { ADAPTER_CONFIG_FILE } from './adapterFolder';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
 import { endIdsOf } from './endIds';
@@ -78,6 +79,12 @@ async function readConfig<C extends CausalConfig>(
 ): Promise<{ architecture: Architecture<C>; config: C; quantization: Quantization | null; end: unknown }> {
   try {
     const text = await readFolderText(folder, 'config.json', options);
+    if (text === null && (await folder.has(ADAPTER_CONFIG_FILE, options))) {
+      throw new FerroError(
+        'INVALID_CHECKPOINT',
+        `${folder.label}: must hold a model, got an adapter (open its base model and load it on that)`,
+      );
+    }
     if (text === null)
       throw new FerroError(
         'FILE_NOT_FOUND',

@@ -15,4 +15,5 @@ export {
 export { GPT, GPTTrunk } from './gpt';
 export { Llama, LlamaTrunk } from './llama';
 export { checkLlamaConfig, type LlamaConfig, type LlamaConfigOptions, resolveLlamaConfig } from './llamaConfig';
+export { type DpoOptions, dpoLoss, sequenceLogProbs } from './preferences';
 export { PRESETS, type Preset, type PresetName } from './presets';

@@ -2,7 +2,7 @@
 // before there is one (models/estimate.ts); ts/train runs it.
 
 import { accumulate, assign, compile, differentiate, type Effect, type Program, scale, sum, type Tensor, type Variable } from '../graph';
-import { asRowLoss, type Loss } from './loss';
+import { asRowLoss, type Loss, type RowLoss } from './loss';
 import type { Module } from './module';
 
 /** Where the gradients of a micro-batch go. */
@@ -15,8 +15,22 @@ export interface GradientTargets {
   readonly guard: Variable;
 }
 
+const METRIC = 'metric ';
+
+/** The sums of a loss's metrics as outputs of a program. */
+export function metricOutputs({ metrics = {} }: RowLoss): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(metrics).map(([name, rows]) => [`${METRIC}${name}`, sum(rows)]));
+}
+
+/** Adds what a run gave for these outputs to `totals`. */
+export function addMetrics(totals: Record<string, number>, outputs: Readonly<Record<string, ArrayLike<number>>>): void {
+  for (const [name, values] of Object.entries(outputs)) {
+    if (name.startsWith(METRIC)) totals[name.slice(METRIC.length)] = (totals[name.slice(METRIC.length)] ?? 0) + values[0];
+  }
+}
+
 /**
- * Builds the program `grad`: outputs `loss` f32 [1] (the sum over the micro-batch) and `count` f32 [1]. The first micro-batch of a step overwrites the
+ * Builds the program `grad`: outputs `loss` f32 [1] (the sum over the micro-batch), `count` f32 [1] and the loss's metrics as `metric NAME` f32 [1]. The first micro-batch of a step overwrites the
  * targets, the following ones add to them; each gradient is computed from zero and then added (contract 8).
  * @throws NOT_DIFFERENTIABLE naming a parameter to be trained that the loss does not reach
  */
@@ -37,7 +51,7 @@ export function gradientProgram<M extends Module>(
   const put = (variable: Variable, value: Tensor): Effect => (mode === 'first' ? assign(variable, value) : accumulate(variable, value));
   return compile({
     name: mode === 'first' ? 'grad' : 'grad+',
-    outputs: { loss: total, count: rows.count },
+    outputs: { loss: total, count: rows.count, ...metricOutputs(rows) },
     effects: [
       ...trained.map(({ parameter, gradient }) => put(gradient, gradients.get(parameter)!)),
       put(targets.count, rows.count),

@@ -4,12 +4,22 @@ export { Block, type BlockOptions } from './block';
 export { type CachePlace, type KeyValueCache, type PlaceInStep, type PlacePerRow, positionOf, withKeyCounts } from './cache';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
-export { type GradientTargets, gradientProgram } from './gradient';
+export { addMetrics, type GradientTargets, gradientProgram, metricOutputs } from './gradient';
 export { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
 export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';
 export { LlamaBlock, type LlamaBlockOptions } from './llamaBlock';
+export {
+  addBranch,
+  isLoraLayer,
+  LoraBranch,
+  type LoraBranchOptions,
+  type LoraLayer,
+  loraLayers,
+  matchPaths,
+  replaceVariables,
+} from './lora';
 export {
   asRowLoss,
   type Batch,

@@ -3,6 +3,7 @@
 import { type Init, linear, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { GPT2_STD, normal, zeros } from './init';
+import type { LoraBranch } from './lora';
 import { Module } from './module';
 
 /** Options of `Linear`. */
@@ -19,6 +20,8 @@ export class Linear extends Module {
   weight: Variable;
   /** [outFeatures], absent with `bias: false` */
   readonly bias: Variable | undefined;
+  /** What is added to the layer while an adapter is active (ts/adapters sets it); no parameter of the layer. */
+  lora: LoraBranch | undefined = undefined;
 
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(
@@ -35,6 +38,7 @@ export class Linear extends Module {
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight.tensor, this.bias?.tensor, { transposed: this.weight.dtype === 'q8' });
+    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: this.weight.dtype === 'q8' });
+    return this.lora === undefined ? y : this.lora.addTo(y, x, this.training);
   }
 }

@@ -20,6 +20,8 @@ export type Batch = Record<string, HostTensor>;
 export interface RowLoss {
   sum: Tensor;
   count: Tensor;
+  /** More to tell of the rows, by name: each is summed and divided by the count like the loss, and logged beside it. No gradient comes from it. */
+  metrics?: Readonly<Record<string, Tensor>>;
 }
 
 /**

@@ -4,6 +4,7 @@
 import { type Init, linear, type Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { GPT2_STD, normal, zeros } from './init';
+import type { LoraBranch } from './lora';
 import { Module } from './module';
 
 /** Options of `Projection`. */
@@ -20,6 +21,8 @@ export class Projection extends Module {
   weight: Variable;
   /** [outFeatures], absent unless asked for */
   readonly bias: Variable | undefined;
+  /** What is added to the layer while an adapter is active (ts/adapters sets it); no parameter of the layer. */
+  lora: LoraBranch | undefined = undefined;
 
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(
@@ -36,6 +39,7 @@ export class Projection extends Module {
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight.tensor, this.bias?.tensor, { transposed: true });
+    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: true });
+    return this.lora === undefined ? y : this.lora.addTo(y, x, this.training);
   }
 }

@@ -50,6 +50,15 @@ export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'sig
 /** `GPT.fromPretrained`. */
 export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
 
+/** `model.addAdapter`. */
+export const ADAPTER_OPTIONS = list('name', 'rank', 'alpha', 'dropout', 'targetModules', 'modulesToSave', 'useRslora', 'seed', 'signal');
+
+/** `dpoLoss`. */
+export const DPO_OPTIONS = list('beta', 'labelSmoothing', 'lossType');
+
+/** The flags of the command line that make an adapter. */
+export const LORA_OPTIONS = list('loraRank', 'loraAlpha', 'loraDropout', 'loraTargetModules');
+
 /** `model.save` and `model.toFiles`. */
 export const SAVE_OPTIONS = list('quantize', 'dtype', 'maxShardSize', 'signal');
 
@@ -137,7 +146,7 @@ export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');
 export const GGUF_OPTIONS = list('dtype', 'name', 'signal');
 
 /** `exportModel`. */
-export const EXPORT_OPTIONS = list('format', 'dtype', 'quantize', 'maxShardSize', 'signal');
+export const EXPORT_OPTIONS = list('format', 'dtype', 'quantize', 'mergeAdapter', 'maxShardSize', 'signal');
 
 const MACHINE = list('threads', 'simd', 'maxMemoryBytes');
 
@@ -165,7 +174,7 @@ export const COMMAND_OPTIONS = {
   generate: list('model', 'quantize', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
   eval: list('model', 'quantize', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
-  export: list('model', 'format', 'outputDir', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
+  export: list('model', 'format', 'outputDir', 'mergeAdapter', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
   tokenizer: list(
     ...TOKENIZER_COMMAND_OPTIONS.train,

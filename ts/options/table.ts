@@ -116,6 +116,35 @@ export const OPTIONS = named({
   tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
   seed: option(check.seed, { default: 42, help: 'seed of everything random' }),
 
+  // Adapters.
+  rank: option(check.count, { default: 8, flag: '', help: 'rank of the branches of a low-rank adapter (LoRA)' }),
+  alpha: option(check.positive, { flag: '', help: 'branches are multiplied by alpha/rank', defaultText: 'rank' }),
+  targetModules: option(check.texts, {
+    flag: '',
+    help: 'layers with a branch: the end of their names, * for any text, or all-linear',
+    defaultText: 'c_attn (gpt2), q_proj and v_proj (llama)',
+  }),
+  modulesToSave: option(check.names, {
+    flag: '',
+    help: 'modules that are trained whole and saved with the adapter',
+    defaultText: "a classifier's head",
+  }),
+  useRslora: option(check.flag, { default: false, flag: '', help: 'multiply branches by alpha/√rank' }),
+  loraRank: option(check.count, { help: 'train a low-rank adapter (LoRA) of this rank; the base stays frozen' }),
+  loraAlpha: option(check.positive, { help: 'branches are multiplied by lora-alpha/lora-rank', defaultText: 'lora-rank' }),
+  loraDropout: option(check.belowOne, { default: 0, help: 'probability of dropping an input of a branch while training' }),
+  loraTargetModules: option(check.names, {
+    help: 'layers with a branch: the end of their names, * for any text, or all-linear',
+    defaultText: 'c_attn (gpt2), q_proj and v_proj (llama)',
+  }),
+  adapter: option(check.name, { help: "folder of an adapter (in PEFT's layout, or a run that trained one) to use with the model" }),
+  mergeAdapter: option(check.name, { help: 'folder of an adapter to add to the weights that are written' }),
+
+  // Preferences.
+  beta: option(check.positive, { default: 0.1, flag: '', help: 'how strongly DPO holds the model to the reference' }),
+  labelSmoothing: option(check.belowOne, { default: 0, flag: '', help: 'dpoLoss: probability that a preference is the wrong way round' }),
+  lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', flag: '', help: 'dpoLoss: what is made of the margin' }),
+
   // Saving.
   format: option(check.oneOf('hf', 'gguf'), { default: 'hf', help: "hf: a folder in Hugging Face's layout; gguf: a file for llama.cpp" }),
   dtype: option(check.oneOf('float32', 'bfloat16', 'float16', 'q8_0'), {

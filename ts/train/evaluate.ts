@@ -6,7 +6,7 @@ import type { ProgramHandle } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
 import { compile, Extent, type Program, sum, type Tensor } from '../graph';
 import { exp } from '../math';
-import { asRowLoss, batchInputs, batchSignature, type Loss } from '../nn';
+import { addMetrics, asRowLoss, batchInputs, batchSignature, type Loss, metricOutputs } from '../nn';
 
 /** What an evaluation found. */
 export interface Evaluation {
@@ -16,6 +16,8 @@ export interface Evaluation {
   perplexity: number;
   /** What the loss counted: predicted tokens. */
   tokens: number;
+  /** Means of what else the loss tells (`RowLoss.metrics`), where it does. */
+  metrics?: Record<string, number>;
 }
 
 /** The extent that is the number of rows. */
@@ -44,6 +46,7 @@ export class Evaluator {
   async run(batches: AsyncIterable<EvalBatch> | Iterable<EvalBatch>, signal?: AbortSignal): Promise<Evaluation> {
     let total = 0;
     let counted = 0;
+    const metrics: Record<string, number> = {};
     for await (const { tensors, rows } of batches) {
       throwIfAborted(signal, 'evaluate');
       const handle = await this.#program(tensors);
@@ -52,10 +55,12 @@ export class Evaluator {
       const [outputs] = await this.#bound.host.run({ handle, inputs, extents }, { signal });
       total += outputs.sum[0];
       counted += outputs.count[0];
+      addMetrics(metrics, outputs);
     }
     if (counted === 0) throw new FerroError('DATA_TOO_SHORT', 'evaluate: at least one token must be predicted, got none');
     const loss = total / counted;
-    return { loss, perplexity: exp(loss), tokens: counted };
+    for (const name of Object.keys(metrics)) metrics[name] /= counted;
+    return { loss, perplexity: exp(loss), tokens: counted, ...(Object.keys(metrics).length === 0 ? {} : { metrics }) };
   }
 
   /** Frees the programs. */
@@ -66,7 +71,7 @@ export class Evaluator {
   }
 
   async #program(tensors: Record<string, HostTensor>): Promise<ProgramHandle> {
-    const exact = batchSignature(tensors);
+    const exact = `${this.#bound.variantKey} ${batchSignature(tensors)}`;
     const anyRows = exact.replace(/\[\d+/g, '[*');
     const known = this.#handles.get(anyRows) ?? this.#handles.get(exact);
     if (known !== undefined) return known;
@@ -86,7 +91,7 @@ export class Evaluator {
   }
 
   #compile(batch: Record<string, Tensor>): Program {
-    const { sum: parts, count } = this.#bound.trace(false, () => asRowLoss(this.#loss(this.#bound.module, batch)));
-    return compile({ name: 'evaluate', outputs: { sum: sum(parts), count }, effects: [] });
+    const rows = this.#bound.trace(false, () => asRowLoss(this.#loss(this.#bound.module, batch)));
+    return compile({ name: 'evaluate', outputs: { sum: sum(rows.sum), count: rows.count, ...metricOutputs(rows) }, effects: [] });
   }
 }

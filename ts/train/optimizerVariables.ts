@@ -16,6 +16,7 @@ export class OptimizerVariables {
   /** Updates done so far: the clock of the bias corrections. */
   updates = 0;
   readonly #byParameter = new Map<string, OptimizerState>();
+  readonly #owners = new Map<string, Variable>();
 
   constructor(
     readonly bound: BoundModule,
@@ -23,17 +24,27 @@ export class OptimizerVariables {
   ) {}
 
   /** The states of parameters by name, made and allocated where there are none. */
-  async of(parameters: Iterable<readonly [name: string, parameter: Variable]>): Promise<Map<string, OptimizerState>> {
+  async of(parameters: readonly (readonly [name: string, parameter: Variable])[]): Promise<Map<string, OptimizerState>> {
     const states = new Map<string, OptimizerState>();
     const made = new Map<string, OptimizerState>();
     for (const [name, parameter] of parameters) {
-      const known = this.#byParameter.get(name);
+      const known = await this.#known(name, parameter);
       if (known === undefined) made.set(name, this.optimizer.stateFor(name, parameter));
       states.set(name, known ?? made.get(name)!);
     }
     await this.bound.allocate([...made.values()].flatMap((state) => Object.values(state)));
     for (const [name, state] of made) this.#byParameter.set(name, state);
+    for (const [name, parameter] of parameters) this.#owners.set(name, parameter);
     return states;
+  }
+
+  /** The state of a parameter; what an earlier one of its name had (an adapter that was removed) is freed. */
+  async #known(name: string, parameter: Variable): Promise<OptimizerState | undefined> {
+    const known = this.#byParameter.get(name);
+    if (known === undefined || this.#owners.get(name) === parameter) return known;
+    this.#byParameter.delete(name);
+    await this.bound.release(Object.values(known));
+    return undefined;
   }
 
   /** All variables, named `optimizer.<slot>.<parameter>`. */
@@ -88,7 +99,7 @@ export class OptimizerVariables {
         if (!saved.slots.get(slot)?.has(name)) throw mismatch('be complete', `none for ${slot}/${name}`);
       }
     }
-    const states = await this.of(Array.from(wanted.keys(), (name) => [name, this.bound.parameters.get(name)!.variable] as const));
+    const states = await this.of(Array.from(wanted.keys(), (name) => [name, this.bound.trainedParameters.get(name)!.variable] as const));
     for (const [name, state] of states) {
       for (const [slot, variable] of Object.entries(state)) {
         await this.bound.write(variable, saved.slots.get(slot)!.get(name)!.data, 'optimizer.import');
@@ -108,7 +119,7 @@ export class OptimizerVariables {
   #wanted(saved: SavedOptimizer): Map<string, OptimizerState> {
     const wanted = new Map<string, OptimizerState>();
     const mentioned = new Set([...saved.slots.values()].flatMap((values) => [...values.keys()]));
-    for (const [name, { variable }] of this.bound.parameters) {
+    for (const [name, { variable }] of this.bound.trainedParameters) {
       const known = this.#byParameter.get(name);
       if (known !== undefined || mentioned.has(name)) wanted.set(name, known ?? this.optimizer.stateFor(name, variable));
     }

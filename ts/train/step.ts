@@ -8,7 +8,7 @@ import { compile, Variable } from '../graph';
 import { sourceOf, toBlob } from '../io/files';
 import { OPTIMIZER_FILE, optimizerStateFromFile, optimizerStateToFile } from '../io/trainingState';
 import { seedWords } from '../math';
-import { type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
+import { addMetrics, type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
 import { clipGradients, createOptimizer, type Optimizer, type OptimizerOptions, type ParameterUpdate } from '../optim';
 import { checkValue, OPTIONS } from '../options';
 import { OptimizerVariables } from './optimizerVariables';
@@ -52,9 +52,13 @@ export interface StepResult {
   count: number;
   /** True when nothing was counted: parameters and optimizer are as before. */
   skipped: boolean;
+  /** Means of what else the loss tells of its rows (`RowLoss.metrics`), where it does. */
+  metrics?: Record<string, number>;
 }
 
 interface Plan {
+  /** What is trained, in which variant of the module. */
+  readonly key: string;
   readonly targets: GradientTargets;
   readonly update: ProgramHandle;
 }
@@ -90,7 +94,7 @@ export class TrainStep<M extends Module = Module> {
     if (typeof options.loss !== 'function')
       throw new FerroError('INVALID_OPTION', `trainStep: "loss" must be a function, got ${typeof options.loss}`);
     const blocks = [...bound.parameters].find(([, { variable }]) => variable.dtype === 'q8');
-    if (blocks !== undefined)
+    if (blocks !== undefined && bound.variantKey === '')
       throw new FerroError('QUANTIZED_MODEL', `trainStep: the weights must be f32, got "${blocks[0]}" in int8 blocks`);
     this.#loss = options.loss;
     this.optimizer = isOptimizer(options.optimizer) ? options.optimizer : createOptimizer(options.optimizer);
@@ -170,7 +174,7 @@ export class TrainStep<M extends Module = Module> {
     for (const [micro, batch] of batches.entries()) {
       const handle = await this.#gradProgram(plan, batch, micro === 0 ? 'first' : 'accumulate');
       const scalars = programScalars(handle.program, { seedLo, seedHi, step, micro });
-      calls.push({ handle, inputs: programInputs(handle.program, batch), scalars, outputs: ['loss', 'count'] });
+      calls.push({ handle, inputs: programInputs(handle.program, batch), scalars });
     }
     const update: RunCall = {
       handle: plan.update,
@@ -196,9 +200,11 @@ export class TrainStep<M extends Module = Module> {
     const [norm, , skip] = outputs[outputs.length - 1].clip;
     let total = 0;
     let count = 0;
-    for (const { loss, count: rows } of outputs.slice(0, -1)) {
-      total += loss[0];
-      count += rows[0];
+    const metrics: Record<string, number> = {};
+    for (const output of outputs.slice(0, -1)) {
+      total += output.loss[0];
+      count += output.count[0];
+      addMetrics(metrics, output);
     }
     if (count === 0) return { loss: 0, gradNorm: 0, count: 0, skipped: true };
     if (!Number.isFinite(total)) {
@@ -211,14 +217,16 @@ export class TrainStep<M extends Module = Module> {
       );
     }
     this.#state.updates += 1;
-    return { loss: total / count, gradNorm: norm, count, skipped: false };
+    const result: StepResult = { loss: total / count, gradNorm: norm, count, skipped: false };
+    for (const name of Object.keys(metrics)) metrics[name] /= count;
+    return Object.keys(metrics).length === 0 ? result : { ...result, metrics };
   }
 
   /** Gradient variables and the update program for the parameters that are trainable now. */
   async #plan(): Promise<Plan> {
-    const trained = [...this.bound.parameters].filter(([, parameter]) => parameter.trainable);
+    const trained = [...this.bound.trainedParameters].filter(([, parameter]) => parameter.trainable);
     if (trained.length === 0) throw new FerroError('NOT_DIFFERENTIABLE', 'trainStep: at least one parameter must be trainable, got none');
-    const key = trained.map(([name]) => name).join('\n');
+    const key = [this.bound.variantKey, ...trained.map(([name]) => name)].join('\n');
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
 
@@ -242,7 +250,7 @@ export class TrainStep<M extends Module = Module> {
     const clip = clipGradients([...updates.map(({ gradient }) => gradient), this.#guard], this.#count);
     const update = await this.bound.load(compile({ name: 'update', outputs: { clip }, effects: this.optimizer.effects(updates, clip) }));
     const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient }]));
-    const plan: Plan = { targets: { gradients, count: this.#count, guard: this.#guard }, update };
+    const plan: Plan = { key, targets: { gradients, count: this.#count, guard: this.#guard }, update };
     this.#plans.set(key, plan);
     this.bound.setGradients({ of: this.#gradients, count: this.#count });
     return plan;
@@ -250,7 +258,7 @@ export class TrainStep<M extends Module = Module> {
 
   async #gradProgram(plan: Plan, batch: Batch, mode: 'first' | 'accumulate'): Promise<ProgramHandle> {
     const inputs = batchInputs(batch); // checks them too
-    const key = `${mode} ${batchSignature(batch)}\n${[...plan.targets.gradients.keys()].join('\n')}`;
+    const key = `${mode} ${batchSignature(batch)}\n${plan.key}`;
     let handle = this.#grads.get(key);
     if (handle === undefined) {
       const build = () => gradientProgram(this.bound.module, this.#loss, inputs, plan.targets, mode);

@@ -1,5 +1,6 @@
 // What the Trainer needs of a model, whatever it is: a module bound to an engine, a loss, and its form as files. The GPT of ts/api comes in this
 // shape; a module of a user's own is put into it here.
+import { type Adapters, adaptersOf } from '../adapters';
 import { BoundModule } from '../bind';
 import { FerroError } from '../errors';
 import type { FileData, ReadableFolder } from '../io';
@@ -31,8 +32,74 @@ export interface Trainable {
 /** What `new Trainer` accepts. */
 export type TrainableLike = Trainable | BoundModule;
 
+/** A model as the Trainer takes it: with an adapter active it is the adapter that is trained, saved and loaded. */
+export function asTrainable(model: TrainableLike): TrainedModel {
+  return new TrainedModel(plainTrainable(model));
+}
+
+/** A trainable whose files and description are those of its active adapter, where it has one. */
+export class TrainedModel implements Trainable {
+  readonly #adapters: Adapters;
+  #variant: string | undefined;
+
+  constructor(readonly model: Trainable) {
+    this.#adapters = adaptersOf(model.bound);
+  }
+
+  get bound(): BoundModule {
+    return this.model.bound;
+  }
+
+  /** A run trains one thing: the adapter that was active when this was first called, or the model's own weights. @throws INVALID_OPTION for another one */
+  assertSameVariant(): void {
+    const { variantKey } = this.bound;
+    this.#variant ??= variantKey;
+    if (variantKey === this.#variant) return;
+    const named = (key: string) => (key === '' ? 'none' : `"${key.slice(0, key.indexOf('#'))}"`);
+    throw new FerroError(
+      'INVALID_OPTION',
+      `train: the active adapter must be the one the run began with (${named(this.#variant)}), got ${named(variantKey)}`,
+    );
+  }
+
+  get loss(): Loss | undefined {
+    return this.model.loss;
+  }
+
+  get description(): Readonly<Record<string, unknown>> {
+    const { active } = this.#adapters;
+    return active === null ? this.model.description : { ...this.model.description, adapter: active.description };
+  }
+
+  get pretrained(): boolean {
+    return this.model.pretrained;
+  }
+
+  get blockSize(): number | undefined {
+    return this.model.blockSize;
+  }
+
+  get vocabSize(): number | undefined {
+    return this.model.vocabSize;
+  }
+
+  get tokenizerHash(): string | null {
+    return this.model.tokenizerHash;
+  }
+
+  async files(signal?: AbortSignal): Promise<Map<string, FileData>> {
+    const { active } = this.#adapters;
+    return active === null ? this.model.files(signal) : active.files();
+  }
+
+  async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
+    const { active } = this.#adapters;
+    await (active === null ? this.model.load(folder, signal) : this.#adapters.restore(active, folder, signal));
+  }
+}
+
 /** A module of a user's own as the Trainer needs it. A numeric field `blockSize` or `vocabSize` of the module is taken for what it says. */
-export function asTrainable(model: TrainableLike): Trainable {
+function plainTrainable(model: TrainableLike): Trainable {
   if (!(model instanceof BoundModule)) {
     if (typeof model !== 'object' || model === null || !(model.bound instanceof BoundModule)) {
       throw new FerroError('INVALID_OPTION', `Trainer: the model must be a GPT or a module bound with engine.bind, got ${typeof model}`);

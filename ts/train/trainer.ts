@@ -14,7 +14,7 @@ import { RunDirectory } from './runDirectory';
 import { type ComputeMetrics, deciding, improves, logged, type Scores } from './scores';
 import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
-import { asTrainable, type Trainable, type TrainableLike } from './trainable';
+import { asTrainable, type Trainable, type TrainableLike, type TrainedModel } from './trainable';
 import { checkState, freshState, readStateFiles, stateFiles, toJson } from './trainerState';
 
 /** What `train()` yields after each update. */
@@ -32,9 +32,11 @@ export interface TrainingStep {
   /** Tokens (or examples) trained per second since the last step. */
   tokensPerSecond: number;
   maxSteps: number;
+  /** Means of what else the loss tells (`RowLoss.metrics`), where it does. */
+  metrics?: Readonly<Record<string, number>>;
   /** Set after an evaluation. */
   evalLoss?: number;
-  /** What `computeMetrics` gave after it. */
+  /** What the loss tells (`RowLoss.metrics`) and what `computeMetrics` gave after it. */
   evalMetrics?: Scores;
   /** Set when this step was saved. */
   checkpoint?: string;
@@ -68,7 +70,7 @@ export interface TrainerOptions extends Partial<Omit<TrainerValues, 'dataset' | 
 
 /** Trains a model on a data set. Nothing is allocated and no file is touched before the first step. */
 export class Trainer {
-  readonly #model: Trainable;
+  readonly #model: TrainedModel;
   #values: TrainerValues;
   readonly #train: Dataset;
   readonly #eval: Dataset | undefined;
@@ -220,6 +222,7 @@ export class Trainer {
   async #one(): Promise<TrainingStep> {
     const settings = this.#settings;
     const t = this.#state.step + 1;
+    this.#model.assertSameVariant();
     throwIfAborted(this.#values.signal, 'train');
     const started = performance.now();
     const batches = await (this.#prepared ?? this.#fetch());
@@ -250,6 +253,7 @@ export class Trainer {
       epoch: last.epoch,
       tokensPerSecond: (tokens / Math.max(1e-3, performance.now() - started)) * 1000,
       maxSteps: settings.maxSteps,
+      ...(result.metrics === undefined ? {} : { metrics: result.metrics }),
     };
   }
 
@@ -260,9 +264,10 @@ export class Trainer {
     const due = (every: number) => every > 0 && step.step % every === 0;
     let improved = false;
     if (this.#eval !== undefined && evalSteps > 0 && (due(evalSteps) || last)) {
-      step.evalLoss = (await this.evaluate()).loss;
+      const { loss, metrics: told } = await this.evaluate();
+      step.evalLoss = loss;
       const metrics = this.#values.computeMetrics as ComputeMetrics | undefined;
-      if (metrics !== undefined) step.evalMetrics = await metrics();
+      if (metrics !== undefined || told !== undefined) step.evalMetrics = { ...told, ...(await metrics?.()) };
       improved = this.#judge(step);
     }
     if (step.step === 1 || due(loggingSteps) || step.evalLoss !== undefined || last) await this.#record(step);
@@ -299,6 +304,7 @@ export class Trainer {
       grad_norm: step.gradNorm,
       learning_rate: step.learningRate,
       tokens_per_second: Math.round(step.tokensPerSecond),
+      ...step.metrics,
       ...(step.evalLoss === undefined ? {} : { eval_loss: step.evalLoss, ...logged(step.evalMetrics ?? {}) }),
     };
     this.#state.logHistory.push(toJson(entry));
@@ -342,6 +348,7 @@ export class Trainer {
 
   async #openOnce(): Promise<void> {
     this.#model.bound.assertOpen('train');
+    this.#model.assertSameVariant();
     const { gradientCheckpointing } = this.#settings;
     this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values), gradientCheckpointing });
     const { outputDir, resume, overwrite } = this.#values;

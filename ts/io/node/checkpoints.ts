@@ -1,6 +1,7 @@
 // The checkpoints of a run folder: which are complete, which is the newest, how many stay, which is the best, and which folder `--model RUN` means.
 // What is in a checkpoint is decided elsewhere.
 import { FerroError } from '../../errors';
+import { ADAPTER_CONFIG_FILE } from '../adapterFolder';
 import { type FileData, parseJsonObject, type ReadableFolder } from '../files';
 import { isComplete, MANIFEST, repairFolder, verifyFolder, writeFolder } from './atomicFolder';
 import { absolutePath, type FileSystem, fileError, joinPath, nodeFileSystem, removeTree, splitPath } from './fileSystem';
@@ -156,7 +157,7 @@ async function exists(path: string, fs: FileSystem): Promise<boolean> {
 }
 
 /**
- * The folder that a user's path means: a model folder itself, or of a run folder `final`, else its newest complete checkpoint.
+ * The folder that a user's path means: a model's or an adapter's folder itself, or of a run folder `final`, else its newest complete checkpoint.
  * Interrupted replacements are repaired first, as far as this process may.
  * @throws FILE_NOT_FOUND, NO_CHECKPOINT, FILE_ERROR
  */
@@ -167,7 +168,7 @@ export async function resolveModelFolder(path: string, fs: FileSystem = nodeFile
     await repairFolder(folder, { fs }).catch(() => undefined);
     if (!(await exists(folder, fs))) throw new FerroError('FILE_NOT_FOUND', `model: ${path} must exist, got nothing there`);
     if ((await fs.stat(folder))?.isFolder !== true) throw new FerroError('FILE_ERROR', `model: ${path} must be a folder, got a file`);
-    if ((await fs.stat(joinPath(folder, 'config.json'))) !== null) return folder;
+    for (const name of ['config.json', ADAPTER_CONFIG_FILE]) if ((await fs.stat(joinPath(folder, name))) !== null) return folder;
     await repairRun(folder, { fs }).catch(() => undefined);
     const final = joinPath(folder, FINAL);
     if ((await exists(final, fs)) && (await isComplete(final, fs))) return final;
