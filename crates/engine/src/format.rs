@@ -177,7 +177,7 @@ impl Parsed {
                 return Err(bad(format!("operand {i}: index must be below {}, got {index}", holders.len())));
             };
             let dtype = DType::from_word(dtype)
-                .ok_or_else(|| bad(format!("operand {i}: dtype must be from 0 to 3, got {dtype}")))?;
+                .ok_or_else(|| bad(format!("operand {i}: dtype must be from 0 to 4, got {dtype}")))?;
             let (offset, bytes) = (u64::from(offset), u64::from(bytes));
             if offset % dtype.bytes() != 0 || bytes % dtype.bytes() != 0 {
                 return Err(bad(format!(
@@ -231,7 +231,7 @@ impl Parsed {
             let Some(operand) = self.operands.get(word as usize) else {
                 return Err(format!("operand {} must be below {}, got {word}", spec.name, self.operands.len()));
             };
-            if operand.dtype != spec.dtype {
+            if operand.dtype != spec.dtype && !(spec.stored && matches!(operand.dtype, DType::Q8 | DType::Bf16)) {
                 return Err(format!("operand {} must be {}, got {}", spec.name, spec.dtype, operand.dtype));
             }
         }

@@ -6,6 +6,7 @@ use crate::error::{bad, EngineError};
 use crate::memory::{rounded, Block};
 use kernels::matmul::micro::RegisterTile;
 use kernels::matmul::{set_register_tile, Activation, Form, Matmul};
+use kernels::stored::Storage;
 use kernels::tile::TileOp;
 
 /// One product of 192 x 64 x 256: the depth and the height of the training shapes, everything within a second-level cache
@@ -51,6 +52,7 @@ impl Engine {
             n: COLS,
             k: DEPTH,
             form: Form::Nn,
+            storage: Storage::F32,
             activation: Activation::None,
             threads: 1,
         };

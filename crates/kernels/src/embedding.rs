@@ -2,6 +2,7 @@
 //! [`FaultCode::TokenOutOfRange`] that names its place and value.
 
 use crate::lanes::{map2, range, rows_per_tile, TILE};
+use crate::stored::{Storage, Stored};
 use crate::tile::{blocks, Fault, FaultCode, TileOp};
 
 /// The id at `row` as an index.
@@ -34,6 +35,8 @@ pub struct Embedding {
     pub cols: usize,
     /// Rows of the table.
     pub vocab: usize,
+    /// How the table is stored.
+    pub storage: Storage,
 }
 
 impl TileOp for Embedding {
@@ -47,15 +50,12 @@ impl TileOp for Embedding {
 
     unsafe fn run_tile(&self, tile: usize, _scratch: *mut f32) -> Result<(), Fault> {
         let (first, last) = range(tile, rows_per_tile(self.cols), self.rows);
+        let table = Stored { base: self.table, columns: self.cols, storage: self.storage };
         for row in first..last {
             // SAFETY: row < rows, id < vocab; the table and the result do not overlap.
             unsafe {
                 let id = id_at(self.ids, row, self.vocab)?;
-                core::ptr::copy_nonoverlapping(
-                    self.table.add(id * self.cols),
-                    self.out.add(row * self.cols),
-                    self.cols,
-                );
+                table.widen(id, 1, 0, self.cols, self.out.add(row * self.cols));
             }
         }
         Ok(())
@@ -151,8 +151,15 @@ impl TileOp for EmbeddingBackward {
 pub fn embedding_forward(table: &[f32], ids: &[i32], out: &mut [f32], cols: usize, vocab: usize) -> Result<(), Fault> {
     assert_eq!(table.len(), vocab * cols, "embedding: table must be [vocab, cols]");
     assert_eq!(out.len(), ids.len() * cols, "embedding: out must be [rows, cols]");
-    let op =
-        Embedding { table: table.as_ptr(), ids: ids.as_ptr(), out: out.as_mut_ptr(), rows: ids.len(), cols, vocab };
+    let op = Embedding {
+        table: table.as_ptr(),
+        ids: ids.as_ptr(),
+        out: out.as_mut_ptr(),
+        rows: ids.len(),
+        cols,
+        vocab,
+        storage: Storage::F32,
+    };
     // SAFETY: lengths checked.
     unsafe { crate::run_all(&op) }
 }

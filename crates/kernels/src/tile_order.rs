@@ -263,7 +263,15 @@ fn tables_and_copies() {
     for vocab in [100, ROWS] {
         check(&mut cases, &format!("embedding of {vocab}"), true, |run| {
             let (mut out, mut dtable) = (Guarded::len(N), Guarded::len(vocab * COLS));
-            run(&embedding::Embedding { table: x, ids: ids.as_ptr(), out: out.at(), rows: ROWS, cols: COLS, vocab });
+            run(&embedding::Embedding {
+                table: x,
+                ids: ids.as_ptr(),
+                out: out.at(),
+                rows: ROWS,
+                cols: COLS,
+                vocab,
+                storage: crate::stored::Storage::F32,
+            });
             let (ids, dtable_at) = (ids.as_ptr(), dtable.at());
             run(&embedding::EmbeddingBackward {
                 ids,

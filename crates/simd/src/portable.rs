@@ -73,6 +73,16 @@ impl F32x4 {
         unsafe { Self::load(ptr) }
     }
 
+    /// Reads four bf16 numbers (the upper halves of floats), exact.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for four numbers; 2-byte alignment is enough.
+    #[inline(always)]
+    pub unsafe fn load_bf16(ptr: *const u16) -> Self {
+        // SAFETY: readable by the caller's promise.
+        Self(each(unsafe { *(ptr as *const [u16; 4]) }, |half| f32::from_bits(u32::from(half) << 16)))
+    }
+
     /// Reads one float into all lanes.
     ///
     /// # Safety

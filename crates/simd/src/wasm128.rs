@@ -66,6 +66,16 @@ impl F32x4 {
         Self(unsafe { core::ptr::read_volatile(ptr as *const Anywhere) }.0)
     }
 
+    /// Reads four bf16 numbers (the upper halves of floats), exact.
+    ///
+    /// # Safety
+    /// `ptr` must be readable for four numbers; 2-byte alignment is enough.
+    #[inline(always)]
+    pub unsafe fn load_bf16(ptr: *const u16) -> Self {
+        // SAFETY: readable by the caller's promise; the load needs no alignment.
+        Self(w::i32x4_shl(unsafe { w::u32x4_load_extend_u16x4(ptr) }, 16))
+    }
+
     /// Reads one float into all lanes.
     ///
     /// # Safety

@@ -4,7 +4,9 @@
 use crate::error::{bad, EngineError};
 use crate::format::{Instruction, OperandRange, Parsed, NONE};
 use crate::number::Number;
+use crate::signature::DType;
 use kernels::philox::{Keep, Stream};
+use kernels::stored::Storage;
 use std::cell::Cell;
 
 /// What a decoder sees. Positions are those of the signature (`signature.rs`).
@@ -100,6 +102,17 @@ impl<'a> Args<'a> {
         }
         self.touched.set(self.touched.get().saturating_add(elements));
         Ok(self.address(operand).cast())
+    }
+
+    /// Weights [rows, columns] in whatever storage they have.
+    pub fn weights(&self, position: usize, rows: usize, columns: usize) -> Result<(*const f32, Storage), EngineError> {
+        let operand = self.parsed.operands_of(self.instruction).nth(position).flatten();
+        let storage = match operand.map(|operand| operand.dtype) {
+            Some(DType::Q8) => Storage::Q8,
+            Some(DType::Bf16) => Storage::Bf16,
+            _ => Storage::F32,
+        };
+        Ok((self.operand::<f32>(position, storage.words(rows, columns) as u64)?, storage))
     }
 
     /// Elements of all operands that were asked for so far.

@@ -1,38 +1,21 @@
-//! Opcodes 24 to 26, 36 to 39 and 66: the output layer fused with its loss, in three kernels or in one pass.
+//! Opcodes 24 to 26 and 36 to 39: the output layer fused with its loss, in three kernels or in one pass.
 
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::cross_entropy_q8::LinearCrossEntropyQ8;
 use kernels::linear_cross_entropy::one_pass::{
     stats_len, HeadBackwardW, HeadBackwardX, HeadBlock, HeadLogits, HeadLoss,
 };
 use kernels::linear_cross_entropy::{LinearCrossEntropy, LinearCrossEntropyBackwardW, LinearCrossEntropyBackwardX};
-use kernels::matmul::q8;
 
 /// linear_cross_entropy: x w labels loss log_z | rows vocab cols | ignore
 pub fn linear_cross_entropy(args: &Args<'_>) -> Result<Op, EngineError> {
     let [rows, vocab, cols] = [0, 1, 2].map(|i| args.dim(i));
+    let (w, storage) = args.weights(1, vocab, cols)?;
     Ok(LinearCrossEntropy {
         x: args.operand(0, count(&[rows, cols]))?,
-        w: args.operand(1, count(&[vocab, cols]))?,
-        labels: args.operand(2, rows as u64)?,
-        loss: args.operand(3, rows as u64)?,
-        log_z: args.operand(4, rows as u64)?,
-        rows,
-        vocab,
-        cols,
-        ignore: args.word(0) as i32,
-    }
-    .into())
-}
-
-/// linear_cross_entropy_q8: x w labels loss log_z | rows vocab cols | ignore
-pub fn linear_cross_entropy_q8(args: &Args<'_>) -> Result<Op, EngineError> {
-    let [rows, vocab, cols] = [0, 1, 2].map(|i| args.dim(i));
-    Ok(LinearCrossEntropyQ8 {
-        x: args.operand(0, count(&[rows, cols]))?,
-        w: args.operand(1, q8::words(vocab, cols) as u64)?,
+        w,
+        storage,
         labels: args.operand(2, rows as u64)?,
         loss: args.operand(3, rows as u64)?,
         log_z: args.operand(4, rows as u64)?,
@@ -47,9 +30,11 @@ pub fn linear_cross_entropy_q8(args: &Args<'_>) -> Result<Op, EngineError> {
 /// linear_cross_entropy_backward_x: x w labels log_z g gz? dx | rows vocab cols | ignore
 pub fn backward_x(args: &Args<'_>) -> Result<Op, EngineError> {
     let [rows, vocab, cols] = [0, 1, 2].map(|i| args.dim(i));
+    let (w, storage) = args.weights(1, vocab, cols)?;
     Ok(LinearCrossEntropyBackwardX {
         x: args.operand(0, count(&[rows, cols]))?,
-        w: args.operand(1, count(&[vocab, cols]))?,
+        w,
+        storage,
         labels: args.operand(2, rows as u64)?,
         log_z: args.operand(3, rows as u64)?,
         g: args.operand(4, rows as u64)?,
@@ -96,9 +81,11 @@ fn block(args: &Args<'_>) -> Result<HeadBlock, EngineError> {
 pub fn head_logits(args: &Args<'_>) -> Result<Op, EngineError> {
     let dims = block(args)?;
     let HeadBlock { rows, vocab, cols, stride, .. } = dims;
+    let (w, storage) = args.weights(1, vocab, cols)?;
     Ok(HeadLogits {
         x: args.operand(0, count(&[rows, cols]))?,
-        w: args.operand(1, count(&[vocab, cols]))?,
+        w,
+        storage,
         labels: args.operand(2, rows as u64)?,
         logits: args.operand(3, count(&[vocab, stride]))?,
         stats: args.operand(4, stats_len(vocab, stride) as u64)?,
@@ -143,8 +130,10 @@ pub fn head_backward_w(args: &Args<'_>) -> Result<Op, EngineError> {
 pub fn head_backward_x(args: &Args<'_>) -> Result<Op, EngineError> {
     let dims = block(args)?;
     let HeadBlock { rows, vocab, cols, stride, .. } = dims;
+    let (w, storage) = args.weights(0, vocab, cols)?;
     Ok(HeadBackwardX {
-        w: args.operand(0, count(&[vocab, cols]))?,
+        w,
+        storage,
         labels: args.operand(1, rows as u64)?,
         dlogits: args.operand(2, count(&[vocab, stride]))?,
         dx: args.operand(3, count(&[rows, cols]))?,

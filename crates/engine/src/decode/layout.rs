@@ -1,4 +1,4 @@
-//! Opcodes 14 to 18, 32, 34 and 65: lookups, positions, dropout and copies.
+//! Opcodes 14 to 18, 32 and 34: lookups, positions, dropout and copies.
 
 use super::args::{count, span, Args};
 use super::Op;
@@ -6,30 +6,16 @@ use crate::error::EngineError;
 use kernels::copy_rows::CopyRows;
 use kernels::dropout::Dropout;
 use kernels::embedding::{Embedding, EmbeddingBackward};
-use kernels::embedding_q8::EmbeddingQ8;
-use kernels::matmul::q8;
 use kernels::position::{AddPosition, AddPositionBackward};
 use kernels::transpose::Transpose;
 
 /// embedding: table ids out | rows cols vocab
 pub fn embedding(args: &Args<'_>) -> Result<Op, EngineError> {
     let [rows, cols, vocab] = [0, 1, 2].map(|i| args.dim(i));
+    let (table, storage) = args.weights(0, vocab, cols)?;
     Ok(Embedding {
-        table: args.operand(0, count(&[vocab, cols]))?,
-        ids: args.operand(1, rows as u64)?,
-        out: args.operand(2, count(&[rows, cols]))?,
-        rows,
-        cols,
-        vocab,
-    }
-    .into())
-}
-
-/// embedding_q8: table ids out | rows cols vocab
-pub fn embedding_q8(args: &Args<'_>) -> Result<Op, EngineError> {
-    let [rows, cols, vocab] = [0, 1, 2].map(|i| args.dim(i));
-    Ok(EmbeddingQ8 {
-        table: args.operand(0, q8::words(vocab, cols) as u64)?,
+        table,
+        storage,
         ids: args.operand(1, rows as u64)?,
         out: args.operand(2, count(&[rows, cols]))?,
         rows,

@@ -3,7 +3,8 @@
 use super::args::{count, Args};
 use super::Op;
 use crate::error::EngineError;
-use kernels::matmul::{q8, threads, Activation, Form, Matmul};
+use kernels::matmul::{threads, Activation, Form, Matmul};
+use kernels::stored::Storage;
 
 /// matmul: a b init? bias? out act? | batch m n k | form activation
 pub fn matmul(args: &Args<'_>) -> Result<Op, EngineError> {
@@ -24,10 +25,14 @@ fn product(args: &Args<'_>, [batch, m, n, k]: [usize; 4], form: Form, activation
         return Err(args.error("act must be present exactly when there is an activation".into()));
     }
     let result = count(&[batch, m, n]);
-    let right = if form == Form::Q8 { q8::words(n, k) as u64 } else { count(&[batch, k, n]) };
+    let (rows, columns) = if matches!(form, Form::Nn | Form::Tn) { (k, n) } else { (n, k) };
+    let (b, storage) = args.weights(1, batch.saturating_mul(rows), columns)?;
+    if storage != Storage::F32 && (batch != 1 || form == Form::Tn) {
+        return Err(args.error(format!("b must be f32 in the form TN and with a batch, got a batch of {batch}")));
+    }
     Ok(Matmul {
         a: args.operand(0, count(&[batch, m, k]))?,
-        b: args.operand(1, right)?,
+        b,
         init: args.operand(2, result)?,
         bias: args.operand(3, n as u64)?,
         out: args.operand(4, result)?,
@@ -37,6 +42,7 @@ fn product(args: &Args<'_>, [batch, m, n, k]: [usize; 4], form: Form, activation
         n,
         k,
         form,
+        storage,
         activation,
         threads: threads(),
     }

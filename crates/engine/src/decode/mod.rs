@@ -65,7 +65,6 @@ ops! {
     LayerNormBackward(kernels::layer_norm::LayerNormBackward),
     LayerNormBackwardParams(kernels::layer_norm::LayerNormBackwardParams),
     Embedding(kernels::embedding::Embedding),
-    EmbeddingQ8(kernels::embedding_q8::EmbeddingQ8),
     EmbeddingBackward(kernels::embedding::EmbeddingBackward),
     AddPosition(kernels::position::AddPosition),
     AddPositionBackward(kernels::position::AddPositionBackward),
@@ -77,7 +76,6 @@ ops! {
     CrossEntropy(kernels::cross_entropy::CrossEntropy),
     CrossEntropyBackward(kernels::cross_entropy::CrossEntropyBackward),
     LinearCrossEntropy(kernels::linear_cross_entropy::LinearCrossEntropy),
-    LinearCrossEntropyQ8(kernels::cross_entropy_q8::LinearCrossEntropyQ8),
     LinearCrossEntropyBackwardX(kernels::linear_cross_entropy::LinearCrossEntropyBackwardX),
     LinearCrossEntropyBackwardW(kernels::linear_cross_entropy::LinearCrossEntropyBackwardW),
     HeadLogits(kernels::linear_cross_entropy::one_pass::HeadLogits),
@@ -170,8 +168,6 @@ pub fn decode(args: &Args<'_>) -> Result<Op, EngineError> {
         49 => generation::beam_scores(args),
         50 => generation::permute_rows(args),
         64 => matmul::matmul_q8(args),
-        65 => layout::embedding_q8(args),
-        66 => head::linear_cross_entropy_q8(args),
         opcode => Err(args.error(format!("the opcode must be known, got {opcode}"))),
     }
 }
@@ -184,7 +180,6 @@ impl Op {
             Op::Matmul(op) => 2.0 * product(&[op.batch, op.m, op.n, op.k]),
             // The logits, which backward computes again, and its own product.
             Op::LinearCrossEntropy(op) => 2.0 * product(&[op.rows, op.vocab, op.cols]),
-            Op::LinearCrossEntropyQ8(op) => 2.0 * product(&[op.rows, op.vocab, op.cols]),
             Op::LinearCrossEntropyBackwardX(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
             Op::LinearCrossEntropyBackwardW(op) => 4.0 * product(&[op.rows, op.vocab, op.cols]),
             // As if no row were ignored.

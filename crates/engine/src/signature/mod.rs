@@ -23,12 +23,14 @@ pub enum DType {
     F64,
     /// 32-bit words of weights in int8 blocks (`kernels::matmul::q8`); read as f32.
     Q8,
+    /// 32-bit words of weights in bf16, two each; read as f32.
+    Bf16,
 }
 
 impl DType {
     /// The type of a code of the format.
     pub fn from_word(word: u32) -> Option<Self> {
-        [DType::F32, DType::I32, DType::F64, DType::Q8].get(word as usize).copied()
+        [DType::F32, DType::I32, DType::F64, DType::Q8, DType::Bf16].get(word as usize).copied()
     }
 
     /// Bytes of one element.
@@ -41,7 +43,7 @@ impl DType {
     }
 
     fn name(self) -> &'static str {
-        ["f32", "i32", "f64", "q8"][self as usize]
+        ["f32", "i32", "f64", "q8", "bf16"][self as usize]
     }
 }
 
@@ -56,8 +58,10 @@ impl std::fmt::Display for DType {
 pub struct Operand {
     /// Name in the table and in the kernel's struct.
     pub name: &'static str,
-    /// The only type it may have.
+    /// The type it has.
     pub dtype: DType,
+    /// Whether it may also be stored as bf16 or int8 blocks (`kernels::stored`).
+    pub stored: bool,
     /// Whether the instruction writes it.
     pub written: bool,
     /// Whether it may be absent.
@@ -98,10 +102,13 @@ pub struct Signature {
 
 impl Operand {
     const fn of(name: &'static str, dtype: DType, written: bool) -> Self {
-        Self { name, dtype, written, optional: false, strided: false, in_place: false }
+        Self { name, dtype, written, stored: false, optional: false, strided: false, in_place: false }
     }
     const fn maybe(self) -> Self {
         Self { optional: true, ..self }
+    }
+    const fn stored(self) -> Self {
+        Self { stored: true, ..self }
     }
     const fn strided(self) -> Self {
         Self { strided: true, ..self }

@@ -37,7 +37,7 @@ const ROWS_COLS: [&str; 2] = ["rows", "cols"];
 pub static SIGNATURES: [Signature; 40] = [
     signature!(
         "matmul",
-        [r("a"), r("b"), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
+        [r("a"), r("b").stored(), r("init").maybe().or_result(), r("bias").maybe(), w("out"), w("act").maybe()],
         ["batch", "m", "n", "k"],
         [("form", Integer(2)), ("activation", Integer(3))]
     ),
@@ -78,7 +78,7 @@ pub static SIGNATURES: [Signature; 40] = [
         ROWS_COLS,
         []
     ),
-    signature!("embedding", [r("table"), ri("ids"), w("out")], ["rows", "cols", "vocab"], []),
+    signature!("embedding", [r("table").stored(), ri("ids"), w("out")], ["rows", "cols", "vocab"], []),
     signature!(
         "embedding_backward",
         [ri("ids"), r("dy"), r("init").maybe().or_result(), w("dtable")],
@@ -151,10 +151,15 @@ pub static SIGNATURES: [Signature; 40] = [
         ["rows", "vocab"],
         IGNORE
     ),
-    signature!("linear_cross_entropy", [r("x"), r("w"), ri("labels"), w("loss"), w("log_z")], VOCAB_ROWS, IGNORE),
+    signature!(
+        "linear_cross_entropy",
+        [r("x"), r("w").stored(), ri("labels"), w("loss"), w("log_z")],
+        VOCAB_ROWS,
+        IGNORE
+    ),
     signature!(
         "linear_cross_entropy_backward_x",
-        [r("x"), r("w"), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), w("dx")],
+        [r("x"), r("w").stored(), ri("labels"), r("log_z"), r("g"), r("gz").maybe(), w("dx")],
         VOCAB_ROWS,
         IGNORE
     ),
@@ -230,7 +235,7 @@ pub static SIGNATURES: [Signature; 40] = [
     ),
     signature!("transpose", [r("x"), w("out")], ["batch", "m", "n"], []),
     signature!("trap", [], [], [("thread", Integer(u32::MAX))]),
-    signature!("head_logits", [r("x"), r("w"), ri("labels"), w("logits"), w("stats")], HEAD_DIMS, HEAD_PARAMS),
+    signature!("head_logits", [r("x"), r("w").stored(), ri("labels"), w("logits"), w("stats")], HEAD_DIMS, HEAD_PARAMS),
     signature!("head_loss", [ri("labels"), r("logits"), r("stats"), w("loss"), w("log_z")], HEAD_DIMS, HEAD_PARAMS),
     signature!(
         "head_backward_w",
@@ -238,7 +243,7 @@ pub static SIGNATURES: [Signature; 40] = [
         HEAD_DIMS,
         HEAD_PARAMS
     ),
-    signature!("head_backward_x", [r("w"), ri("labels"), r("dlogits"), w("dx")], HEAD_DIMS, HEAD_PARAMS),
+    signature!("head_backward_x", [r("w").stored(), ri("labels"), r("dlogits"), w("dx")], HEAD_DIMS, HEAD_PARAMS),
     signature!(
         "attention_backward",
         [

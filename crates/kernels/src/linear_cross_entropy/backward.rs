@@ -3,8 +3,9 @@
 
 use super::block::{Columns, Head, Upstream, WORDS};
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
-use crate::matmul::pack::{pack_rows, pack_rows_by, packed_len};
+use crate::matmul::pack::{pack_rows_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
+use crate::stored::{Storage, Stored, STRIP};
 use crate::tile::{Fault, TileOp};
 
 /// Columns of dx or dW that are multiplied at a time: the packed block is at most 256 x 256 x 4 = 256 KiB.
@@ -35,24 +36,32 @@ pub struct LinearCrossEntropyBackwardX {
     pub cols: usize,
     /// The label that does not count.
     pub ignore: i32,
+    /// How `w` is stored.
+    pub storage: Storage,
 }
 
 impl LinearCrossEntropyBackwardX {
     fn head(&self) -> Head {
-        let Self { x, w, labels, rows, vocab, cols, ignore, .. } = *self;
+        let Self { x, w: base, labels, rows, vocab, cols, ignore, .. } = *self;
+        let w = Stored { base, columns: cols, storage: self.storage };
         Head { x, w, labels, rows, vocab, cols, ignore }
+    }
+
+    /// Where blocks of W become f32: behind what is packed.
+    fn room(&self, packed: *mut f32) -> *mut f32 {
+        packed.wrapping_add(packed_len(WORDS.min(self.vocab), COLS.min(self.cols), MAX_NR))
     }
 
     /// `dx += dlogits · W` over the words of a block; the first block starts from zero. Counted rows that follow each other
     /// are multiplied together, straight into dx.
     unsafe fn add_block(&self, columns: &Columns, word: usize, words: usize, logits: *const f32, packed: *mut f32) {
+        let (w, room) = (self.head().w, self.room(packed));
         let register = register_tile();
         for col in (0..self.cols).step_by(COLS) {
             let cols = COLS.min(self.cols - col);
             // SAFETY: words, columns and rows of the block.
             unsafe {
-                let w = self.w.add(word * self.cols + col);
-                pack_rows(w, self.cols, words, cols, register.nr(), packed);
+                w.pack_rows(word, words, col, cols, register.nr(), packed, room);
                 let mut c = 0;
                 while c < columns.count {
                     let row = columns.row(c);
@@ -95,6 +104,7 @@ impl TileOp for LinearCrossEntropyBackwardX {
             + Upstream::scratch_len(most)
             + words * most
             + packed_len(words, COLS.min(self.cols), MAX_NR)
+            + self.head().room().max(self.storage.room(words * STRIP))
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -116,7 +126,7 @@ impl TileOp for LinearCrossEntropyBackwardX {
             let packed = logits.add(WORDS.min(self.vocab) * most);
             for word in (0..self.vocab).step_by(WORDS) {
                 let words = WORDS.min(self.vocab - word);
-                columns.logits(&head, word, words, logits);
+                columns.logits(&head, word, words, logits, self.room(packed));
                 upstream.gradients(&columns, word, words, logits);
                 self.add_block(&columns, word, words, logits, packed);
             }
@@ -156,7 +166,8 @@ pub struct LinearCrossEntropyBackwardW {
 
 impl LinearCrossEntropyBackwardW {
     fn head(&self) -> Head {
-        let Self { x, w, labels, rows, vocab, cols, ignore, .. } = *self;
+        let Self { x, w: base, labels, rows, vocab, cols, ignore, .. } = *self;
+        let w = Stored { base, columns: cols, storage: Storage::F32 };
         Head { x, w, labels, rows, vocab, cols, ignore }
     }
 
@@ -243,7 +254,7 @@ impl TileOp for LinearCrossEntropyBackwardW {
                 let columns = Columns::collect(&head, first, n, most, scratch)?;
                 let upstream = Upstream::gather(&head, &columns, self.log_z, self.g, self.gz, gathered);
                 if columns.count > 0 || first == 0 {
-                    columns.logits(&head, word, words, logits);
+                    columns.logits(&head, word, words, logits, core::ptr::null_mut());
                     upstream.gradients(&columns, word, words, logits);
                     self.add_chunk(&columns, word, words, logits, first > 0, packed);
                 }

@@ -4,7 +4,8 @@ use crate::lanes::{pair, store_pair};
 use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{pack_columns_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
-use crate::matmul::plan::depth_block;
+use crate::matmul::plan::{depth_block, MOST_DEPTH};
+use crate::stored::Stored;
 use crate::tile::{Fault, FaultCode};
 use crate::vecmath::Exp;
 use simd::LANES;
@@ -19,7 +20,7 @@ pub(super) const PAIR: usize = 2 * LANES;
 #[derive(Clone, Copy)]
 pub(super) struct Head {
     pub x: *const f32,
-    pub w: *const f32,
+    pub w: Stored,
     pub labels: *const i32,
     pub rows: usize,
     pub vocab: usize,
@@ -33,6 +34,11 @@ impl Head {
     pub fn row_block(&self) -> usize {
         let least = if self.vocab * self.cols > 1 << 18 { 32 } else { 16 };
         self.rows.div_ceil(16).next_multiple_of(8).clamp(least, 64)
+    }
+
+    /// Floats of scratch in which a block of W becomes f32.
+    pub fn room(&self) -> usize {
+        self.w.storage.room(WORDS.min(self.vocab) * MOST_DEPTH.min(self.cols))
     }
 
     /// The label of a row, `None` if ignored.
@@ -133,8 +139,8 @@ impl Columns {
     /// `logits[v, c] = W[word + v] · x[row(c)]` for `words` words.
     ///
     /// # Safety
-    /// The words exist; `logits` writable for `words` rows of `stride`.
-    pub unsafe fn logits(&self, head: &Head, word: usize, words: usize, logits: *mut f32) {
+    /// The words exist; `logits` writable for `words` rows of `stride`, `room` for [`Head::room`].
+    pub unsafe fn logits(&self, head: &Head, word: usize, words: usize, logits: *mut f32, room: *mut f32) {
         let register = self.register;
         let mut start = Start::zero();
         let mut k = 0;
@@ -142,8 +148,9 @@ impl Columns {
         unsafe {
             loop {
                 let depth = depth_block(head.cols).min(head.cols - k);
+                let (ptr, row) = head.w.block(word, words, k, depth, room);
                 let product = Product {
-                    left: Left { ptr: head.w.wrapping_add(word * head.cols + k), row: head.cols, step: 1 },
+                    left: Left { ptr, row, step: 1 },
                     rows: words,
                     packed: self.packed.wrapping_add(packed_len(k, self.count, register.nr())),
                     cols: self.count,

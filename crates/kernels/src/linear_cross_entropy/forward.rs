@@ -4,6 +4,7 @@
 use super::block::{Columns, Head, PAIR, WORDS};
 use crate::lanes::{pair, store_pair};
 use crate::scalar_math;
+use crate::stored::{Storage, Stored};
 use crate::tile::{Fault, TileOp};
 use crate::vecmath::Exp;
 use simd::F32x4;
@@ -29,11 +30,14 @@ pub struct LinearCrossEntropy {
     pub cols: usize,
     /// The label that does not count.
     pub ignore: i32,
+    /// How `w` is stored.
+    pub storage: Storage,
 }
 
 impl LinearCrossEntropy {
     fn head(&self) -> Head {
-        let Self { x, w, labels, rows, vocab, cols, ignore, .. } = *self;
+        let Self { x, w: base, labels, rows, vocab, cols, ignore, .. } = *self;
+        let w = Stored { base, columns: cols, storage: self.storage };
         Head { x, w, labels, rows, vocab, cols, ignore }
     }
 }
@@ -45,7 +49,10 @@ impl TileOp for LinearCrossEntropy {
 
     fn scratch_len(&self) -> usize {
         let most = self.head().row_block();
-        Columns::scratch_len(most, self.cols) + WORDS.min(self.vocab) * most + Carried::scratch_len(most)
+        Columns::scratch_len(most, self.cols)
+            + WORDS.min(self.vocab) * most
+            + Carried::scratch_len(most)
+            + self.head().room()
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -60,10 +67,12 @@ impl TileOp for LinearCrossEntropy {
             }
             let columns = Columns::collect(&head, first, n, most, scratch)?;
             let logits = scratch.add(Columns::scratch_len(most, self.cols));
-            let mut carried = Carried::begin(&columns, logits.add(WORDS.min(self.vocab) * most));
+            let carried = logits.add(WORDS.min(self.vocab) * most);
+            let room = carried.add(Carried::scratch_len(most));
+            let mut carried = Carried::begin(&columns, carried);
             for word in (0..self.vocab).step_by(WORDS) {
                 let words = WORDS.min(self.vocab - word);
-                columns.logits(&head, word, words, logits);
+                columns.logits(&head, word, words, logits, room);
                 carried.add(&columns, words, logits);
                 for c in 0..columns.count {
                     let label = *self.labels.add(columns.row(c)) as usize;

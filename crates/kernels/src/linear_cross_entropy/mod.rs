@@ -26,6 +26,7 @@ pub mod one_pass;
 pub use backward::{LinearCrossEntropyBackwardW, LinearCrossEntropyBackwardX};
 pub use forward::LinearCrossEntropy;
 
+use crate::stored::Storage;
 use crate::tile::{run_all, Fault};
 #[cfg(doc)]
 use crate::FaultCode;
@@ -77,7 +78,9 @@ pub fn linear_cross_entropy_forward(
     let (x, w, labels) = (x.as_ptr(), w.as_ptr(), labels.as_ptr());
     let (loss, log_z) = (loss.as_mut_ptr(), log_z.as_mut_ptr());
     // SAFETY: lengths checked above.
-    unsafe { run_all(&LinearCrossEntropy { x, w, labels, loss, log_z, rows, vocab, cols, ignore }) }
+    unsafe {
+        run_all(&LinearCrossEntropy { x, w, labels, loss, log_z, rows, vocab, cols, ignore, storage: Storage::F32 })
+    }
 }
 
 /// Writes `dx`, the gradient of x, from the upstream gradients `g` of the loss and `gz` of log_z.
@@ -100,8 +103,11 @@ pub fn linear_cross_entropy_backward_x(
     let gz = pointer(gz, rows, "gz");
     pointer(Some(dx), rows * cols, "dx");
     let (x, w, labels, dx) = (x.as_ptr(), w.as_ptr(), labels.as_ptr(), dx.as_mut_ptr());
+    let storage = Storage::F32;
     // SAFETY: lengths checked above.
-    unsafe { run_all(&LinearCrossEntropyBackwardX { x, w, labels, log_z, g, gz, dx, rows, vocab, cols, ignore }) }
+    unsafe {
+        run_all(&LinearCrossEntropyBackwardX { x, w, labels, log_z, g, gz, dx, rows, vocab, cols, ignore, storage })
+    }
 }
 
 /// Writes `dw = init + ` the gradient of W (`accumulate`: `dw` itself holds the initial values, otherwise zeros).

@@ -271,7 +271,7 @@ impl Case {
         let (mut dx, mut dw) = (vec![f32::NAN; rows * cols], self.init.clone());
         let forward = {
             let (loss, log_z) = (loss.as_mut_ptr(), log_z.as_mut_ptr());
-            LinearCrossEntropy { x, w, labels, loss, log_z, rows, vocab, cols, ignore }
+            LinearCrossEntropy { x, w, labels, loss, log_z, rows, vocab, cols, ignore, storage: Storage::F32 }
         };
         assert!(forward.tiles() > 1);
         // SAFETY: all buffers have the lengths of the dims.
@@ -279,7 +279,20 @@ impl Case {
         let log_z = log_z.as_ptr();
         let for_x = {
             let dx = dx.as_mut_ptr();
-            LinearCrossEntropyBackwardX { x, w, labels, log_z, g, gz, dx, rows, vocab, cols, ignore }
+            LinearCrossEntropyBackwardX {
+                x,
+                w,
+                labels,
+                log_z,
+                g,
+                gz,
+                dx,
+                rows,
+                vocab,
+                cols,
+                ignore,
+                storage: Storage::F32,
+            }
         };
         let for_w = {
             let dw = dw.as_mut_ptr();

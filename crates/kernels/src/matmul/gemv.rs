@@ -4,6 +4,7 @@
 
 use super::micro::Start;
 use super::panels::Left;
+use crate::stored::Element;
 use simd::{F32x4, LANES};
 
 /// Rows of B that are read side by side. The processor fetches ahead along each of them; measured on one core, 768 x 2304:
@@ -39,10 +40,10 @@ macro_rules! by_rows {
 ///
 /// # Safety
 /// Pointers valid for the sizes; `out` overlaps nothing but the initial values.
-pub unsafe fn along_rows(
+pub unsafe fn along_rows<E: Element>(
     rows: usize,
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     depth: usize,
     cols: usize,
@@ -59,9 +60,9 @@ pub unsafe fn along_rows(
             let b = b.add(k * stride);
             let left = Left { ptr: left.ptr.add(k * left.step), ..left };
             by_rows!(rows, |i| [
-                strip::<4, 2>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row),
-                strip::<2, 4>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row),
-                strip::<1, 4>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row)
+                strip::<E, 4, 2>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row),
+                strip::<E, 2, 4>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row),
+                strip::<E, 1, 4>(left.below(i), b, stride, steps, cols, out.add(i * out_row), out_row)
             ]);
             k += steps;
         }
@@ -84,9 +85,9 @@ unsafe fn begin(rows: usize, cols: usize, start: Start, out: *mut f32, out_row: 
 
 /// Adds the products of `steps` rows of B, side by side, to `M` rows of the result.
 #[inline(never)]
-unsafe fn strip<const M: usize, const V: usize>(
+unsafe fn strip<E: Element, const M: usize, const V: usize>(
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     steps: usize,
     cols: usize,
@@ -97,12 +98,12 @@ unsafe fn strip<const M: usize, const V: usize>(
     // SAFETY (whole body): columns below cols only.
     unsafe {
         while j + V * LANES <= cols {
-            block::<M, V>(left, b.add(j), stride, steps, LANES, out.add(j), out_row);
+            block::<E, M, V>(left, b.add(j), stride, steps, LANES, out.add(j), out_row);
             j += V * LANES;
         }
         while j < cols {
             let n = LANES.min(cols - j);
-            block::<M, 1>(left, b.add(j), stride, steps, n, out.add(j), out_row);
+            block::<E, M, 1>(left, b.add(j), stride, steps, n, out.add(j), out_row);
             j += n;
         }
     }
@@ -110,9 +111,9 @@ unsafe fn strip<const M: usize, const V: usize>(
 
 /// `V` whole vectors of columns, or one of `n` lanes.
 #[inline(always)]
-unsafe fn block<const M: usize, const V: usize>(
+unsafe fn block<E: Element, const M: usize, const V: usize>(
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     steps: usize,
     n: usize,
@@ -132,7 +133,7 @@ unsafe fn block<const M: usize, const V: usize>(
             let mut row = [F32x4::zero(); V];
             for v in 0..V {
                 // Volatile: LLVM would else load several rows before it uses one, too many to keep in registers.
-                row[v] = if n == LANES { F32x4::load_volatile(b.add(v * LANES)) } else { F32x4::load_partial(b, n) };
+                row[v] = if n == LANES { E::load_volatile(b.add(v * LANES)) } else { E::load_partial(b, n) };
             }
             for i in 0..M {
                 let x = F32x4::load_splat(x.add(i * left.row));
@@ -155,10 +156,10 @@ unsafe fn block<const M: usize, const V: usize>(
 ///
 /// # Safety
 /// As [`along_rows`].
-pub unsafe fn along_columns(
+pub unsafe fn along_columns<E: Element>(
     rows: usize,
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     depth: usize,
     cols: usize,
@@ -175,9 +176,9 @@ pub unsafe fn along_columns(
             let n = GROUP.min(cols - j);
             let (b, out) = (b.add(j * stride), out.add(j));
             by_rows!(rows, |i| [
-                dots::<4, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
-                dots::<2, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
-                dots::<1, 3>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row)
+                dots::<E, 4, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
+                dots::<E, 2, 1>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row),
+                dots::<E, 1, 3>(left.below(i), b, stride, depth, n, out.add(i * out_row), out_row)
             ]);
             j += n;
         }
@@ -185,9 +186,9 @@ pub unsafe fn along_columns(
 }
 
 #[inline(never)]
-unsafe fn dots<const M: usize, const G: usize>(
+unsafe fn dots<E: Element, const M: usize, const G: usize>(
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     depth: usize,
     cols: usize,
@@ -198,12 +199,12 @@ unsafe fn dots<const M: usize, const G: usize>(
     // SAFETY (whole body): columns below cols only; the last group may be partly filled.
     unsafe {
         while j + G * LANES <= cols {
-            dot_groups::<M, G>(left, b.add(j * stride), stride, depth, G * LANES, out.add(j), out_row);
+            dot_groups::<E, M, G>(left, b.add(j * stride), stride, depth, G * LANES, out.add(j), out_row);
             j += G * LANES;
         }
         while j < cols {
             let n = LANES.min(cols - j);
-            dot_groups::<M, 1>(left, b.add(j * stride), stride, depth, n, out.add(j), out_row);
+            dot_groups::<E, M, 1>(left, b.add(j * stride), stride, depth, n, out.add(j), out_row);
             j += n;
         }
     }
@@ -211,9 +212,9 @@ unsafe fn dots<const M: usize, const G: usize>(
 
 /// `n` columns (4·G, or fewer with G = 1) over all of k.
 #[inline(always)]
-unsafe fn dot_groups<const M: usize, const G: usize>(
+unsafe fn dot_groups<E: Element, const M: usize, const G: usize>(
     left: Left,
-    b: *const f32,
+    b: *const E,
     stride: usize,
     depth: usize,
     n: usize,
@@ -235,7 +236,7 @@ unsafe fn dot_groups<const M: usize, const G: usize>(
         while k + LANES <= depth {
             let (mut b, x) = (b.add(k), left.ptr.add(k));
             for g in 0..G {
-                let rows = [0, 1, 2, 3].map(|lane| F32x4::load_volatile(b.add(row_of(lane)))); // volatile: as above
+                let rows = [0, 1, 2, 3].map(|lane| E::load_volatile(b.add(row_of(lane)))); // volatile: as above
                 let columns = F32x4::transpose4(rows);
                 for t in 0..LANES {
                     for i in 0..M {
@@ -249,7 +250,8 @@ unsafe fn dot_groups<const M: usize, const G: usize>(
         }
         while k < depth {
             for g in 0..G {
-                let column = F32x4::from_array([0, 1, 2, 3].map(|lane| *b.add(g * LANES * stride + row_of(lane) + k)));
+                let column =
+                    F32x4::from_array([0, 1, 2, 3].map(|lane| (*b.add(g * LANES * stride + row_of(lane) + k)).widen()));
                 for i in 0..M {
                     let x = F32x4::load_splat(left.ptr.add(i * left.row + k));
                     acc[i][g] = x.madd(column, acc[i][g]);

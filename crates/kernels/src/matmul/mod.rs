@@ -5,7 +5,10 @@
 //! - `pack.rs`   copies of B as the tile reads them
 //! - `plan.rs`   work items and cache blocks
 //! - `gemv.rs`   at most eight rows: B read in place
-//! - `q8.rs`     weights stored as int8 blocks (opcode 64)
+//! - `q8.rs`     rows rounded to 16 bits times weights in int8 blocks, for generation (opcode 64)
+//!
+//! B may be weights in bf16 or int8 blocks (`stored.rs`): they become f32 on the way into the packed copy, so the result has the bits
+//! of the product with the f32 numbers they stand for.
 //!
 //! Numerics: each element is one chain over ascending k from its initial value (`init + bias`), f32, multiply-add fused
 //! where the build and the machine fuse. Error at most 5e-7·Σ|a·b| (tested). Blocks of k reload the exact value they
@@ -20,9 +23,10 @@ pub mod q8;
 
 use crate::gelu::{gelu_erf, gelu_tanh};
 use crate::lanes::map1;
+use crate::stored::{Bf16, Element, Storage, Stored, STRIP};
 use crate::tile::{run_all, Fault, TileOp};
 use micro::{register_tile, RegisterTile, Start, MAX_NR};
-use pack::{pack_columns, pack_left, pack_rows, packed_len};
+use pack::{pack_left, packed_len};
 use panels::{Left, Product, Steps, Wanted};
 use plan::{Plan, FEW_ROWS, MOST_COLS, MOST_DEPTH, MOST_PACKED_ROWS, ROWS};
 use simd::F32x4;
@@ -40,7 +44,7 @@ pub enum Form {
     Nt = 1,
     /// `a[k, m]`, `b[k, n]`: Aᵀ·B.
     Tn = 2,
-    /// `a[m, k]`, `b[n, k]` in int8 blocks (`q8.rs`). It has an opcode of its own.
+    /// `a[m, k]` rounded to 16 bits, `b[n, k]` in int8 blocks (`q8.rs`). It has an opcode of its own.
     Q8 = 3,
 }
 
@@ -97,6 +101,8 @@ pub struct Matmul {
     pub k: usize,
     /// Layout of `a` and `b`.
     pub form: Form,
+    /// How `b` is stored; other than f32 only where it is one matrix and not in the form TN.
+    pub storage: Storage,
     /// What gives `act`.
     pub activation: Activation,
     /// How many threads share the work ([`plan::threads`]); no bit depends on it.
@@ -117,8 +123,16 @@ impl Matmul {
     fn plan(&self) -> Plan {
         match self.form {
             Form::Q8 => q8::plan(self.threads, self.m, self.n, self.k),
-            form => Plan::new(self.threads, form, self.batch, self.m, self.n, self.k),
+            form => {
+                let m = if self.in_place() { self.m } else { self.m.max(FEW_ROWS + 1) };
+                Plan::new(self.threads, form, self.batch, m, self.n, self.k)
+            }
         }
+    }
+
+    /// Whether B is read where it lies (`gemv.rs`).
+    fn in_place(&self) -> bool {
+        self.m <= FEW_ROWS && self.storage != Storage::Q8
     }
 
     fn item(&self, plan: &Plan, tile: usize) -> Item {
@@ -168,8 +182,11 @@ impl Matmul {
                 let (left, start) = (self.left(&item, 0), self.start(&item));
                 let cells = (self.b as *const i32).wrapping_add(q8::words(item.col, self.k));
                 q8::product(item.rows, left, cells, self.k, item.cols, start, out, self.n, scratch);
-            } else if self.m <= FEW_ROWS {
-                self.few_rows(&item, out);
+            } else if self.in_place() {
+                match self.storage {
+                    Storage::F32 => self.few_rows(&item, self.b.wrapping_add(item.base[1]), out),
+                    _ => self.few_rows(&item, self.b as *const Bf16, out),
+                }
             } else {
                 self.many_rows(&plan, &item, register, out, scratch);
             }
@@ -179,6 +196,8 @@ impl Matmul {
 
     unsafe fn many_rows(&self, plan: &Plan, item: &Item, register: RegisterTile, out: *mut f32, packed: *mut f32) {
         let nr = register.nr();
+        let columns = if self.form == Form::Nt { self.k } else { self.n };
+        let b = Stored { base: self.b.wrapping_add(item.base[1]), columns, storage: self.storage };
         let mut start = self.start(item);
         let mut k = 0;
         loop {
@@ -195,17 +214,14 @@ impl Matmul {
                 wanted: Wanted::All,
                 steps: Steps::All,
             };
-            // SAFETY: the block of B is k..k + depth by the item's columns; scratch holds it packed.
+            // SAFETY: the block of B is k..k + depth by the item's columns; scratch holds it packed, and behind it A or a strip.
             unsafe {
-                let b = self.b.wrapping_add(item.base[1]);
+                let left = packed.add(packed_len(depth, item.cols, nr));
                 match self.form {
-                    Form::Nn | Form::Tn => {
-                        pack_rows(b.wrapping_add(k * self.n + item.col), self.n, depth, item.cols, nr, packed)
-                    }
-                    _ => pack_columns(b.wrapping_add(item.col * self.k + k), self.k, depth, item.cols, nr, packed),
+                    Form::Nn | Form::Tn => b.pack_rows(k, depth, item.col, item.cols, nr, packed, left),
+                    _ => b.pack_columns(item.col, item.cols, k, depth, nr, packed, left),
                 }
                 if self.form == Form::Tn {
-                    let left = packed.add(packed_len(depth, item.cols, nr));
                     pack_left(product.left.ptr, self.m, depth, item.rows, register.mr(), left);
                     product.left.ptr = left;
                     product.run_packed(register);
@@ -221,9 +237,8 @@ impl Matmul {
         }
     }
 
-    unsafe fn few_rows(&self, item: &Item, out: *mut f32) {
+    unsafe fn few_rows<E: Element>(&self, item: &Item, b: *const E, out: *mut f32) {
         let (left, start) = (self.left(item, 0), self.start(item));
-        let b = self.b.wrapping_add(item.base[1]);
         let (rows, cols, depth) = (item.rows, item.cols, self.k);
         // SAFETY: all of k for the item's columns.
         unsafe {
@@ -274,12 +289,12 @@ impl TileOp for Matmul {
         if self.form == Form::Q8 {
             return q8::scratch_words(self.m, self.k);
         }
-        if self.m <= FEW_ROWS {
+        if self.in_place() {
             return 0;
         }
         let depth = self.k.min(MOST_DEPTH);
         let left = if self.form == Form::Tn { packed_len(depth, self.m.min(MOST_PACKED_ROWS), ROWS) } else { 0 };
-        packed_len(depth, self.n.min(MOST_COLS), MAX_NR) + left
+        packed_len(depth, self.n.min(MOST_COLS), MAX_NR) + left + self.storage.room(depth * STRIP)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -380,6 +395,7 @@ fn checked(
         n,
         k,
         form,
+        storage: Storage::F32,
         activation,
         threads: plan::threads(),
     };

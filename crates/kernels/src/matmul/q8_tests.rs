@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::matmul::{Activation, Form, Matmul};
+use crate::stored::Storage;
 use crate::testkit::{close_by, run_reversed, same_bits, Cases, Rng};
 use crate::TileOp;
 
@@ -91,6 +92,7 @@ fn op(w: &Weights, m: usize, a: &[f32], out: &mut [f32], threads: usize) -> Matm
         n: w.n,
         k: w.k,
         form: Form::Q8,
+        storage: Storage::F32,
         activation: Activation::None,
         threads,
     }

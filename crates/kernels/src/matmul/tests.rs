@@ -71,6 +71,7 @@ fn op(form: Form, d: Dims, data: &Data, init: *const f32, bias: bool, out: &mut 
         n: d.n,
         k: d.k,
         form,
+        storage: Storage::F32,
         activation: Activation::None,
         threads: 2,
     }

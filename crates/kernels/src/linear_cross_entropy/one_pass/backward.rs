@@ -1,11 +1,12 @@
 //! Gradients of a block: dW with the gradient of the logits on the way, then dx.
 
-use super::HeadBlock;
+use super::{HeadBlock, NONE};
 use crate::linear_cross_entropy::block::{Columns, Upstream, PAIR};
 use crate::matmul::micro::{register_tile, Start, MAX_NR};
-use crate::matmul::pack::{pack_left, pack_rows, pack_rows_by, packed_len};
+use crate::matmul::pack::{pack_left, pack_rows_by, packed_len};
 use crate::matmul::panels::{Left, Product, Steps, Wanted};
 use crate::matmul::plan::ROWS;
+use crate::stored::{Storage, Stored, STRIP};
 use crate::tile::{blocks, Fault, TileOp};
 
 /// Columns of dW, and steps of k of either product, that are packed at a time: at most 256 x 256 x 4 = 256 KiB.
@@ -119,7 +120,7 @@ impl TileOp for HeadBackwardW {
                 }
                 return Ok(());
             }
-            let head = self.dims.head(self.x, core::ptr::null(), self.labels);
+            let head = self.dims.head(self.x, NONE, self.labels);
             let columns = Columns::listed(list, count, width, stride);
             let gathered = scratch.add(width);
             let upstream = Upstream::gather(&head, &columns, self.log_z, self.g, core::ptr::null(), gathered);
@@ -137,6 +138,8 @@ impl TileOp for HeadBackwardW {
 pub struct HeadBackwardX {
     /// `[vocab, cols]`
     pub w: *const f32,
+    /// How `w` is stored.
+    pub storage: Storage,
     /// `[rows]`
     pub labels: *const i32,
     /// `[vocab, stride]`
@@ -168,12 +171,14 @@ impl HeadBackwardX {
         let register = register_tile();
         let left = packed.wrapping_add(packed_len(self.dims.vocab.min(BLOCK), cols, MAX_NR));
         let HeadBlock { vocab, cols: width, stride, .. } = self.dims;
+        let w = Stored { base: self.w, columns: width, storage: self.storage };
         let mut start = Start::zero();
         for word in (0..vocab).step_by(BLOCK) {
             let words = BLOCK.min(vocab - word);
             // SAFETY: columns of the item, words below vocab.
             unsafe {
-                pack_rows(self.w.add(word * width + col), width, words, cols, register.nr(), packed);
+                // What is widened lies where A is packed afterwards.
+                w.pack_rows(word, words, col, cols, register.nr(), packed, left);
                 pack_left(self.dlogits.add(word * stride + from), stride, words, count, register.mr(), left);
                 let product = Product {
                     left: Left { ptr: left, row: 1, step: register.mr() },
@@ -203,7 +208,8 @@ impl TileOp for HeadBackwardX {
     fn scratch_len(&self) -> usize {
         let (columns, cols) = self.item();
         let depth = self.dims.vocab.min(BLOCK);
-        columns + columns * cols + packed_len(depth, cols, MAX_NR) + packed_len(depth, columns, ROWS)
+        let left = packed_len(depth, columns, ROWS).max(self.storage.room(depth * STRIP));
+        columns + columns * cols + packed_len(depth, cols, MAX_NR) + left
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

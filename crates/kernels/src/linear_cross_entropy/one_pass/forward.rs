@@ -6,6 +6,7 @@ use crate::linear_cross_entropy::forward::Carried;
 use crate::matmul::micro::MAX_NR;
 use crate::matmul::pack::packed_len;
 use crate::scalar_math;
+use crate::stored::Storage;
 use crate::tile::{blocks, Fault, TileOp};
 use crate::vecmath::Exp;
 use simd::{F32x4, LANES};
@@ -23,6 +24,8 @@ pub struct HeadLogits {
     pub x: *const f32,
     /// `[vocab, cols]`
     pub w: *const f32,
+    /// How `w` is stored.
+    pub storage: Storage,
     /// `[rows]`
     pub labels: *const i32,
     /// `[vocab, stride]`; columns beyond the counted ones are left alone
@@ -48,7 +51,10 @@ impl TileOp for HeadLogits {
 
     fn scratch_len(&self) -> usize {
         let most = self.columns();
-        most.next_multiple_of(PAIR) + Carried::scratch_len(most) + packed_len(self.dims.cols, most, MAX_NR)
+        most.next_multiple_of(PAIR)
+            + Carried::scratch_len(most)
+            + packed_len(self.dims.cols, most, MAX_NR)
+            + self.dims.head(self.x, (self.w, self.storage), self.labels).room()
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
@@ -58,7 +64,7 @@ impl TileOp for HeadLogits {
         let (block, from) = (tile / across, tile % across * part);
         let width = part.next_multiple_of(PAIR);
         let list: *mut u32 = scratch.cast();
-        let head = self.dims.head(self.x, self.w, self.labels);
+        let head = self.dims.head(self.x, (self.w, self.storage), self.labels);
         // SAFETY: words and columns of this tile; scratch divided as scratch_len counts. Columns of a tile begin at a multiple of
         // 16 and the stride is one, so whole vectors stay within the tile's part of a row.
         unsafe {
@@ -67,13 +73,15 @@ impl TileOp for HeadLogits {
                 return Ok(());
             }
             let carried = scratch.add(width);
-            let columns = Columns::of(&head, list, count, width, stride, carried.add(Carried::scratch_len(part)));
+            let packed = carried.add(Carried::scratch_len(part));
+            let room = packed.add(packed_len(self.dims.cols, part, MAX_NR));
+            let columns = Columns::of(&head, list, count, width, stride, packed);
             let mut carried = Carried::begin(&columns, carried);
             let end = vocab.min((block + 1) * STATS_WORDS);
             for word in (block * STATS_WORDS..end).step_by(WORDS) {
                 let words = WORDS.min(end - word);
                 let logits = self.logits.add(word * stride + from);
-                columns.logits(&head, word, words, logits);
+                columns.logits(&head, word, words, logits, room);
                 carried.add(&columns, words, logits);
             }
             let stats = self.stats.add(block * 2 * stride + from);

@@ -21,6 +21,7 @@ pub use forward::{HeadLogits, HeadLoss};
 
 use super::block::Head;
 use super::HeadDims;
+use crate::stored::{Storage, Stored};
 use crate::tile::{run_all, Fault};
 
 /// Words whose largest logit and sum of exponentials are one pair of rows of `stats`.
@@ -57,9 +58,13 @@ pub const fn stats_len(vocab: usize, stride: usize) -> usize {
     vocab.div_ceil(STATS_WORDS) * 2 * stride
 }
 
+/// Where W is not looked at.
+const NONE: (*const f32, Storage) = (core::ptr::null(), Storage::F32);
+
 impl HeadBlock {
-    fn head(&self, x: *const f32, w: *const f32, labels: *const i32) -> Head {
+    fn head(&self, x: *const f32, w: (*const f32, Storage), labels: *const i32) -> Head {
         let Self { rows, vocab, cols, ignore, .. } = *self;
+        let w = Stored { base: w.0, columns: cols, storage: w.1 };
         Head { x, w, labels, rows, vocab, cols, ignore }
     }
 
@@ -69,7 +74,7 @@ impl HeadBlock {
     /// # Safety
     /// `labels` readable for `rows`, `list` writable for `most`.
     unsafe fn list(&self, labels: *const i32, from: usize, most: usize, list: *mut u32) -> Result<usize, Fault> {
-        let head = self.head(core::ptr::null(), core::ptr::null(), labels);
+        let head = self.head(core::ptr::null(), NONE, labels);
         let (mut skip, mut count) = (self.first + from, 0);
         for row in 0..self.rows {
             if count == most {
@@ -96,7 +101,7 @@ impl HeadBlock {
     /// # Safety
     /// `labels` readable for `rows`.
     unsafe fn each_ignored(&self, labels: *const i32, mut f: impl FnMut(usize)) -> Result<(), Fault> {
-        let head = self.head(core::ptr::null(), core::ptr::null(), labels);
+        let head = self.head(core::ptr::null(), NONE, labels);
         for row in 0..self.rows {
             // SAFETY: row < rows.
             if unsafe { head.label(row)? }.is_none() {
@@ -139,15 +144,16 @@ pub fn linear_cross_entropy_one_pass(
     let (x, w, labels, g) = (x.as_ptr(), w.as_ptr(), labels.as_ptr(), g.as_ptr());
     let (loss, log_z, dx, dw) = (loss.as_mut_ptr(), log_z.as_mut_ptr(), dx.as_mut_ptr(), dw.as_mut_ptr());
     let (logits, stats) = (logits.as_mut_ptr(), stats.as_mut_ptr());
+    let (storage, threads) = (Storage::F32, crate::matmul::threads());
     for first in (0..rows.max(1)).step_by(most) {
         let dims = HeadBlock { rows, vocab, cols, most, stride, ignore, first };
         let init = if accumulate || first > 0 { dw.cast_const() } else { core::ptr::null() };
         // SAFETY: lengths checked above; init is dw or absent.
         unsafe {
-            run_all(&HeadLogits { x, w, labels, logits, stats, dims })?;
+            run_all(&HeadLogits { x, w, storage, labels, logits, stats, dims })?;
             run_all(&HeadLoss { labels, logits, stats, loss, log_z, dims })?;
             run_all(&HeadBackwardW { x, labels, log_z, g, init, dw, logits, dims })?;
-            run_all(&HeadBackwardX { w, labels, dlogits: logits, dx, dims, threads: crate::matmul::threads() })?;
+            run_all(&HeadBackwardX { w, storage, labels, dlogits: logits, dx, dims, threads })?;
         }
     }
     Ok(())

@@ -172,11 +172,12 @@ fn reversed(case: &Case) -> Results {
     let mut r = Results { loss: nan(rows), log_z: nan(rows), dx: nan(rows * cols), dw: nan(vocab * cols) };
     let (logits, stats) = (logits.as_mut_ptr(), stats.as_mut_ptr());
     let (loss, log_z, dx, dw) = (r.loss.as_mut_ptr(), r.log_z.as_mut_ptr(), r.dx.as_mut_ptr(), r.dw.as_mut_ptr());
+    let storage = Storage::F32;
     let ops: [&dyn TileOp; 4] = [
-        &HeadLogits { x, w, labels, logits, stats, dims },
+        &HeadLogits { x, w, storage, labels, logits, stats, dims },
         &HeadLoss { labels, logits, stats, loss, log_z, dims },
         &HeadBackwardW { x, labels, log_z, g, init: case.init.as_ptr(), dw, logits, dims },
-        &HeadBackwardX { w, labels, dlogits: logits, dx, dims, threads: 2 },
+        &HeadBackwardX { w, storage, labels, dlogits: logits, dx, dims, threads: 2 },
     ];
     for op in ops {
         assert!(op.tiles() > 1);
