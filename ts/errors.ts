@@ -17,7 +17,7 @@ export const REMEDIES = {
   NON_FINITE_LOSS: 'Lower the learning rate or resume from the last good checkpoint; the message names the step.',
   NON_FINITE_GRADIENT: 'Lower the learning rate or check the data; the parameters were not changed by this step.',
   NON_FINITE_LOGITS: 'The weights hold NaN or infinity: load an earlier checkpoint.',
-  QUANTIZED_MODEL: 'Load the model without "quantize" to train it: weights in int8 blocks are frozen.',
+  QUANTIZED_MODEL: 'Load the model without "quantize" to train it, or train adapters on it: weights in int8 blocks or bf16 are frozen.',
   NON_FINITE_WEIGHTS: 'The weights hold NaN or infinity: load an earlier checkpoint.',
   ENGINE_DIED: 'Start a new engine; the cause says what ended this one.',
   ENGINE_CLOSED: 'Start a new engine: this one was closed.',

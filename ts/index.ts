@@ -85,6 +85,8 @@ export {
   normal,
   ones,
   Projection,
+  type Quantization,
+  quantizeModule,
   RMSNorm,
   RotaryPositions,
   type RowLoss,

@@ -184,15 +184,16 @@ function crossEntropy(batch, random) {
 function linearCrossEntropy(batch, random) {
   const [rows, vocab, cols] = [random.size(30), VOCAB + random.size(random.below(10) === 0 ? 700 : 80), random.size(40)];
   const dims = [rows, vocab, cols];
-  const [x, w, labels, logZ] = [batch.any(rows * cols), batch.any(vocab * cols), batch.labels(rows), batch.result(rows)];
+  const [x, w, labels, logZ] = [batch.any(rows * cols), batch.weights(vocab, cols), batch.labels(rows), batch.result(rows)];
   batch.emit('linear_cross_entropy', [x, w, labels, batch.result(rows), logZ], dims, [IGNORE]);
   const [g, gz] = [batch.any(rows), maybe(random, () => batch.any(rows))];
   batch.emit('linear_cross_entropy_backward_x', [x, w, labels, logZ, g, gz, batch.result(rows * cols)], dims, [IGNORE]);
   const dw = batch.result(vocab * cols);
-  batch.emit('linear_cross_entropy_backward_w', [x, w, labels, logZ, g, gz, random.of(null, dw), dw], dims, [IGNORE]);
+  batch.emit('linear_cross_entropy_backward_w', [x, batch.any(vocab * cols), labels, logZ, g, gz, random.of(null, dw), dw], dims, [IGNORE]);
 }
 
-function int8Blocks(batch, random) {
+/** Frozen weights: as int8 blocks with rounded rows, and, in every storage, read as f32. */
+function frozenWeights(batch, random) {
   const [m, n, k] = [random.of(1, 2, 4, random.size(20)), random.size(60), random.of(random.size(80), 100 + random.below(100))];
   const activation = random.of(0, 0, 1, 2, 3);
   const out = batch.result(m * n);
@@ -204,15 +205,18 @@ function int8Blocks(batch, random) {
     [m, n, k],
     [activation],
   );
-  const vocab = VOCAB + random.below(60);
-  const dims = [m, vocab, k];
-  batch.emit('embedding_q8', [batch.cells(vocab, k), batch.ids(m), batch.result(m * k)], [m, k, vocab]);
+  const form = random.below(2);
+  const [rows, columns] = form === 0 ? [k, n] : [n, k];
+  const weights = random.below(2) === 0 ? batch.cells(rows, columns) : batch.halves(rows, columns);
+  const product = batch.result(m * n);
   batch.emit(
-    'linear_cross_entropy_q8',
-    [batch.any(m * k), batch.cells(vocab, k), batch.labels(m), batch.result(m), batch.result(m)],
-    dims,
-    [IGNORE],
+    'matmul',
+    [batch.any(m * k), weights, random.of(null, product), maybe(random, () => batch.any(n)), product, null],
+    [1, m, n, k],
+    [form, 0],
   );
+  const vocab = VOCAB + random.below(60);
+  batch.emit('embedding', [batch.weights(vocab, k), batch.ids(m), batch.result(m * k)], [m, k, vocab]);
 }
 
 function head(batch, random) {
@@ -224,7 +228,7 @@ function head(batch, random) {
     [rows, vocab, cols, most, stride],
     [IGNORE, first],
   ];
-  const [x, w, labels, logZ] = [batch.any(rows * cols), batch.any(vocab * cols), batch.labels(rows), batch.result(rows)];
+  const [x, w, labels, logZ] = [batch.any(rows * cols), batch.weights(vocab, cols), batch.labels(rows), batch.result(rows)];
   const [logits, stats] = [batch.result(vocab * stride), batch.result(Math.ceil(vocab / 256) * 2 * stride)]; // stats: room enough for blocks of 256 words and more
   batch.emit('head_logits', [x, w, labels, logits, stats], dims, params);
   batch.emit('head_loss', [labels, logits, stats, batch.result(rows), logZ], dims, params);
@@ -302,7 +306,7 @@ export const CASES = [
   [attention, 3],
   [crossEntropy, 1],
   [linearCrossEntropy, 2],
-  [int8Blocks, 2],
+  [frozenWeights, 2],
   [head, 2],
   [update, 2],
   [rows, 1],

@@ -25,6 +25,11 @@ function drawPools(random) {
     if (i % CELL_WORDS < 64) cells[i] = random.word();
     else scales[i] = Math.abs(random.normal()) / 64;
   }
+  // Two numbers to a word: the upper halves of ordinary floats.
+  const halves = new Uint16Array(pools[POOLS.halves].buffer);
+  const floats = new Uint32Array(halves.length);
+  fillFloats(random, floats, 'ordinary');
+  for (let i = 0; i < halves.length; i++) halves[i] = floats[i] >>> 16;
   const clip = new Float32Array(pools[POOLS.clip].buffer);
   for (let i = 0; i < clip.length; i += 4) clip.set([random.normal(), 0.1 + random.below(100) / 50, random.below(12) === 0 ? 1 : 0, 3], i);
   const sums = new Float64Array(pools[POOLS.sums].buffer);

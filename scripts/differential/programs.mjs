@@ -2,9 +2,9 @@
 // An operand is a place in a pool; what is read was drawn at random, what is written is compared. Checks nothing: the loader does.
 
 /** Binding numbers. `result` is the only pool that is written. */
-export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6, counts: 7, cells: 8 };
+export const POOLS = { any: 0, positive: 1, ids: 2, mask: 3, clip: 4, sums: 5, result: 6, counts: 7, cells: 8, halves: 9 };
 /** Elements (of 4 bytes) in each pool, by binding number. */
-export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18, 64, 1 << 14];
+export const POOL_ELEMENTS = [1 << 17, 1 << 15, 1 << 12, 1 << 12, 64, 256, 1 << 18, 64, 1 << 14, 1 << 14];
 /** Scalars of each run, in the program's order. */
 export const SCALARS = ['lr', 'c1', 'c2', 'seed_lo', 'seed_hi', 'step', 'micro', 'max_norm', 'temperature', 'top_k', 'top_p', 'draw'];
 
@@ -13,7 +13,7 @@ export const CELL_WORDS = 72;
 
 const NONE = 0xffffffff;
 const MAGIC = 0x47504646;
-const DTYPE = { f32: 0, i32: 1, f64: 2, q8: 3 };
+const DTYPE = { f32: 0, i32: 1, f64: 2, q8: 3, bf16: 4 };
 const bits = new DataView(new ArrayBuffer(4));
 
 function f32Bits(value) {
@@ -76,6 +76,17 @@ export class Batch {
     const words = Math.ceil(rows / 8) * Math.ceil(columns / 32) * CELL_WORDS;
     const places = Math.floor((POOL_ELEMENTS[POOLS.cells] - words) / CELL_WORDS);
     return this.#operand('cells', this.#random.below(places) * CELL_WORDS, words, 'q8');
+  }
+
+  /** Weights [rows, columns] in bf16. */
+  halves(rows, columns) {
+    return this.#place('halves', Math.ceil((rows * columns) / 2), 'bf16');
+  }
+
+  /** Weights [rows, columns] in f32, bf16 or int8 blocks. */
+  weights(rows, columns) {
+    const kind = this.#random.below(6);
+    return kind === 0 ? this.halves(rows, columns) : kind === 1 ? this.cells(rows, columns) : this.any(rows * columns);
   }
 
   /** Numbers from 1 to 4. */

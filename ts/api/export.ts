@@ -10,12 +10,12 @@ import {
   openPretrained,
   type ParameterValues,
   pretrainedToFiles,
-  type Quantization,
   type SaveFormat,
   sizeOf,
 } from '../io';
 import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
 import { createModel, type ModelConfig } from '../models';
+import type { Quantization } from '../nn';
 import { EXPORT_OPTIONS, readOptions } from '../options';
 
 /** How `exportModel` writes. */
@@ -24,7 +24,7 @@ export interface ExportOptions {
   format?: 'hf' | 'gguf';
   /** Type of the weights; 'q8_0' for gguf alone. Default 'float32' for hf, 'float16' for gguf. */
   dtype?: GgufDtype;
-  /** 'int8': weights as int8 blocks, for this library alone (format hf). Default: none, also for a source that has them. */
+  /** 'int8': weights as int8 blocks, for this library alone; 'bf16': weights of linear layers and tables as BF16 (format hf). Default: none, also for a source that has them. */
   quantize?: Quantization;
   /** Folder of an adapter (or of a run that trained one) that is added to the weights. */
   mergeAdapter?: string;

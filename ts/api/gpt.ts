@@ -25,7 +25,6 @@ import {
   type OpenModelOptions,
   openPretrained,
   pretrainedToFiles,
-  type Quantization,
   type ReadableFolder,
   type SaveFormat,
   toBlob,
@@ -42,7 +41,7 @@ import {
   resolveModelConfig,
   withDropout,
 } from '../models';
-import { type Loss, quantizeModule } from '../nn';
+import { type Loss, type Quantization, quantizeModule } from '../nn';
 import { GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
 import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
@@ -64,7 +63,8 @@ export type GPTOptions = ModelConfigOptions & {
 /** Options of `GPT.fromPretrained`. */
 export interface PretrainedOptions extends OpenModelOptions {
   /**
-   * 'int8': weights of linear layers and tables are rounded to int8 blocks while they are read, a quarter of the memory; the model cannot be trained.
+   * Weights of linear layers and tables are rounded while they are read: 'int8' to int8 blocks, a quarter of the memory, 'bf16' to bf16, half of it. Such
+   * weights are frozen: the model cannot be trained, only adapters on it can.
    * Default: as the folder is.
    */
   quantize?: Quantization;
@@ -160,21 +160,26 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     }
   }
 
-  /** Whether the weights of linear layers and tables are int8 blocks. Such a model cannot be trained. */
+  /** Whether the weights of linear layers and tables are int8 blocks or bf16. These cannot be trained, only adapters on them. */
   get quantized(): Quantization | null {
-    return this.#blocks.size > 0 ? 'int8' : null;
+    if (this.#blocks.size > 0) return 'int8';
+    return [...this.bound.parameters.values()].some(({ variable }) => variable.dtype === 'bf16') ? 'bf16' : null;
   }
 
   /**
-   * A copy in the same engine with the weights of linear layers and tables as int8 blocks; this model stays as it is.
-   * @throws NON_FINITE_WEIGHTS, QUANTIZED_MODEL for a model that is one already, OUT_OF_MEMORY, MODEL_CLOSED, ABORTED
+   * A copy in the same engine with the weights of linear layers and tables as int8 blocks or bf16; this model stays as it is.
+   * @throws NON_FINITE_WEIGHTS (int8), QUANTIZED_MODEL for a model that is one already, OUT_OF_MEMORY, MODEL_CLOSED, ABORTED
    */
   async quantize(quantization: Quantization = 'int8', options: { signal?: AbortSignal } = {}): Promise<GPT> {
     this.bound.assertOpen('quantize');
     this.assertNoAdapter('quantize');
-    if (quantization !== 'int8')
-      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8", got ${JSON.stringify(quantization)}`);
-    if (this.quantized !== null) throw new FerroError('QUANTIZED_MODEL', 'quantize: the weights must be f32, got int8 blocks');
+    if (quantization !== 'int8' && quantization !== 'bf16')
+      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8" or "bf16", got ${JSON.stringify(quantization)}`);
+    if (this.quantized !== null)
+      throw new FerroError(
+        'QUANTIZED_MODEL',
+        `quantize: the weights must be f32, got ${this.quantized === 'int8' ? 'int8 blocks' : 'bf16'}`,
+      );
     const { module, blocks } = makeModule(this.config, quantization);
     const bound = await bind(this.bound.host, module, { seed: this.bound.seed, signal: options.signal, empty: true });
     try {
@@ -327,7 +332,8 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
 /** The module of a configuration, and which of its weights are int8 blocks. */
 function makeModule(config: ModelConfig, quantization: Quantization | null): { module: CausalLM; blocks: Blocks } {
   const module = createModel(config);
-  return { module, blocks: quantization === null ? new Map() : quantizeModule(module) };
+  const weights = quantization === null ? new Map() : quantizeModule(module, quantization);
+  return { module, blocks: quantization === 'int8' ? weights : new Map() };
 }
 
 function checkEngine(op: string, engine: unknown): asserts engine is Engine {

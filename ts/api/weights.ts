@@ -110,7 +110,8 @@ export function savedWeights(
     Array.from(bound.parameters, ([name, parameter]): [string, ParameterValues | BlockValues] => {
       const weight = blocks.get(name);
       if (weight !== undefined) return [name, { matrix: () => readBlocks(bound, parameter, weight) }];
-      return [name, { elements: parameter.size, pieces: () => plainPieces(parameter, signal) }];
+      const bfloat16 = parameter.variable.dtype === 'bf16';
+      return [name, { elements: parameter.size, bfloat16, pieces: () => plainPieces(parameter, signal) }];
     }),
   );
 }

@@ -2,7 +2,7 @@
 
 import type { ElementRange, Numbers, WriteOptions } from '../engine';
 import { FerroError } from '../errors';
-import { dequantizeQ8, unpackQ8, type Variable } from '../graph';
+import { dequantizeQ8, isFrozenType, unpackQ8, type Variable } from '../graph';
 
 /** What a parameter needs from the bound module it belongs to. */
 export interface ParameterHome {
@@ -42,12 +42,18 @@ export class Parameter {
     return this.variable.trainable;
   }
 
+  /** @throws QUANTIZED_MODEL for weights in int8 blocks or bf16, which are frozen */
   set trainable(value: boolean) {
+    if (value && isFrozenType(this.variable.dtype))
+      throw new FerroError(
+        'QUANTIZED_MODEL',
+        `parameter.trainable: weights in int8 blocks or bf16 are frozen, got true for "${this.name}"`,
+      );
     this.variable.trainable = value;
   }
 
   /**
-   * A copy of its numbers, row-major. Weights in int8 blocks come whole, as the f32 numbers [rows, columns] that they stand for.
+   * A copy of its numbers, row-major; those of bf16 weights are f32. Weights in int8 blocks come whole, as the f32 numbers [rows, columns] that they stand for.
    * @param range only the elements `start` to `end` − 1
    * @throws INVALID_SHAPE for a range outside it; MODEL_CLOSED, ENGINE_CLOSED, ENGINE_DIED
    */
@@ -69,7 +75,7 @@ export class Parameter {
   }
 
   /**
-   * Replaces its numbers (copied).
+   * Replaces its numbers (copied); bf16 weights are rounded to the nearest, ties to even.
    * @param options.start replaces only as many as there are in `data`, from that element on
    * @param options.give moves the array to the engine instead of copying it
    * @throws QUANTIZED_MODEL for weights in int8 blocks; INVALID_DTYPE unless the array is of its dtype, INVALID_SHAPE unless it has `size` elements (or fits from `start` on); MODEL_CLOSED,

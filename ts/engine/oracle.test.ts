@@ -1,10 +1,22 @@
 // What graphs mean, on the real kernels: every op with its gradients, and random graphs, against the f64 interpreter of the graph room.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assign, compile, dequantizeQ8, differentiate, type Effect, packQ8, quantizeQ8, type Tensor, Variable } from '../graph';
+import {
+  assign,
+  compile,
+  dequantizeQ8,
+  differentiate,
+  type Effect,
+  isFrozenType,
+  packQ8,
+  quantizeQ8,
+  type Tensor,
+  Variable,
+} from '../graph';
 import { compileDetailed } from '../graph/compile';
 import { interpret, type RunRequest, randomValues, type Values } from '../graph/testing/interpreter';
 import { OP_CASES } from '../graph/testing/opCases';
 import { randomGraph } from '../graph/testing/randomGraph';
+import { fromBfloat16, toBfloat16 } from '../math';
 import { EngineHost } from './index';
 
 interface Request {
@@ -36,7 +48,7 @@ async function onEngine(host: EngineHost, { outputs, effects, variables, run }: 
   const scalars = Object.fromEntries(program.scalars.map((name) => [name, run.scalars?.[name] ?? Number.NaN]));
   const extents = Object.fromEntries(program.extents.map(({ name }) => [name, run.extents?.[name] ?? Number.NaN]));
   const [results] = await host.run({ handle, inputs, extents, scalars });
-  const plain = all.filter(({ dtype }) => dtype !== 'q8');
+  const plain = all.filter(({ dtype }) => !isFrozenType(dtype));
   const after = await Promise.all(plain.map(async (variable) => [variable.name, await host.read(variable)] as const));
   await host.unload(handle);
   await host.release(all);
@@ -49,13 +61,14 @@ async function expectAgreement(host: EngineHost, request: Request, tolerance = 1
   const values: Values = new Map(
     [...request.variables].map(([variable, data]) => {
       const floats = Float32Array.from(data);
+      if (variable.dtype === 'bf16') return [variable, Float64Array.from(fromBfloat16(toBfloat16(floats)))];
       return [variable, Float64Array.from(variable.dtype === 'q8' ? dequantizeQ8(rounded(variable, floats)) : floats)];
     }),
   );
   const actual = await onEngine(host, { ...request, variables: values });
   const compiled = compileDetailed({ name: 'case', outputs: request.outputs, effects: request.effects });
   const expected: Record<string, Float64Array> = { ...interpret(compiled, { ...request.run, variables: values }) };
-  for (const [variable, data] of values) if (variable.dtype !== 'q8') expected[variable.name] = data;
+  for (const [variable, data] of values) if (!isFrozenType(variable.dtype)) expected[variable.name] = data;
   expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
   const wrong: string[] = [];
   for (const [name, reference] of Object.entries(expected)) {
@@ -78,7 +91,8 @@ describe.each(['portable', 'auto'] as const)('simd %s', (simd) => {
 
   it.each(Object.entries(OP_CASES))('%s', async (name, make) => {
     // Products with int8 blocks round their rows to 16 bits.
-    await expectAgreement(host, make(), name === 'weights in int8 blocks' ? 1e-4 : 1e-5);
+    const rounds = name === 'weights in int8 blocks' || name === 'gradients through frozen weights';
+    await expectAgreement(host, make(), rounds ? 1e-4 : 1e-5);
   });
 
   it.each(Array.from({ length: 12 }, (_, i) => i + 1))('random graph %i', async (seed) => {

@@ -15,6 +15,9 @@ export const SLICE_MS = 50;
 /** The arrays that cross: f32 or i32. */
 export type Numbers = Float32Array | Int32Array;
 
+/** Numbers on the way to or from the engine's memory; bf16 weights as their bits. */
+export type WireNumbers = Numbers | Uint16Array;
+
 /** The speed of one register tile of the matrix products, in 10^9 operations per second on one thread (2 per multiply-add). */
 export interface TileSpeed {
   readonly name: string;
@@ -63,7 +66,7 @@ export type WireInit =
   | { kind: 'normal'; mean: number; std: number }
   | { kind: 'sinusoidal'; noise: number; rows: number; cols: number }
   | { kind: 'rotary'; base: number; scaling: RotaryScaling | undefined; rows: number; cols: number }
-  | { kind: 'data'; data: Numbers };
+  | { kind: 'data'; data: WireNumbers };
 
 /** A variable to make room for. `id` is the outside's number, `bytes` a multiple of 4. */
 export interface WireVariable {
@@ -138,9 +141,9 @@ export interface EngineApi {
   allocate(variables: readonly WireVariable[], seed: number, token: number): Promise<void>;
   release(ids: readonly number[]): Promise<void>;
   /** Copies `data` into a variable from element `start` on. */
-  write(id: number, data: Numbers, start: number): Promise<void>;
+  write(id: number, data: WireNumbers, start: number): Promise<void>;
   /** A copy of the elements `start` … `end` − 1. */
-  read(id: number, start: number, end: number): Promise<Numbers>;
+  read(id: number, start: number, end: number): Promise<WireNumbers>;
   load(program: WireProgram): Promise<void>;
   unload(id: number): Promise<void>;
   run(calls: readonly WireCall[], token: number): Promise<Numbers[][]>;

@@ -37,7 +37,7 @@ export interface DecodedProgram {
   readonly stages: readonly { readonly first: number; readonly count: number }[];
 }
 
-const DTYPES: readonly StorageType[] = ['f32', 'i32', 'f64', 'q8'];
+const DTYPES: readonly StorageType[] = ['f32', 'i32', 'f64', 'q8', 'bf16'];
 
 function check(condition: boolean, rule: string, got: unknown): void {
   if (!condition) throw new FerroError('BAD_PROGRAM', `decode: ${rule}, got ${phrase(got)}`);
@@ -95,7 +95,7 @@ function operand(
     'operands must lie inside their bank or binding',
     `${offsetBytes} + ${sizeBytes} of ${sizes[index]}`,
   );
-  check(dtype < DTYPES.length, 'dtype must be from 0 to 3', dtype);
+  check(dtype < DTYPES.length, 'dtype must be from 0 to 4', dtype);
   return { space: space === 0 ? 'arena' : 'binding', index, offsetBytes, sizeBytes, dtype: DTYPES[dtype] };
 }
 

@@ -63,10 +63,12 @@ export { pathWords } from './path';
 export { type Binding, PROGRAM_MAGIC, PROGRAM_VERSION, type Program, type ProgramPlan, type ProgramPort } from './program';
 export { dequantizeQ8, packQ8, Q8_BLOCK, type Q8Matrix, q8Blocks, q8Bytes, quantizeQ8, unpackQ8 } from './q8';
 export {
+  bf16Bytes,
   constant,
   type DType,
   type Init,
   input,
+  isFrozenType,
   type Node,
   type Operand,
   type RotaryScaling,

@@ -6,10 +6,12 @@ import type { LowerContext, Storage, View } from './op';
 import { BANK_LIMIT_BYTES, DTYPE_BYTES } from './program';
 import { q8Bytes } from './q8';
 import {
+  bf16Bytes,
   type ConstantAttrs,
   constantOp,
   type InputAttrs,
   inputOp,
+  isFrozenType,
   type Node,
   type StorageType,
   type Tensor,
@@ -19,7 +21,8 @@ import {
 
 /** Bytes of a tensor at the maximum extents. */
 export function tensorBytes(shape: Shape, dtype: StorageType): number {
-  return dtype === 'q8' ? q8Bytes(dimMax(shape[0]), dimMax(shape[1])) : maxNumel(shape) * DTYPE_BYTES[dtype];
+  if (!isFrozenType(dtype)) return maxNumel(shape) * DTYPE_BYTES[dtype];
+  return (dtype === 'q8' ? q8Bytes : bf16Bytes)(dimMax(shape[0]), dimMax(shape[1]));
 }
 
 /** A graph being lowered. */

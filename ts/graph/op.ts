@@ -3,7 +3,7 @@
 import { FerroError, phrase } from '../errors';
 import { type Dim, dimEquals, type Shape, shapeText } from './dims';
 import type { OpcodeName } from './opcodes';
-import { Node, type Operand, type StorageType, Tensor, Variable } from './tensor';
+import { isFrozenType, Node, type Operand, type StorageType, Tensor, Variable } from './tensor';
 
 /** Shape and dtype of one result. */
 export interface OutputSpec {
@@ -115,6 +115,11 @@ export function checkRule(condition: boolean, op: string, rule: string, ...got: 
 /** Throws INVALID_DTYPE unless the tensor has the dtype. */
 export function checkDtype(op: string, name: string, tensor: Tensor, dtype: StorageType): void {
   if (tensor.dtype !== dtype) throw new FerroError('INVALID_DTYPE', `${op}: ${name} must be ${dtype}, got ${tensor}`);
+}
+
+/** Throws INVALID_DTYPE unless the tensor is of f32 or of a type of frozen weights that is read as f32. */
+export function checkWeights(op: string, name: string, tensor: Tensor): void {
+  if (!isFrozenType(tensor.dtype)) checkDtype(op, name, tensor, 'f32');
 }
 
 /** One number per sequence: an i32 tensor [B]. @throws INVALID_DTYPE, INVALID_SHAPE. */

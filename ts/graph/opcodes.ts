@@ -120,8 +120,6 @@ const SPECS = [
   ),
   spec(50, 'permute_rows', '=x parents', 'batch time cols pitch'),
   spec(64, 'matmul_q8', 'a b init? bias? >out >act?', 'm n k', 'activation', 'init>out'),
-  spec(65, 'embedding_q8', 'table ids >out', 'rows cols vocab'),
-  spec(66, 'linear_cross_entropy_q8', 'x w labels >loss >log_z', 'rows vocab cols', 'ignore'),
 ] as const;
 
 /** The names of the instructions. */

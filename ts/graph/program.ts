@@ -16,8 +16,8 @@ export const BANK_LIMIT_BYTES = 2 ** 30 - 64;
 /** Every buffer begins at a multiple of this. */
 export const ALIGNMENT_BYTES = 64;
 /** Numbers of operand dtypes. */
-export const DTYPE_CODES = { f32: 0, i32: 1, f64: 2, q8: 3 } as const;
-/** Bytes per element; those of q8 depend on the shape (`q8Bytes`). */
+export const DTYPE_CODES = { f32: 0, i32: 1, f64: 2, q8: 3, bf16: 4 } as const;
+/** Bytes per element; those of q8 and bf16 depend on the shape (`q8Bytes`, `bf16Bytes`). */
 export const DTYPE_BYTES = { f32: 4, i32: 4, f64: 8 } as const;
 
 /** What an operand region is: a variable's persistent memory, or a buffer (input, output, constant) owned by the loaded program. */

@@ -1,11 +1,12 @@
-// Weights in int8 blocks: what rounding does to them, and that the engine's layout holds every number.
+// Frozen weights: what rounding to int8 blocks does to them, that the engine's layout holds every number, and how gradients treat them and bf16.
 import { describe, expect, it } from 'vitest';
 import { FerroError } from '../errors';
+import { differentiate } from './autodiff';
 import { compile } from './compile';
 import { embedding } from './ops/embedding';
 import { linear } from './ops/linear';
 import { dequantizeQ8, packQ8, Q8_BLOCK, q8Blocks, q8Bytes, quantizeQ8, unpackQ8 } from './q8';
-import { input, Variable } from './tensor';
+import { bf16Bytes, type Init, input, Variable } from './tensor';
 import { Random } from './testing/random';
 
 function normals(n: number, seed: number, scale = 1): Float32Array {
@@ -110,5 +111,41 @@ describe('as a dtype', () => {
     expect(() => linear(input('x', [2, 16]), blocks())).toThrow(/"transposed" must be true/);
     expect(() => input('x', [2, 16], 'q8')).toThrow(/must be f32 or i32/);
     expect(embedding(blocks(), input('ids', [3], 'i32')).shape).toEqual([3, 40]);
+  });
+});
+
+describe('gradients', () => {
+  it('pass through frozen weights and never reach them', () => {
+    const x = new Variable({ name: 'x', shape: [3, 40] });
+    const bias = new Variable({ name: 'bias', shape: [16] });
+    for (const dtype of ['q8', 'bf16'] as const) {
+      const w = new Variable({ name: 'w', shape: [16, 40], dtype });
+      for (const exact of [false, true]) {
+        const y = linear(x, w, bias, { transposed: true, exact });
+        const gradients = differentiate(y, [x, bias]);
+        expect([gradients.get(x)?.shape, gradients.get(bias)?.shape]).toEqual([[3, 40], [16]]);
+        expect(() => differentiate(y, [w])).toThrow(/variables must be f32, got "w" of/);
+        expect(() => differentiate(y, [x, w])).toThrow(FerroError);
+      }
+    }
+  });
+});
+
+describe('bf16', () => {
+  it('takes two bytes for each weight, up to a word, in variables [rows, columns] of zeros or data', () => {
+    const make = (shape: number[], init?: Init) => new Variable({ name: 'w', shape, dtype: 'bf16', init });
+    expect([bf16Bytes(3, 3), make([3, 3]).bytes, make([4, 8]).bytes]).toEqual([20, 20, 64]);
+    expect(make([2, 2]).trainable).toBe(false);
+    for (const data of [new Float32Array(4), new Uint16Array(4)]) expect(make([2, 2], { kind: 'data', data }).init.kind).toBe('data');
+    expect(() => make([2, 2], { kind: 'data', data: new Int32Array(4) })).toThrow(/Float32Array or the bits in a Uint16Array/);
+    expect(() => make([2, 2], { kind: 'data', data: new Uint16Array(3) })).toThrow(/must have 4 elements/);
+    expect(() => make([4])).toThrow(/bf16 weights must be \[rows, columns\]/);
+    expect(() => make([2, 2], { kind: 'ones' })).toThrow(/of zeros or data/);
+    expect(() => new Variable({ name: 'w', shape: [2], init: { kind: 'data', data: new Uint16Array(2) } })).toThrow(
+      /must be a Float32Array/,
+    );
+    expect(() => input('x', [2, 2], 'bf16')).toThrow(/must be f32 or i32/);
+    expect(linear(input('x', [2, 4]), make([4, 7])).shape).toEqual([2, 7]);
+    expect(linear(input('x', [2, 7]), make([4, 7]), undefined, { transposed: true }).shape).toEqual([2, 4]);
   });
 });

@@ -5,8 +5,8 @@ import { checkShape, type Dim, maxNumel, numel, type Shape, shapeText } from './
 import type { OpDefinition, OutputSpec } from './op';
 import { q8Bytes } from './q8';
 
-/** Element types a user can hold; 'q8' are weights in int8 blocks (q8.ts), read as f32, which only variables [rows, columns] have. */
-export type DType = 'f32' | 'i32' | 'q8';
+/** Element types a user can hold; 'bf16' and 'q8' (int8 blocks, q8.ts) are frozen weights, read as f32, which only variables [rows, columns] have. */
+export type DType = 'f32' | 'i32' | 'q8' | 'bf16';
 /** Element types of buffers: the users' ones and f64, used inside for sums of squares. */
 export type StorageType = DType | 'f64';
 
@@ -32,7 +32,17 @@ export type Init =
   | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
   | { readonly kind: 'sinusoidal'; readonly noise: number }
   | { readonly kind: 'rotary'; readonly base: number; readonly scaling?: RotaryScaling }
-  | { readonly kind: 'data'; readonly data: Float32Array | Int32Array };
+  | { readonly kind: 'data'; readonly data: Float32Array | Int32Array | Uint16Array };
+
+/** Whether a type is of frozen weights that ops read as f32. */
+export function isFrozenType(dtype: StorageType): dtype is 'q8' | 'bf16' {
+  return dtype === 'q8' || dtype === 'bf16';
+}
+
+/** Bytes of a 'bf16' tensor [rows, columns] in an engine: 2 per weight, up to a multiple of 4. */
+export function bf16Bytes(rows: number, columns: number): number {
+  return Math.ceil((rows * columns) / 2) * 4;
+}
 
 let nextNodeId = 0;
 
@@ -78,7 +88,7 @@ export class Tensor {
   readonly node: Node;
   readonly output: number;
   readonly shape: Shape;
-  /** f32, i32 or q8; f64 only for the partial sums of `squaredNorm`. */
+  /** f32, i32, q8 or bf16; f64 only for the partial sums of `squaredNorm`. */
   readonly dtype: StorageType;
   constructor(node: Node, output: number, shape: Shape, dtype: StorageType) {
     this.node = node;
@@ -109,7 +119,7 @@ export interface VariableOptions {
   shape: readonly number[];
   /** Default f32. */
   dtype?: DType;
-  /** Whether a trainer may change it. Default: true for f32, false for i32. */
+  /** Whether a trainer may change it. Default: true for f32, false for others. */
   trainable?: boolean;
   /** Whether weight decay applies. Default: rank of at least 2. */
   decay?: boolean;
@@ -138,13 +148,15 @@ export class Variable {
     if (shape.some((dim) => typeof dim !== 'number')) {
       throw new FerroError('INVALID_SHAPE', `${label}: sizes must be numbers, got ${shapeText(shape)}`);
     }
-    if (dtype !== 'f32' && dtype !== 'i32' && dtype !== 'q8')
-      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32 or q8, got ${phrase(dtype)}`);
+    if (dtype !== 'f32' && dtype !== 'i32' && !isFrozenType(dtype))
+      throw new FerroError('INVALID_DTYPE', `${label}: dtype must be f32, i32, q8 or bf16, got ${phrase(dtype)}`);
     if (dtype === 'q8' && (shape.length !== 2 || init.kind !== 'zeros'))
       throw new FerroError(
         'INVALID_SHAPE',
         `${label}: weights in int8 blocks must be [rows, columns] and begin as zeros, got ${shapeText(shape)}`,
       );
+    if (dtype === 'bf16' && (shape.length !== 2 || (init.kind !== 'zeros' && init.kind !== 'data')))
+      throw new FerroError('INVALID_SHAPE', `${label}: bf16 weights must be [rows, columns] of zeros or data, got ${shapeText(shape)}`);
     checkInit(label, init, shape, dtype);
     this.name = name;
     this.shape = [...shape];
@@ -167,7 +179,8 @@ export class Variable {
 
   /** Bytes of its memory in an engine. */
   get bytes(): number {
-    return this.dtype === 'q8' ? q8Bytes(this.shape[0], this.shape[1]) : 4 * this.size;
+    const [rows, columns] = this.shape;
+    return this.dtype === 'q8' ? q8Bytes(rows, columns) : this.dtype === 'bf16' ? bf16Bytes(rows, columns) : 4 * this.size;
   }
 }
 
@@ -178,7 +191,9 @@ function checkInit(label: string, init: Init, shape: readonly number[], dtype: D
   if (init.kind === 'data') {
     if (init.data.length !== maxNumel(shape))
       fail(`init data must have ${maxNumel(shape)} elements for shape ${shapeText(shape)}`, init.data.length);
-    if ((dtype === 'f32') !== init.data instanceof Float32Array)
+    if (dtype === 'bf16') {
+      if (init.data instanceof Int32Array) fail('init data must be a Float32Array or the bits in a Uint16Array', 'Int32Array');
+    } else if ((dtype === 'f32') !== init.data instanceof Float32Array || init.data instanceof Uint16Array)
       fail(`init data must be a ${dtype === 'f32' ? 'Float32Array' : 'Int32Array'}`, init.data.constructor.name);
   } else if (init.kind === 'normal') {
     if (!Number.isFinite(init.mean)) fail('mean must be finite', init.mean);

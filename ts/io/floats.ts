@@ -1,12 +1,7 @@
 // Conversion between f32 and the 16-bit float formats of checkpoint files: exact upwards, subnormals, infinities and NaN included; rounded
 // downwards. Bit work only.
 
-/** bfloat16 → f32: the upper half of the same bits. */
-export function fromBfloat16(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = bits[i] << 16;
-  return new Float32Array(out.buffer);
-}
+export { fromBfloat16, toBfloat16 } from '../math';
 
 /** IEEE binary16 (1 sign, 5 exponent, 10 fraction bits) → f32; every value is exact. */
 export function fromFloat16(bits: Uint16Array): Float32Array {
@@ -25,19 +20,6 @@ function float16Bits(half: number): number {
   // Subnormal: fraction · 2^−24. Its leading bit becomes the implicit one.
   const lead = 31 - Math.clz32(fraction);
   return sign | ((lead + 103) << 23) | ((fraction << (23 - lead)) & 0x7fffff);
-}
-
-/** f32 → bfloat16, rounded to the nearest and on a tie to the even one; beyond the largest it is infinity, NaN stays NaN. */
-export function toBfloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const out = new Uint16Array(bits.length);
-  for (let i = 0; i < bits.length; i++) {
-    const word = bits[i];
-    // A NaN keeps its upper half, quiet: rounding could carry it into infinity or through the sign.
-    if ((word & 0x7fffffff) > 0x7f800000) out[i] = (word >>> 16) | 0x40;
-    else out[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-  }
-  return out;
 }
 
 /** f32 → IEEE binary16, to nearest, ties to even; from 65520 on infinity; NaN stays NaN. */

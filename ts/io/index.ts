@@ -30,7 +30,7 @@ export { type GgufDtype, type GgufOptions, type GgufSource, modelToGguf } from '
 export { openPretrained, pretrainedToFiles } from './huggingFace';
 export type { BlockValues, ModelContents, ParameterValues, SaveFormat } from './modelFiles';
 export type { LoadReport, OpenedModel, OpenModelOptions, ParameterMatrix, ParameterPiece } from './modelFolder';
-export { type Quantization, quantizedWeights, roundPieces } from './quantized';
+export { quantizedWeights, roundPieces } from './quantized';
 export { SafetensorsFile, type TensorEntry, type TensorPiece } from './safetensors';
 export {
   lazySafetensors,

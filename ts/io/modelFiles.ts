@@ -3,7 +3,7 @@
 import { FerroError } from '../errors';
 import type { Q8Matrix } from '../graph';
 import type { CausalConfig } from '../models';
-import type { QuantizedWeight } from '../nn';
+import type { Quantization, QuantizedWeight } from '../nn';
 import type { Tokenizer } from '../tokenizers';
 import type { Architecture } from './architecture';
 import { generationConfigToJson } from './configFields';
@@ -12,7 +12,7 @@ import type { FileData } from './files';
 import { toBfloat16 } from './floats';
 import { checkedFloat16 } from './gguf/encodings';
 import { mismatch } from './modelFolder';
-import { matrixTensors, type Quantization, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
+import { matrixTensors, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
 import { bytesOf, type TensorSource } from './safetensorsWriter';
 import { weightsToFiles } from './saveWeights';
 
@@ -25,7 +25,10 @@ export type SaveDtype = keyof typeof DTYPES;
 export interface SaveFormat {
   /** 'bfloat16' and 'float16' round to the nearest, ties to even. Default 'float32'. */
   dtype?: SaveDtype;
-  /** 'int8': weights of linear layers and tables as int8 blocks, a quarter of the size; only this library reads it. Default: as the model is. */
+  /**
+   * 'int8': weights of linear layers and tables as int8 blocks, a quarter of the size; only this library reads it. 'bf16': those weights as BF16 tensors
+   * of an ordinary folder, the rest as f32. Default: as the model is.
+   */
   quantize?: Quantization;
   /** Largest size of a weight file: bytes, or '200MB', '1GiB' as Hugging Face writes it. Default: one file. */
   maxShardSize?: string | number;
@@ -34,6 +37,8 @@ export interface SaveFormat {
 /** A parameter's values, given piece by piece whenever they are asked for. */
 export interface ParameterValues {
   readonly elements: number;
+  /** Whether all are bf16 numbers: a folder saved as float32 has them as BF16, which loses nothing. */
+  readonly bfloat16?: boolean;
   pieces(): Iterable<Float32Array> | AsyncIterable<Float32Array>;
 }
 
@@ -79,19 +84,23 @@ const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 function checkFormat({ dtype = 'float32', quantize }: SaveFormat, parameters: ModelContents<CausalConfig>['parameters']): boolean {
   if (!Object.hasOwn(DTYPES, dtype))
     throw new FerroError('INVALID_OPTION', `save: "dtype" must be one of ${Object.keys(DTYPES).join(', ')}, got ${JSON.stringify(dtype)}`);
-  if (quantize !== undefined && quantize !== 'int8')
-    throw new FerroError('INVALID_OPTION', `save: "quantize" must be "int8", got ${JSON.stringify(quantize)}`);
-  const quantized = quantize !== undefined || [...parameters.values()].some((values) => 'matrix' in values);
+  if (quantize !== undefined && quantize !== 'int8' && quantize !== 'bf16')
+    throw new FerroError('INVALID_OPTION', `save: "quantize" must be "int8" or "bf16", got ${JSON.stringify(quantize)}`);
+  const inBlocks = [...parameters.values()].some((values) => 'matrix' in values);
+  if (inBlocks && quantize === 'bf16')
+    throw new FerroError('INVALID_OPTION', 'save: "quantize" must be "int8" for a model in int8 blocks, got "bf16"');
+  const quantized = inBlocks || quantize === 'int8';
   if (quantized && dtype !== 'float32')
     throw new FerroError('INVALID_OPTION', `save: "dtype" must be "float32" for a quantised model, got ${JSON.stringify(dtype)}`);
   return quantized;
 }
 
-/** The tensors of a folder, `blocks` as int8 blocks. @throws INVALID_CHECKPOINT listing every difference */
+/** The tensors of a folder, `blocks` as int8 blocks, `halves` as BF16 where the others are F32. @throws INVALID_CHECKPOINT listing every difference */
 function tensorsOf<C extends CausalConfig>(
   architecture: Architecture<C>,
   { config, parameters }: ModelContents<C>,
   blocks: ReadonlyMap<string, QuantizedWeight>,
+  halves: ReadonlyMap<string, QuantizedWeight>,
   dtype: NonNullable<SaveFormat['dtype']>,
 ): Map<string, TensorSource> {
   const tensors = new Map<string, TensorSource>();
@@ -113,7 +122,10 @@ function tensorsOf<C extends CausalConfig>(
     if (values === undefined) problems.push(`missing ${name}`);
     else if (values.elements !== elements) problems.push(`${name} has ${values.elements} elements, not [${shape.join(', ')}]`);
     else if (weight !== undefined) addBlocks(weight, () => roundPieces(name, weight, values.pieces()));
-    else tensors.set(name, tensorOf(name, shape, values, dtype));
+    else {
+      const half = dtype === 'float32' && (halves.has(name) || values.bfloat16 === true);
+      tensors.set(name, tensorOf(name, shape, values, half ? 'bfloat16' : dtype));
+    }
   }
   for (const name of parameters.keys()) if (!shapes.has(name)) problems.push(`unexpected ${name}`);
   if (problems.length > 0) throw mismatch('save', problems);
@@ -133,7 +145,8 @@ export function modelToFiles<C extends CausalConfig>(
   const { dtype = 'float32' } = format;
   const quantized = checkFormat(format, contents.parameters);
   const blocks = quantized ? quantizedWeights(config) : new Map<string, QuantizedWeight>();
-  const tensors = tensorsOf(architecture, contents, blocks, dtype);
+  const halves = format.quantize === 'bf16' ? quantizedWeights(config, 'bf16') : new Map<string, QuantizedWeight>();
+  const tensors = tensorsOf(architecture, contents, blocks, halves, dtype);
   const ids = { bosId: tokenizer?.bosId ?? null, eosId: tokenizer?.eosId ?? null, padId: tokenizer?.padId ?? null };
   const plain = architecture.configToJson(config, ids);
   const files = new Map<string, FileData>([

@@ -3,14 +3,14 @@
 import { FerroError, throwIfAborted } from '../errors';
 import type { Q8Matrix } from '../graph';
 import type { CausalConfig } from '../models';
-import type { QuantizedWeight } from '../nn';
+import type { Quantization, QuantizedWeight } from '../nn';
 import { ADAPTER_CONFIG_FILE } from './adapterFolder';
 import type { Architecture, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
 import { endIdsOf } from './endIds';
 import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
 import { trackProgress } from './progress';
-import { plainWeight, type Quantization, quantizedWeights, readMatrix, readQuantization, scaleName, weightProblems } from './quantized';
+import { plainWeight, quantizedWeights, readMatrix, readQuantization, scaleName, weightProblems } from './quantized';
 import type { TensorPiece } from './safetensors';
 import { type FolderTokenizer, readTokenizer } from './tokenizerFolder';
 import { openWeights, type WeightFiles } from './weightFiles';

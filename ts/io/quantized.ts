@@ -4,13 +4,10 @@
 import { FerroError } from '../errors';
 import { dequantizeQ8, Q8_BLOCK, type Q8Matrix, q8Blocks, quantizeQ8 } from '../graph';
 import { type CausalConfig, createModel, type ModelConfig } from '../models';
-import { type QuantizedWeight, quantizeModule } from '../nn';
+import { type Quantization, type QuantizedWeight, quantizeModule } from '../nn';
 import { ConfigFields } from './configFields';
 import { bytesOf, type TensorSource } from './safetensorsWriter';
 import type { WeightFiles } from './weightFiles';
-
-/** How weights are quantised. */
-export type Quantization = 'int8';
 
 const OWN_TYPE = 'ferroformer';
 const BASE_TYPE = 'base_model_type';
@@ -20,9 +17,9 @@ const QUANTIZATION_CONFIG = { quant_method: 'ferroformer-int8', version: 1, bits
 /** The name of a weight's scales. */
 export const scaleName = (name: string): string => `${name}_scale`;
 
-/** The weights of a model that are blocks in a quantised folder, by name. */
-export function quantizedWeights(config: CausalConfig): Map<string, QuantizedWeight> {
-  return quantizeModule(createModel(config as ModelConfig)); // every configuration there is is one of these
+/** The weights of a model that are blocks in a quantised folder, or bf16, by name. */
+export function quantizedWeights(config: CausalConfig, quantization: Quantization = 'int8'): Map<string, QuantizedWeight> {
+  return quantizeModule(createModel(config as ModelConfig), quantization); // every configuration there is is one of these
 }
 
 /** config.json of a quantised folder, from that of the plain one. */

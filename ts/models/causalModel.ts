@@ -30,7 +30,7 @@ export abstract class CausalModel extends Module implements CausalLM {
 
   /** logits = x·Wᵀ: f32 [.., C] → f32 [.., V]. */
   head(x: Tensor): Tensor {
-    return linear(x, this.#headWeight, undefined, { transposed: true });
+    return linear(x, this.#headWeight, undefined, { transposed: true, exact: this.training });
   }
 
   /**

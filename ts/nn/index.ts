@@ -36,7 +36,7 @@ export { Module, nameModules, pathOf } from './module';
 export { MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
 export { LearnedPositions, SinusoidalPositions } from './positions';
 export { Projection, type ProjectionOptions } from './projection';
-export { plainShape, type QuantizedWeight, quantizeModule } from './quantize';
+export { plainShape, type Quantization, type QuantizedWeight, quantizeModule } from './quantize';
 export { RMSNorm } from './rmsNorm';
 export { type RotaryOptions, RotaryPositions } from './rotary';
 export { SwiGLUMLP, type SwiGLUMLPOptions } from './swigluMLP';

@@ -38,7 +38,7 @@ export class Linear extends Module {
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
   override forward(x: Tensor): Tensor {
-    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: this.weight.dtype === 'q8' });
+    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: this.weight.dtype === 'q8', exact: this.training });
     return this.lora === undefined ? y : this.lora.addTo(y, x, this.training);
   }
 }

@@ -17,7 +17,7 @@ export interface ProjectionOptions {
 
 /** y = x·Wᵀ (+ b) with W [outFeatures, inFeatures]. */
 export class Projection extends Module {
-  /** [outFeatures, inFeatures]; int8 blocks after `quantizeModule` */
+  /** [outFeatures, inFeatures]; int8 blocks or bf16 after `quantizeModule` */
   weight: Variable;
   /** [outFeatures], absent unless asked for */
   readonly bias: Variable | undefined;
@@ -39,7 +39,7 @@ export class Projection extends Module {
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */
   override forward(x: Tensor): Tensor {
-    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: true });
+    const y = linear(x, this.weight.tensor, this.bias?.tensor, { transposed: true, exact: this.training });
     return this.lora === undefined ? y : this.lora.addTo(y, x, this.training);
   }
 }

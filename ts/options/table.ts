@@ -153,8 +153,8 @@ export const OPTIONS = named({
     defaultText: 'float32; float16 in GGUF',
   }),
   name: option(check.name, { flag: '', help: "the model's name in a GGUF file", defaultText: 'none' }),
-  quantize: option(check.oneOf('int8'), {
-    help: 'weights of linear layers and tables as int8 blocks: a quarter of the memory, faster generation, no training',
+  quantize: option(check.oneOf('int8', 'bf16'), {
+    help: 'weights of linear layers and tables as int8 blocks or bf16: a quarter or half of the memory, faster generation, only adapters can be trained',
     defaultText: 'as the model is',
   }),
   maxShardSize: option(check.sizeInBytes, { help: 'largest weight file: bytes, or 200MB, 1GiB', defaultText: 'one file' }),

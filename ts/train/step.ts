@@ -4,7 +4,7 @@
 import { type BoundModule, programInputs, programScalars } from '../bind';
 import type { Outputs, ProgramHandle, RunCall } from '../engine';
 import { FerroError, throwIfAborted } from '../errors';
-import { compile, Variable } from '../graph';
+import { compile, isFrozenType, Variable } from '../graph';
 import { sourceOf, toBlob } from '../io/files';
 import { OPTIMIZER_FILE, optimizerStateFromFile, optimizerStateToFile } from '../io/trainingState';
 import { seedWords } from '../math';
@@ -86,16 +86,19 @@ export class TrainStep<M extends Module = Module> {
   #started = false;
   #closed = false;
 
-  /** @throws INVALID_OPTION naming the option, the rule and the value; QUANTIZED_MODEL for weights in int8 blocks */
+  /** @throws INVALID_OPTION naming the option, the rule and the value; QUANTIZED_MODEL where all there is are weights in int8 blocks or bf16 and what is frozen with them */
   constructor(
     readonly bound: BoundModule<M>,
     options: TrainStepOptions<M>,
   ) {
     if (typeof options.loss !== 'function')
       throw new FerroError('INVALID_OPTION', `trainStep: "loss" must be a function, got ${typeof options.loss}`);
-    const blocks = [...bound.parameters].find(([, { variable }]) => variable.dtype === 'q8');
-    if (blocks !== undefined && bound.variantKey === '')
-      throw new FerroError('QUANTIZED_MODEL', `trainStep: the weights must be f32, got "${blocks[0]}" in int8 blocks`);
+    const parameters = [...bound.parameters];
+    const frozen = parameters.find(([, { variable }]) => isFrozenType(variable.dtype));
+    if (frozen !== undefined && bound.variantKey === '' && !parameters.some(([, { trainable }]) => trainable)) {
+      const form = frozen[1].variable.dtype === 'q8' ? 'int8 blocks' : 'bf16';
+      throw new FerroError('QUANTIZED_MODEL', `trainStep: the weights must be f32, got "${frozen[0]}" in ${form}`);
+    }
     this.#loss = options.loss;
     this.optimizer = isOptimizer(options.optimizer) ? options.optimizer : createOptimizer(options.optimizer);
     this.#maxGradNorm = checked('maxGradNorm', options.maxGradNorm ?? 1);

@@ -1,7 +1,7 @@
 // The engine itself: a plain object that answers the calls of protocol.ts, in a worker (worker.ts exposes it) or in the caller's own thread.
 import { transfer } from 'comlink';
 import { FerroError } from '../../errors';
-import type { EngineApi, EngineReport, EngineSetup, Numbers, ThreadOrder, ThreadReply, ValueSink, WireVariable } from '../protocol';
+import type { EngineApi, EngineReport, EngineSetup, ThreadOrder, ThreadReply, ValueSink, WireNumbers, WireVariable } from '../protocol';
 import { Executor } from './executor';
 import { endsEngine, explainFailure } from './failures';
 import { Kernels } from './kernels';
@@ -171,6 +171,6 @@ function release({ regions, programs }: Parts, ids: readonly number[]): void {
 }
 
 /** Our own copy may be moved instead of copied again. */
-function sent(value: Numbers): Numbers {
+function sent<T extends WireNumbers>(value: T): T {
   return transfer(value, [value.buffer as ArrayBuffer]);
 }

@@ -72,6 +72,6 @@ export class Executor {
   }
 
   #readOutput(loaded: LoadedProgram, { binding, elements, dtype }: WireOutput): Numbers {
-    return this.#kernels.read(loaded.regions[binding], elements, dtype);
+    return this.#kernels.read(loaded.regions[binding], elements, dtype) as Numbers; // outputs are f32 or i32
   }
 }

@@ -3,7 +3,7 @@
 
 import type { RotaryScaling } from '../../graph';
 import { createKernels } from '../../wasm/kernels';
-import type { Numbers } from '../protocol';
+import type { WireNumbers } from '../protocol';
 
 /** Bytes of stack of each thread beside the first (whose stack is linked into the module). */
 const THREAD_STACK_BYTES = 1 << 20;
@@ -76,19 +76,21 @@ export class Kernels {
   }
 
   /** Copies `data` into a region, from element `start` on. */
-  write(region: number, data: Numbers, start = 0): void {
-    const pointer = (this.#glue.region_ptr(region) >>> 0) + 4 * start;
+  write(region: number, data: WireNumbers, start = 0): void {
+    const pointer = (this.#glue.region_ptr(region) >>> 0) + data.BYTES_PER_ELEMENT * start;
     if (data instanceof Float32Array) new Float32Array(this.memory.buffer, pointer, data.length).set(data);
+    else if (data instanceof Uint16Array) new Uint16Array(this.memory.buffer, pointer, data.length).set(data);
     else new Int32Array(this.memory.buffer, pointer, data.length).set(data);
     this.#glue.region_touch(region);
   }
 
   /** A copy of `elements` of a region, from `start` on, in memory of its own. */
-  read(region: number, elements: number, dtype: string, start = 0): Numbers {
-    const pointer = (this.#glue.region_ptr(region) >>> 0) + 4 * start;
-    const view =
-      dtype === 'f32' ? new Float32Array(this.memory.buffer, pointer, elements) : new Int32Array(this.memory.buffer, pointer, elements);
-    return view.slice();
+  read(region: number, elements: number, dtype: string, start = 0): WireNumbers {
+    const pointer = this.#glue.region_ptr(region) >>> 0;
+    const { buffer } = this.memory;
+    if (dtype === 'bf16') return new Uint16Array(buffer, pointer + 2 * start, elements).slice();
+    const at = pointer + 4 * start;
+    return (dtype === 'f32' ? new Float32Array(buffer, at, elements) : new Int32Array(buffer, at, elements)).slice();
   }
 
   programLoad(words: Uint32Array, regions: Uint32Array): number {

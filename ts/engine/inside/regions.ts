@@ -1,7 +1,7 @@
 // The memory's users: variables by the outside's numbers, and the buffers of programs. Every allocation is checked against the limit first.
 import { FerroError } from '../../errors';
 import { fnv1a64, seedWords } from '../../math';
-import type { Numbers, WireInit, WireVariable } from '../protocol';
+import type { WireInit, WireNumbers, WireVariable } from '../protocol';
 import type { Kernels, RandomKey } from './kernels';
 
 /** A variable's place. */
@@ -71,14 +71,14 @@ export class RegionStore {
   }
 
   /** Copies `data` into a variable from element `start` on; the outside has checked that it fits. */
-  write(id: number, data: Numbers, start = 0): void {
+  write(id: number, data: WireNumbers, start = 0): void {
     this.#kernels.write(this.get(id, 'write').region, data, start);
   }
 
   /** A copy of a variable's elements `start` … `end` − 1. */
-  read(id: number, start = 0, end?: number): Numbers {
-    const { region, bytes, dtype } = this.get(id, 'read');
-    return this.#kernels.read(region, (end ?? bytes / 4) - start, dtype, start);
+  read(id: number, start: number, end: number): WireNumbers {
+    const { region, dtype } = this.get(id, 'read');
+    return this.#kernels.read(region, end - start, dtype, start);
   }
 
   #fill(region: number, bytes: number, dtype: string, init: WireInit, key: RandomKey): void {

@@ -4,7 +4,7 @@ import { transfer } from 'comlink';
 import { platform } from '#platform';
 import { FerroError, show, throwIfAborted } from '../../errors';
 import type { Program, Variable } from '../../graph';
-import type { EngineApi, Numbers, WireVariable } from '../protocol';
+import type { EngineApi, Numbers, WireNumbers, WireVariable } from '../protocol';
 import { nameOutputs, ownBuffers, prepareCall, prepareSequence } from './calls';
 import { type Connection, type ConnectionRequest, SharingRefused } from './connection';
 import { describeEngine, kernelHash } from './info';
@@ -21,7 +21,9 @@ import {
   checkedPart,
   checkedRange,
   claimRegion,
+  decoded,
   type ElementRange,
+  encoded,
   findRegion,
   type RegionRef,
   requireRegion,
@@ -139,14 +141,15 @@ export class EngineHost {
   }
 
   /**
-   * Overwrites a variable with a copy of `data`, row-major, Float32Array or Int32Array by its dtype: all its elements, or with `start` as many as there
+   * Overwrites a variable with a copy of `data`, row-major, Float32Array or Int32Array by its dtype (bf16: Float32Array, rounded, or bits in a Uint16Array): all its elements, or with `start` as many as there
    * are from that one on. `give` moves the array instead of copying it: it is then empty for the caller. @throws FerroError
    */
-  async write(variable: Variable, data: Numbers, { start, give = false }: WriteOptions = {}): Promise<void> {
+  async write(variable: Variable, data: WireNumbers, { start, give = false }: WriteOptions = {}): Promise<void> {
     const { id } = requireRegion(variable, this, 'write');
     const checked = start === undefined ? checkedData(variable, data, 'write') : checkedPart(variable, data, start, 'write');
     const whole = checked.byteLength === checked.buffer.byteLength && checked.buffer instanceof ArrayBuffer;
-    const sent = give && whole ? checked : checked.slice();
+    const bits = encoded(variable, checked);
+    const sent = bits !== checked || (give && whole) ? bits : checked.slice();
     await this.#call('write', (api) => api.write(id, transfer(sent, [sent.buffer as ArrayBuffer]), start ?? 0));
   }
 
@@ -154,7 +157,7 @@ export class EngineHost {
   async read(variable: Variable, range: ElementRange = {}): Promise<Numbers> {
     const { id } = requireRegion(variable, this, 'read');
     const { start, end } = checkedRange(variable, range, 'read');
-    return this.#call('read', (api) => api.read(id, start, end));
+    return decoded(await this.#call('read', (api) => api.read(id, start, end)));
   }
 
   /** Loads a program; its variables must be allocated here. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE, OUT_OF_MEMORY, BAD_PROGRAM */

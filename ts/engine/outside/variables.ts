@@ -2,7 +2,8 @@
 // once released, or when its engine has ended.
 import { FerroError } from '../../errors';
 import type { Binding, Variable } from '../../graph';
-import type { Numbers, WireBinding, WireInit, WireVariable } from '../protocol';
+import { fromBfloat16, toBfloat16 } from '../../math';
+import type { Numbers, WireBinding, WireInit, WireNumbers, WireVariable } from '../protocol';
 
 /** An engine, as far as ownership needs to know it. */
 export interface Owner {
@@ -55,7 +56,7 @@ export function claimRegion(variable: Variable, owner: Owner, id: number, op: st
 
 /** The number of elements of a variable as arrays hold them: 32-bit words for weights in int8 blocks. */
 export function elementsOf(variable: Variable): number {
-  return variable.bytes / 4;
+  return variable.dtype === 'q8' ? variable.bytes / 4 : variable.size;
 }
 
 /** The message that allocates a variable. @throws FerroError INVALID_SHAPE, INVALID_DTYPE for initial data that does not fit */
@@ -88,7 +89,7 @@ function wireInit(variable: Variable): WireInit {
       return { kind: 'rotary', base: init.base, scaling: init.scaling, rows, cols };
     }
     case 'data':
-      return { kind: 'data', data: checkedData(variable, init.data, 'allocate').slice() };
+      return { kind: 'data', data: encoded(variable, checkedData(variable, init.data, 'allocate').slice()) };
   }
 }
 
@@ -106,9 +107,20 @@ export interface ElementRange {
   end?: number;
 }
 
-function checkArray(variable: Variable, data: Numbers, op: string): void {
-  const right = variable.dtype === 'f32' ? data instanceof Float32Array : data instanceof Int32Array;
-  if (right) return;
+/** Data as the engine keeps it: bf16 weights are rounded to the nearest, ties to even. */
+export function encoded(variable: Variable, data: WireNumbers): WireNumbers {
+  return variable.dtype === 'bf16' && data instanceof Float32Array ? toBfloat16(data) : data;
+}
+
+/** Data as users hold it: bf16 weights as f32. */
+export function decoded(data: WireNumbers): Numbers {
+  return data instanceof Uint16Array ? fromBfloat16(data) : data;
+}
+
+function checkArray(variable: Variable, data: WireNumbers, op: string): void {
+  const { dtype } = variable;
+  const floats = data instanceof Float32Array;
+  if (dtype === 'f32' ? floats : dtype === 'bf16' ? floats || data instanceof Uint16Array : data instanceof Int32Array) return;
   throw new FerroError('INVALID_DTYPE', `${op}: "${variable.name}" takes ${arrayName(variable.dtype)}, got ${describeArray(data)}`);
 }
 
@@ -127,14 +139,14 @@ export function checkedRange(
 }
 
 /** The data, if it is of the variable's dtype and lies in it from `start` on. @throws FerroError INVALID_DTYPE, INVALID_SHAPE */
-export function checkedPart(variable: Variable, data: Numbers, start: number, op: string): Numbers {
+export function checkedPart(variable: Variable, data: WireNumbers, start: number, op: string): WireNumbers {
   checkArray(variable, data, op);
   checkedRange(variable, { start, end: start + data.length }, op);
   return data;
 }
 
 /** The data, if it is of the variable's dtype and length. @throws FerroError INVALID_DTYPE, INVALID_SHAPE */
-export function checkedData(variable: Variable, data: Numbers, op: string): Numbers {
+export function checkedData(variable: Variable, data: WireNumbers, op: string): WireNumbers {
   checkArray(variable, data, op);
   const elements = elementsOf(variable);
   if (data.length !== elements)
@@ -145,8 +157,9 @@ export function checkedData(variable: Variable, data: Numbers, op: string): Numb
   return data;
 }
 
-/** 'Float32Array' or 'Int32Array'. */
+/** What a type's numbers come in. */
 export function arrayName(dtype: string): string {
+  if (dtype === 'bf16') return 'Float32Array or, as bits, Uint16Array';
   return dtype === 'f32' ? 'Float32Array' : 'Int32Array';
 }
 

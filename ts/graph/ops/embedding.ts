@@ -1,6 +1,6 @@
 // Rows of a table picked by ids.
 import { type Dim, dimMul } from '../dims';
-import { apply, asTensor, checkDtype, checkRule, type OpDefinition } from '../op';
+import { apply, asTensor, checkDtype, checkRule, checkWeights, type OpDefinition } from '../op';
 import type { Operand, Tensor } from '../tensor';
 
 interface EmbeddingAttrs {
@@ -17,27 +17,19 @@ const embeddingOp: OpDefinition<EmbeddingAttrs> = {
   lower: (c) => c.emit('embedding', { table: c.view(c.inputs[0]), ids: c.view(c.inputs[1]), out: c.out() }, { ...c.attrs }),
 };
 
-/** The same from int8 blocks, without a gradient. */
-const embeddingQ8Op: OpDefinition<EmbeddingAttrs> = {
-  name: 'embedding_q8',
-  infer: embeddingOp.infer,
-  lower: (c) => c.emit('embedding_q8', { table: c.view(c.inputs[0]), ids: c.view(c.inputs[1]), out: c.out() }, { ...c.attrs }),
-};
-
 const embeddingBackwardOp: OpDefinition<EmbeddingAttrs> = {
   name: 'embedding_backward',
   infer: (_inputs, { vocab, cols }) => [{ shape: [vocab, cols], dtype: 'f32' }],
   lower: (c) => c.emit('embedding_backward', { ids: c.view(c.inputs[0]), dy: c.view(c.inputs[1]), dtable: c.out() }, { ...c.attrs }),
 };
 
-/** table[ids]. table: f32 or q8 [V, C]; ids: i32 [...], each from 0 to V − 1 (checked by the kernel: TOKEN_OUT_OF_RANGE) → [..., C]. */
+/** table[ids]. table: f32, bf16 or q8 [V, C]; ids: i32 [...], each from 0 to V − 1 (checked by the kernel: TOKEN_OUT_OF_RANGE) → [..., C]. */
 export function embedding(table: Operand, ids: Operand): Tensor {
   const rowsOf = asTensor('embedding', 'table', table);
   const picked = asTensor('embedding', 'ids', ids);
   checkRule(rowsOf.rank === 2, 'embedding', 'table must be [V, C]', rowsOf);
-  const blocks = rowsOf.dtype === 'q8';
-  if (!blocks) checkDtype('embedding', 'table', rowsOf, 'f32');
+  checkWeights('embedding', 'table', rowsOf);
   checkDtype('embedding', 'ids', picked, 'i32');
   const [vocab, cols] = rowsOf.shape;
-  return apply(blocks ? embeddingQ8Op : embeddingOp, [rowsOf, picked], { rows: dimMul(...picked.shape), cols, vocab })[0];
+  return apply(embeddingOp, [rowsOf, picked], { rows: dimMul(...picked.shape), cols, vocab })[0];
 }

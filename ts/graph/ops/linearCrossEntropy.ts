@@ -1,6 +1,6 @@
 // Cross-entropy of x·Wᵀ by blocks of rows: the logits [rows, V] are never held whole, forward or backward.
 import { type Dim, dimEquals, dimMul, shapeEquals } from '../dims';
-import { apply, asTensor, checkDtype, checkRule, type OpDefinition } from '../op';
+import { apply, asTensor, checkDtype, checkRule, checkWeights, type OpDefinition } from '../op';
 import type { Operand } from '../tensor';
 import { checkIgnore, IGNORE_INDEX, type RowLosses } from './crossEntropy';
 import { fill } from './fill';
@@ -27,17 +27,6 @@ const linearCrossEntropyOp: OpDefinition<HeadAttrs> = {
   },
 };
 
-/** The same with w in int8 blocks: for evaluation, without a gradient. */
-const linearCrossEntropyQ8Op: OpDefinition<HeadAttrs> = {
-  name: 'linear_cross_entropy_q8',
-  infer: linearCrossEntropyOp.infer,
-  lower: (c) => {
-    const { rows, vocab, cols, ignore } = c.attrs;
-    const [x, w, labels] = c.inputs.map((tensor) => c.view(tensor));
-    c.emit('linear_cross_entropy_q8', { x, w, labels, loss: c.out(0), log_z: c.out(1) }, { rows, vocab, cols }, { ignore });
-  },
-};
-
 const backwardXOp: OpDefinition<HeadAttrs> = {
   name: 'linear_cross_entropy_backward_x',
   infer: ([x]) => [{ shape: x.shape, dtype: 'f32' }],
@@ -59,7 +48,7 @@ const backwardWOp: OpDefinition<HeadAttrs> = {
 };
 
 /**
- * Cross-entropy of logits x·wᵀ. x: f32 [..., C]; w: f32 [V, C], or q8 without gradients; labels: i32 [...], each 0 to V − 1 or `ignoreIndex` (checked by the kernel)
+ * Cross-entropy of logits x·wᵀ. x: f32 [..., C]; w: f32, bf16 or q8 [V, C]; labels: i32 [...], each 0 to V − 1 or `ignoreIndex` (checked by the kernel)
  * → loss f32 [...] (0 where ignored) and logZ f32 [...]. Both may be differentiated with respect to x and w.
  */
 export function linearCrossEntropy(x: Operand, w: Operand, labels: Operand, options: { ignoreIndex?: number } = {}): RowLosses {
@@ -69,7 +58,7 @@ export function linearCrossEntropy(x: Operand, w: Operand, labels: Operand, opti
   const weight = asTensor(op, 'w', w);
   const targets = asTensor(op, 'labels', labels);
   checkDtype(op, 'x', rowsOf, 'f32');
-  if (weight.dtype !== 'q8') checkDtype(op, 'w', weight, 'f32');
+  checkWeights(op, 'w', weight);
   checkDtype(op, 'labels', targets, 'i32');
   checkRule(
     rowsOf.rank >= 1 && weight.rank === 2 && dimEquals(rowsOf.shape[rowsOf.rank - 1], weight.shape[1]),
@@ -81,7 +70,7 @@ export function linearCrossEntropy(x: Operand, w: Operand, labels: Operand, opti
   checkRule(shapeEquals(rowsOf.shape.slice(0, -1), targets.shape), op, 'labels must be [...] for x [..., C]', targets, rowsOf);
   checkIgnore(op, ignoreIndex);
   const [vocab, cols] = weight.shape;
-  const [loss, logZ] = apply(weight.dtype === 'q8' ? linearCrossEntropyQ8Op : linearCrossEntropyOp, [rowsOf, weight, targets], {
+  const [loss, logZ] = apply(linearCrossEntropyOp, [rowsOf, weight, targets], {
     rows: dimMul(...targets.shape),
     vocab,
     cols,

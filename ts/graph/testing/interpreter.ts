@@ -4,7 +4,7 @@ import { type CompiledDetail, type CompileRequest, type CompileSwitches, compile
 import { type DecodedOperand, decodeProgram } from '../decode';
 import { maxNumel, shapeValue } from '../dims';
 import type { OpcodeName } from '../opcodes';
-import type { Variable } from '../tensor';
+import { isFrozenType, type Variable } from '../tensor';
 import { Cells, type KernelArgs } from './cells';
 import { KERNELS } from './kernels';
 import { Random } from './random';
@@ -50,8 +50,8 @@ export function interpret(compiled: CompiledDetail, request: RunRequest = {}): R
   );
   const cells = (operand: DecodedOperand, label: string): Cells => {
     const memory = operand.space === 'arena' ? banks[operand.index] : bindings[operand.index];
-    // Weights in int8 blocks are one number each here, whatever their bytes.
-    const bytes = operand.dtype === 'q8' ? memory.length * 4 : operand.sizeBytes;
+    // Frozen weights are one number each here, whatever their bytes.
+    const bytes = isFrozenType(operand.dtype) ? memory.length * 4 : operand.sizeBytes;
     return new Cells(memory, operand.offsetBytes, bytes, operand.dtype === 'f64', label);
   };
   const random = new Random(shuffle);

@@ -307,7 +307,6 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   layer_norm_backward: layerNormBackward,
   layer_norm_backward_params: layerNormBackwardParams,
   embedding,
-  embedding_q8: embedding,
   embedding_backward: embeddingBackward,
   add_position: (args) => eachInTable(args, (i, t) => args.operand('out').set(i, args.operand('x').get(i) + args.operand('table').get(t))),
   add_position_backward: (args) => {
@@ -326,7 +325,6 @@ export const KERNELS: Readonly<Record<OpcodeName, (args: KernelArgs) => void>> =
   cross_entropy: crossEntropyForward,
   cross_entropy_backward: crossEntropyBackward,
   linear_cross_entropy: crossEntropyForward,
-  linear_cross_entropy_q8: crossEntropyForward,
   linear_cross_entropy_backward_x: linearCrossEntropyBackwardX,
   linear_cross_entropy_backward_w: linearCrossEntropyBackwardW,
   head_logits: headLogits,

@@ -240,6 +240,25 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     const rows = embedding(w, ids([0, 8, 3, 3, 1, 2], [2, 3]));
     return forward({ y, wide, loss, logZ, rows }, [x, w, up, bias, residual]);
   },
+  'gradients through frozen weights': () => {
+    const frozen = (name: string, rows: number, columns: number, dtype: 'q8' | 'bf16') =>
+      new Variable({ name, shape: [rows, columns], dtype });
+    const [blocks, wide, table, up] = [
+      frozen('blocks', 9, 70, 'q8'),
+      frozen('wide', 70, 9, 'bf16'),
+      frozen('table', 5, 9, 'bf16'),
+      frozen('up', 33, 9, 'bf16'),
+    ];
+    const [x, bias, residual] = [v('x', 2, 3, 70), v('bias', 9), v('residual', 2, 3, 9)];
+    const exact = linear(x, blocks, bias, { transposed: true, exact: true });
+    const rounded = linear(x, blocks, bias, { transposed: true });
+    const y = add(add(add(exact, rounded), linear(x, wide, bias)), add(residual, embedding(table, ids([0, 4, 3, 3, 1, 2], [2, 3]))));
+    const active = gelu(linear(y, up, undefined, { transposed: true }), 'tanh');
+    const { loss, logZ } = linearCrossEntropy(y, table, ids(LABELS, [2, 3]));
+    const q8Loss = linearCrossEntropy(scale(x, 0.1), blocks, ids(LABELS, [2, 3])).loss;
+    const trained = [x, bias, residual];
+    return graded([active, loss, logZ, q8Loss], trained, {}, randomValues([...trained, blocks, wide, table, up], 21));
+  },
   'caches, last row, greedy sampling': () => {
     const [keys, values, qkv] = [v('keys', 2, 8, 4), v('values', 2, 8, 4), v('qkv', 2, 3, 12)];
     const position = new Extent('position', 8);
