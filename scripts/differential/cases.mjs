@@ -141,26 +141,31 @@ function attention(batch, random) {
   const row = width * random.of(1, 1, 3);
   const causal = random.below(2);
   const keys = causal === 1 ? Math.max(tq, tk) : tk;
-  const dims = [entries, tq, keys, row, row, row, tq * row, keys * row, keys * row];
+  const biased = random.below(4) === 0;
+  const masks = biased ? random.of(1, ...(long ? [] : [entries, entries * heads])) : 0;
+  const dims = [entries, tq, keys, row, row, row, tq * row, keys * row, keys * row, masks];
   const span = (steps) => entries * steps * row;
   const params = [heads, kvHeads, headDim, causal, 1 / Math.sqrt(headDim), ...dropoutParams(random)];
-  const [q, k, v, mask] = [
+  const [q, k, v, ...limits] = [
     batch.any(span(tq)),
     batch.any(span(keys)),
     batch.any(span(keys)),
     random.below(4) === 0 ? batch.mask(entries * keys) : null,
+    biased ? batch.any(masks * tq * keys) : null,
+    random.below(4) === 0 ? batch.ids(entries * tq) : null, // first keys from 0 to 3
   ];
   const [out, lse, dout] = [batch.result(entries * tq * width), batch.result(entries * heads * tq), batch.any(entries * tq * width)];
-  batch.emit('attention', [q, k, v, mask, null, out, lse], dims, params);
+  batch.emit('attention', [q, k, v, ...limits, null, out, lse], dims, params);
   if (params[5] === 0 && keys >= 4 && random.below(3) === 0) attentionByCounts(batch, dims, params);
   if (random.below(2) === 0) {
     const gradients = [batch.result(span(tq)), batch.result(span(keys)), batch.result(span(keys))];
-    batch.emit('attention_backward', [q, k, v, mask, out, lse, dout, ...gradients], dims, params);
+    batch.emit('attention_backward', [q, k, v, ...limits, out, lse, dout, ...gradients], dims, params);
     return;
   }
   const delta = batch.result(entries * heads * tq);
-  batch.emit('attention_backward_q', [q, k, v, mask, out, lse, dout, batch.result(span(tq)), delta], dims, params);
-  batch.emit('attention_backward_kv', [q, k, v, mask, lse, dout, delta, batch.result(span(keys)), batch.result(span(keys))], dims, params);
+  batch.emit('attention_backward_q', [q, k, v, ...limits, out, lse, dout, batch.result(span(tq)), delta], dims, params);
+  const gradients = [batch.result(span(keys)), batch.result(span(keys))];
+  batch.emit('attention_backward_kv', [q, k, v, ...limits, lse, dout, delta, ...gradients], dims, params);
 }
 
 /** Sequences with one to four keys of their own. */
@@ -169,7 +174,7 @@ function attentionByCounts(batch, dims, params) {
   const [queries, cache] = [batch.any(entries * tq * row), batch.any(entries * keys * row)];
   const width = params[0] * params[2];
   const results = [batch.result(entries * tq * width), batch.result(entries * params[0] * tq)];
-  batch.emit('attention', [queries, cache, cache, null, batch.counts(entries), ...results], dims, params);
+  batch.emit('attention', [queries, cache, cache, null, null, null, batch.counts(entries), ...results], dims, params);
 }
 
 function crossEntropy(batch, random) {

@@ -159,10 +159,10 @@ describe('rows', () => {
     const [x, w] = [variable('x', 2, 2, 5), variable('w', 5)];
     gradcheck(weighted([rmsNorm(x, w), rmsNorm(x), add(x, rmsNorm(x, w, 0.1))]), [x, w]);
   });
-  it('rotary of packed rows, from the start, from a run-time position, and from one for each sequence', () => {
+  it('rotary of packed rows, from the start, from a run-time position, one for each sequence and one for each token', () => {
     const [x, table] = [variable('x', 2, 2, 10), variable('table', 5, 4)];
     const values = randomValues([x, table], 9);
-    const at = [undefined, new Extent('at', 3), ids([0, 3], [2])];
+    const at = [undefined, new Extent('at', 3), ids([0, 3], [2]), ids([4, 0, 1, 4], [2, 2])];
     const y = at.map((position) => square(rotary(x, table, { nHead: 2, position })));
     gradcheck(weighted(y), [x], { extents: { at: 2 }, values, variables: values });
   });
@@ -207,6 +207,18 @@ describe('attention', () => {
     const [q, k, v] = [variable('q', 2, 2, 2), variable('k', 2, 3, 2), variable('v', 2, 3, 2)];
     const keyMask = ids([1, 0, 1, 0, 0, 0], [2, 3]);
     gradcheck(weighted([attention(q, k, v, { nHead: 1, causal: false, keyMask, scale: 0.7 })]), [q, k, v]);
+  });
+  it.each([
+    ['few heads', 1],
+    ['many heads', 4],
+  ])('with a mask of pairs and first keys, a query that sees nothing: %s', (_name, nHead) => {
+    const [q, k, v] = [variable('q', 2, 3, 4), variable('k', 2, 4, 4), variable('v', 2, 4, 4)];
+    const bias = Float32Array.from({ length: 2 * nHead * 12 }, (_, n) => (n % 5 === 0 ? Number.NEGATIVE_INFINITY : (n % 7) / 3 - 1));
+    const mask = constant(bias, [2 * nHead, 3, 4]);
+    const starts = ids([1, 0, 4, -3, 2, 1], [2, 3]);
+    gradcheck(weighted([attention(q, k, v, { nHead, causal: true, mask, starts })]), [q, k, v]);
+    const qkv = variable('qkv', 2, 3, 12);
+    gradcheck(weighted([attentionQkv(qkv, { nHead, causal: true, starts: ids([0, 1, 1, 0, 0, 3], [2, 3]) })]), [qkv]);
   });
   it.each([
     ['many heads', 2, 6, 3],

@@ -54,7 +54,7 @@ function spec<N extends string>(
 }
 
 const DROPOUT = 'p:f32 path_lo path_hi seed_lo:scalar seed_hi:scalar step:scalar micro:scalar';
-const ATTENTION_DIMS = 'batch tq tk q_row k_row v_row q_batch k_batch v_batch';
+const ATTENTION_DIMS = 'batch tq tk q_row k_row v_row q_batch k_batch v_batch masks';
 const ATTENTION = `heads kv_heads head_dim causal scale:f32 ${DROPOUT}`;
 const ADAMW = 'lr:scalar c1:scalar c2:scalar beta1:f32 beta2:f32 eps:f32 weight_decay:f32 one_minus_beta1:f32 one_minus_beta2:f32';
 
@@ -82,9 +82,9 @@ const SPECS = [
   spec(16, 'add_position', 'x table positions? >out', 'batch time cols position table_rows', '', 'x>out'),
   spec(17, 'add_position_backward', 'dy >dtable', 'batch time cols position table_rows'),
   spec(18, 'dropout', 'x >out', 'n', DROPOUT, 'x>out'),
-  spec(19, 'attention', 'q k v key_mask? key_counts? >out >lse', ATTENTION_DIMS, ATTENTION),
-  spec(20, 'attention_backward_q', 'q k v key_mask? out lse dout >dq >delta', ATTENTION_DIMS, ATTENTION),
-  spec(21, 'attention_backward_kv', 'q k v key_mask? lse dout delta >dk >dv', ATTENTION_DIMS, ATTENTION),
+  spec(19, 'attention', 'q k v key_mask? mask? starts? key_counts? >out >lse', ATTENTION_DIMS, ATTENTION),
+  spec(20, 'attention_backward_q', 'q k v key_mask? mask? starts? out lse dout >dq >delta', ATTENTION_DIMS, ATTENTION),
+  spec(21, 'attention_backward_kv', 'q k v key_mask? mask? starts? lse dout delta >dk >dv', ATTENTION_DIMS, ATTENTION),
   spec(22, 'cross_entropy', 'logits labels >loss >log_z', 'rows vocab', 'ignore'),
   spec(23, 'cross_entropy_backward', 'logits labels log_z g gz? >dlogits', 'rows vocab', 'ignore', 'logits>dlogits'),
   spec(24, 'linear_cross_entropy', 'x w labels >loss >log_z', 'rows vocab cols', 'ignore'),
@@ -103,7 +103,7 @@ const SPECS = [
   spec(37, 'head_loss', 'labels logits stats >loss >log_z', HEAD_DIMS, 'ignore first'),
   spec(38, 'head_backward_w', 'x labels log_z g init? >dw? =logits', HEAD_DIMS, 'ignore first', 'init>dw'),
   spec(39, 'head_backward_x', 'w labels dlogits >dx', HEAD_DIMS, 'ignore first'),
-  spec(40, 'attention_backward', 'q k v key_mask? out lse dout >dq >dk >dv', ATTENTION_DIMS, ATTENTION),
+  spec(40, 'attention_backward', 'q k v key_mask? mask? starts? out lse dout >dq >dk >dv', ATTENTION_DIMS, ATTENTION),
   spec(41, 'rms_norm', 'x weight? >out >rstd', 'rows cols', 'eps:f32'),
   spec(42, 'rms_norm_backward', 'x weight? rstd dy addend? >dx', 'rows cols', '', 'addend>dx'),
   spec(43, 'rms_norm_backward_params', 'x rstd dy >dweight', 'rows cols'),

@@ -76,6 +76,11 @@ const REFUSED: [() => unknown, string, string][] = [
     'INVALID_SHAPE',
     'rotary: the sequence must not be longer than the table, got [1, 5, 8] and [4, 4]',
   ],
+  [
+    () => g.rotary(f(2, 5, 8), f(4, 4), { nHead: 2, position: i(2, 4) }),
+    'INVALID_SHAPE',
+    'rotary: position must be [B, T], got [2, 4] and [2, 5]',
+  ],
   [() => g.rotary(f(1, 2, 8), f(4, 4), { nHead: 0 }), 'INVALID_OPTION', 'rotary: nHead must be a positive integer, got 0'],
   [() => g.rotary(f(1, 2, 8), f(4, 4), { nHead: 2, position: i(2) }), 'INVALID_SHAPE', 'rotary: position must be [B], got [2] and [1]'],
   [() => g.swiglu(f(2, 3), f(3, 3)), 'INVALID_SHAPE', 'swiglu: gate and up must have the same shape, got [2, 3] and [3, 3]'],
@@ -168,6 +173,21 @@ const REFUSED: [() => unknown, string, string][] = [
     () => g.attention(f(1, 2, 4), f(1, 3, 4), f(1, 3, 4), { ...heads, keyMask: i(1, 2) }),
     'INVALID_SHAPE',
     'attention: keyMask must be [B, Tk], got [1, 2] and [1, 3]',
+  ],
+  [
+    () => g.attention(f(2, 4, 4), f(2, 3, 4), f(2, 3, 4), { ...heads, mask: f(3, 4, 3) }),
+    'INVALID_SHAPE',
+    'attention: mask must be [Tq, Tk] or [G, Tq, Tk] with G 1, B or B·nHead, got [3, 4, 3] and [2, 4, 3]',
+  ],
+  [
+    () => g.attention(f(1, 2, 4), f(1, 3, 4), f(1, 3, 4), { ...heads, mask: i(2, 3) }),
+    'INVALID_DTYPE',
+    'attention: mask must be f32, got i32[2, 3]',
+  ],
+  [
+    () => g.attentionQkv(f(2, 4, 12), { ...heads, starts: i(2, 3) }),
+    'INVALID_SHAPE',
+    'attentionQkv: starts must be [B, Tq], got [2, 3] and [2, 4]',
   ],
   [
     () => g.attention(f(1, 2, 4), f(1, 3, 4), f(1, 3, 4), { ...heads, keyMask: f(1, 3) }),

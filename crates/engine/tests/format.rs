@@ -46,13 +46,14 @@ fn everything() -> Builder {
 
     let path = [f(0.25), 7, 9, 0, 1, 2, 3];
     let attention = [&[2, 2, C / 2, 1, f(0.5)][..], &path].concat();
-    let strides = [nb, nt, nt, c3, c3, c3, qkv_batch, qkv_batch, qkv_batch];
+    let strides = [nb, nt, nt, c3, c3, c3, qkv_batch, qkv_batch, qkv_batch, one];
+    let (mask, starts) = (table, ids);
     let ignore = -100i32 as u32;
     b.stage().op(14, &[w, ids, x], &[rows, c, v], &[]).op(8, &[ones], &[rows], &[f(1.0)]);
     b.stage().op(16, &[x, table, NONE, x], &[nb, nt, c, np, table_rows], &[]);
     b.stage().op(11, &[x, NONE, NONE, y, mean, rstd], &[rows, c], &[f(1e-5)]);
     b.stage().op(1, &[y, w_qkv, NONE, NONE, q, NONE], &[one, rows, c3, c], &[0, 0]);
-    b.stage().op(19, &[q, k, vv, NONE, NONE, att, lse], &strides, &attention);
+    b.stage().op(19, &[q, k, vv, NONE, mask, starts, NONE, att, lse], &strides, &attention);
     b.op(32, &[q, NONE, cache], &[nb, nt, c, c3, qkv_batch, k_offset, c, cache_batch, cache_offset], &[]);
     b.stage().op(18, &[att, att], &[n], &path);
     b.stage().op(5, &[att, x, att], &[rows, c], &[0, 0]);
@@ -71,8 +72,8 @@ fn everything() -> Builder {
     let beams = [logits, ids, ones, bias, lists, counts, state, report];
     b.stage().op(49, &beams, &[rows, v, v, list, keep], &[8, 10, 11, NONE, 7]);
     b.op(50, &[cache, parents], &[nb, nt, c, cache_batch], &[]);
-    b.stage().op(20, &[q, k, vv, NONE, att, lse, dx, dq, delta], &strides, &attention);
-    b.stage().op(21, &[q, k, vv, NONE, lse, dx, delta, dk, dv], &strides, &attention);
+    b.stage().op(20, &[q, k, vv, NONE, mask, starts, att, lse, dx, dq, delta], &strides, &attention);
+    b.stage().op(21, &[q, k, vv, NONE, mask, starts, lse, dx, delta, dk, dv], &strides, &attention);
     b.stage().op(12, &[x, NONE, mean, rstd, dx, NONE, d2], &[rows, c], &[]);
     b.stage().op(15, &[ids, d2, g, g], &[rows, c, v], &[]).op(2, &[d2, columns], &[rows, c], &[]);
     b.op(34, &[d2, flipped], &[nb, nt, c], &[]).op(4, &[logits, p, p, logits], &[logits_n], &[6, 0]);
@@ -409,8 +410,8 @@ fn each_rule_of_the_arguments_is_named() {
             "kv_heads must divide heads, got 2 and 3",
             load(|b, [x, y, z], _| {
                 let (one, four, six) = (b.fixed(1), b.fixed(4), b.fixed(6));
-                let dims = [one, one, one, six, four, four, six, four, four];
-                b.op(19, &[x, x, x, NONE, NONE, y, z], &dims, &[3, 2, 2, 0, f(1.0), 0, 0, 0, NONE, NONE, NONE, NONE]);
+                let dims = [one, one, one, six, four, four, six, four, four, one];
+                b.op(19, &[x, x, x, NONE, NONE, NONE, NONE, y, z], &dims, &[3, 2, 2, 0, f(1.0), 0, 0, 0, NONE, NONE, NONE, NONE]);
             }),
         ),
         (

@@ -72,7 +72,8 @@ export function instructionName(decoded: DecodedProgram, { spec, dims, params, o
   }
   const kinds = spec.name === 'binary' ? BINARY_KINDS : spec.name.startsWith('unary') ? UNARY_KINDS : undefined;
   const named = spec.name.startsWith('attention') ? sizes.slice(0, 3) : sizes; // the rest are strides
-  return words(spec.name, kinds?.[params.kind ?? 0], named.join('×'), spec.name.startsWith('layer_norm') ? has('addend') : '');
+  const parts = ['mask', 'starts', ...(spec.name.startsWith('layer_norm') ? ['addend'] : [])].map(has);
+  return words(spec.name, kinds?.[params.kind ?? 0], named.join('×'), ...parts);
 }
 
 const words = (...parts: (string | undefined)[]): string => parts.filter((part) => part !== undefined && part !== '').join(' ');

@@ -1,5 +1,5 @@
-// Scaled dot-product attention, softmax(q·kᵀ·scale)·v per head, fused: scores are never held. Forward and backward, causal or not, key mask, cross lengths.
-import { dimEquals, shapeEquals } from '../dims';
+// Scaled dot-product attention, softmax(q·kᵀ·scale)·v per head, fused: scores are never held. Forward and backward, causal or not, masks, packed documents, cross lengths.
+import { type Dim, dimEquals, dimMul, shapeEquals } from '../dims';
 import { apply, asTensor, checkDtype, checkOption, checkRule, staticLast } from '../op';
 import { checkDropout } from '../path';
 import type { Operand, Tensor } from '../tensor';
@@ -13,8 +13,20 @@ export interface AttentionOptions {
   nKvHead?: number;
   /** Whether a query sees only keys up to its own position; with Tq ≠ Tk the last query sees the last key. */
   causal: boolean;
-  /** i32 [B, Tk]: 1 keep, 0 drop. A row whose keys are all dropped gives zeros. */
+  /** i32 [B, Tk]: 1 keep, 0 drop. A query that sees no key gives zeros and no gradients. */
   keyMask?: Operand;
+  /**
+   * f32 [Tq, Tk] or [G, Tq, Tk] with G 1, B or B·H (all heads of the first sequence first, as in torch): added to the scaled scores. −Infinity
+   * leaves a key out, finite numbers are biases. No gradient reaches it. Keys and values that it leaves out for some queries and not for
+   * others have to be finite.
+   */
+  mask?: Operand;
+  /**
+   * i32 [B, Tq]: the first key each query may see, so that documents packed into one row do not see each other; with `causal` query t sees the
+   * keys starts[b, t] to t. Below 0 is 0; beyond the last key the query sees none. A document gets the bits it gets alone in a row (with
+   * dropout: whatever its neighbours hold), and what lies before it costs no time.
+   */
+  starts?: Operand;
   /** Default 1 ÷ √D, D the width of a head. */
   scale?: number;
   /** Probability of dropping an attention weight; default 0. */
@@ -51,7 +63,7 @@ export function packedHeadDim(op: string, qkv: Tensor, nHead: number, nKvHead: n
 }
 
 function build(op: string, tensors: readonly Tensor[], headDim: number, options: AttentionOptions): Tensor {
-  const { nHead, nKvHead = nHead, causal, keyMask, dropout = 0, path } = options;
+  const { nHead, nKvHead = nHead, causal, dropout = 0, path } = options;
   const packed = tensors.length === 1;
   checkOption(typeof causal === 'boolean', op, 'causal must be true or false', causal);
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
@@ -59,14 +71,22 @@ function build(op: string, tensors: readonly Tensor[], headDim: number, options:
   checkDropout(op, dropout, path);
   const [batch, tq] = tensors[0].shape;
   const tk = packed ? tq : tensors[1].shape[1];
-  const mask = keyMask === undefined ? undefined : asTensor(op, 'keyMask', keyMask);
-  if (mask !== undefined) {
-    checkDtype(op, 'keyMask', mask, 'i32');
-    checkRule(shapeEquals(mask.shape, [batch, tk]), op, 'keyMask must be [B, Tk]', mask, [batch, tk]);
-  }
+  const words = (name: 'keyMask' | 'starts', axes: string, shape: readonly Dim[]): Tensor | undefined => {
+    const given = options[name];
+    if (given === undefined) return undefined;
+    const tensor = asTensor(op, name, given);
+    checkDtype(op, name, tensor, 'i32');
+    checkRule(shapeEquals(tensor.shape, shape), op, `${name} must be ${axes}`, tensor, shape);
+    return tensor;
+  };
+  const keyMask = words('keyMask', '[B, Tk]', [batch, tk]);
+  const mask = options.mask === undefined ? undefined : checkMask(op, asTensor(op, 'mask', options.mask), [batch, tq, tk], nHead);
+  const starts = words('starts', '[B, Tq]', [batch, tq]);
   const attrs = {
     packed,
-    hasMask: mask !== undefined,
+    hasKeyMask: keyMask !== undefined,
+    ...(mask === undefined ? {} : { masks: mask.rank === 2 ? 1 : mask.shape[0] }),
+    hasStarts: starts !== undefined,
     nHead,
     nKvHead,
     headDim,
@@ -78,7 +98,22 @@ function build(op: string, tensors: readonly Tensor[], headDim: number, options:
     tq,
     tk,
   };
-  return apply(attentionOp, mask === undefined ? tensors : [...tensors, mask], attrs)[0];
+  const limits = [keyMask, mask, starts].filter((tensor) => tensor !== undefined);
+  return apply(attentionOp, [...tensors, ...limits], attrs)[0];
+}
+
+/** A mask of pairs whose shape fits. */
+function checkMask(op: string, mask: Tensor, [batch, tq, tk]: readonly Dim[], nHead: number): Tensor {
+  checkDtype(op, 'mask', mask, 'f32');
+  const firsts = mask.rank === 2 ? [[]] : [[1], [batch], [dimMul(batch, nHead)]];
+  checkRule(
+    firsts.some((first) => shapeEquals(mask.shape, [...first, tq, tk])),
+    op,
+    'mask must be [Tq, Tk] or [G, Tq, Tk] with G 1, B or B·nHead',
+    mask,
+    [batch, tq, tk],
+  );
+  return mask;
 }
 
 /**

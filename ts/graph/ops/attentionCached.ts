@@ -65,7 +65,7 @@ export function attentionCached(qkv: Operand, keys: Operand, values: Operand, op
   const counts = options.keyCounts === undefined ? undefined : asSequenceNumbers(op, 'keyCounts', options.keyCounts, tensor.shape[0]);
   const attrs: AttentionAttrs = {
     packed: false,
-    hasMask: false,
+    hasKeyMask: false,
     hasCounts: counts !== undefined,
     nHead,
     nKvHead,

@@ -5,11 +5,14 @@ import { apply, type LowerContext, type OpDefinition, type View } from '../op';
 import { dropoutParams } from '../path';
 import type { Tensor } from '../tensor';
 
-/** Everything but the data. Inputs are q, k, v (or one packed qkv), then the key mask if there is one, then the key counts. */
+/** Everything but the data. Inputs are q, k, v (or one packed qkv), then those of key mask, mask, starts and key counts that there are. */
 export interface AttentionAttrs {
   /** One [B, T, (H + 2·Hkv)·D] tensor holds q, k and v side by side. */
   readonly packed: boolean;
-  readonly hasMask: boolean;
+  readonly hasKeyMask: boolean;
+  /** The first size of the mask [G, Tq, Tk] if there is one. */
+  readonly masks?: Dim;
+  readonly hasStarts?: boolean;
   /** The number of keys of each sequence is given: i32 [B]. Forward only. */
   readonly hasCounts?: boolean;
   readonly nHead: number;
@@ -84,7 +87,7 @@ function lowering(c: LowerContext<AttentionAttrs>): {
   params: Record<string, number | string>;
   rest: readonly Tensor[];
 } {
-  const { packed, hasMask, nHead, nKvHead, headDim, causal, scale, p, path, batch, tq, tk } = c.attrs;
+  const { packed, hasKeyMask, masks, hasStarts = false, nHead, nKvHead, headDim, causal, scale, p, path, batch, tq, tk } = c.attrs;
   const count = packed ? 1 : 3;
   const views = c.inputs.slice(0, count).map((tensor) => c.view(tensor));
   // In attentionCached q is the first part of packed rows while k and v are caches: strides are those of each tensor.
@@ -92,9 +95,11 @@ function lowering(c: LowerContext<AttentionAttrs>): {
   const batchOf = (tensor: Tensor): Dim => dimMul(...(tensor.shape as Shape).slice(1));
   const tensors = packed ? [c.inputs[0], c.inputs[0], c.inputs[0]] : c.inputs.slice(0, 3);
   const [q, k, v] = packed ? slices(views[0], c.attrs) : views;
-  const keyMask = hasMask ? c.view(c.inputs[count]) : undefined;
+  let next = count;
+  const take = (present: boolean): View | undefined => (present ? c.view(c.inputs[next++]) : undefined);
+  const [key_mask, mask, starts] = [hasKeyMask, masks !== undefined, hasStarts].map(take);
   return {
-    operands: { q, k, v, key_mask: keyMask },
+    operands: { q, k, v, key_mask, mask, starts },
     dims: {
       batch,
       tq,
@@ -105,8 +110,9 @@ function lowering(c: LowerContext<AttentionAttrs>): {
       q_batch: batchOf(tensors[0]),
       k_batch: batchOf(tensors[1]),
       v_batch: batchOf(tensors[2]),
+      masks: masks ?? 0,
     },
     params: { heads: nHead, kv_heads: nKvHead, head_dim: headDim, causal: Number(causal), scale, ...dropoutParams(p, path) },
-    rest: c.inputs.slice(count + Number(hasMask)),
+    rest: c.inputs.slice(next),
   };
 }

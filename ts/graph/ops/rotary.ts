@@ -1,5 +1,5 @@
 // Rotary positions (Su et al., arXiv:2104.09864): heads turned by the angles of their position, halves paired as Llama in transformers does.
-import { type Dim, dimMax, Extent } from '../dims';
+import { type Dim, dimMax, dimMul, Extent, shapeEquals } from '../dims';
 import { apply, asSequenceNumbers, asTensor, checkDtype, checkOption, checkRule, type OpDefinition, staticLast } from '../op';
 import type { Operand, Tensor } from '../tensor';
 
@@ -14,7 +14,7 @@ interface RotaryAttrs {
   readonly inverse: boolean;
 }
 
-/** Inputs x, table, positions? (i32 [B]). The gradient is the inverse turn of the upstream one; the table has none. */
+/** Inputs x, table, positions? (i32 [batch], where each sequence of `time` steps begins). The gradient is the inverse turn of the upstream one; the table has none. */
 const rotaryOp: OpDefinition<RotaryAttrs> = {
   name: 'rotary',
   infer: ([x]) => [{ shape: x.shape, dtype: 'f32' }],
@@ -36,7 +36,7 @@ const rotaryOp: OpDefinition<RotaryAttrs> = {
 export interface RotaryOptions {
   /** How many heads of each row are turned, from its beginning: H + Hkv of packed projections (their q and k), H of queries alone. */
   readonly nHead: number;
-  /** Where all sequences begin (default 0), or i32 [B] where each does. */
+  /** Where all sequences begin (default 0), or i32 [B] where each does, or i32 [B, T] the position of every token (packed documents). */
   readonly position?: Extent | Operand;
 }
 
@@ -60,8 +60,17 @@ export function rotary(x: Operand, table: Operand, options: RotaryOptions): Tens
   const cols = staticLast(op, 'x', tensor);
   const headDim = staticLast(op, 'table', angles);
   checkRule(headDim % 2 === 0 && nHead * headDim <= cols, op, `D must be even and ${nHead} heads of it fit a row of x`, tensor, angles);
-  checkRule(dimMax(time) <= dimMax(tableRows), op, 'the sequence must not be longer than the table', tensor, angles);
   const attrs = { batch, time, cols, tableRows, heads: nHead, headDim, inverse: false };
+  if (position !== 0 && !(position instanceof Extent)) {
+    const each = asTensor(op, 'position', position);
+    if (each.rank === 2) {
+      checkDtype(op, 'position', each, 'i32');
+      checkRule(shapeEquals(each.shape, [batch, time]), op, 'position must be [B, T]', each, [batch, time]);
+      // Every token is a sequence of one step.
+      return apply(rotaryOp, [tensor, angles, each], { ...attrs, batch: dimMul(batch, time), time: 1, position: 0 })[0];
+    }
+  }
+  checkRule(dimMax(time) <= dimMax(tableRows), op, 'the sequence must not be longer than the table', tensor, angles);
   if (position === 0 || position instanceof Extent) return apply(rotaryOp, [tensor, angles], { ...attrs, position })[0];
   const positions = asSequenceNumbers(op, 'position', position, batch);
   return apply(rotaryOp, [tensor, angles, positions], { ...attrs, position: 0 })[0];

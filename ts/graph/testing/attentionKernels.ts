@@ -56,18 +56,31 @@ class Attention {
 
   row(b: number, h: number, i: number): Row {
     const mask = this.#args.maybe('key_mask');
+    const start = this.#args.maybe('starts')?.get(b * this.tq + i) ?? 0;
     const counts = this.#args.maybe('key_counts');
     const count = counts?.get(b) ?? this.tk;
     if (counts !== undefined && (count < 1 || count > this.tk)) throw new Error(`key count ${count} of ${this.tk} is out of range`);
     const last = this.#args.param('causal') === 1 ? i + count - this.tq : count - 1;
     const keys: number[] = [];
-    for (let j = 0; j <= last; j++) if (mask === undefined || mask.get(b * this.tk + j) !== 0) keys.push(j);
+    for (let j = 0; j <= last; j++) {
+      const kept = mask === undefined || mask.get(b * this.tk + j) !== 0;
+      if (kept && j >= start && this.#bias(b, h, i, j) !== Number.NEGATIVE_INFINITY) keys.push(j);
+    }
     const score = (j: number): number => {
       let total = 0;
       for (let d = 0; d < this.size; d++) total += this.q(b, i, h, d) * this.k(b, j, h, d);
-      return total * this.scale;
+      return total * this.scale + this.#bias(b, h, i, j);
     };
     return { keys, score, keep: (j) => this.#keep(this.rowAt(b, h, i) * this.tk + j) };
+  }
+
+  /** What the mask adds to a score. */
+  #bias(b: number, h: number, i: number, j: number): number {
+    const mask = this.#args.maybe('mask');
+    if (mask === undefined) return 0;
+    const masks = this.#args.dim('masks');
+    const of = masks === this.batch * this.heads ? b * this.heads + h : masks === this.batch ? b : 0;
+    return mask.get((of * this.tq + i) * this.tk + j);
   }
 
   each(run: (b: number, h: number, i: number) => void): void {

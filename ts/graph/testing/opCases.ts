@@ -151,6 +151,7 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
       rotary(x, table, { nHead: 3 }),
       rotary(tanh(x), table, { nHead: 4, position: new Extent('at', 5) }),
       rotary(x, table, { nHead: 1, position: ids([5, 0], [2]) }),
+      rotary(x, table, { nHead: 2, position: ids([0, 7, 1, 5, 5, 2], [2, 3]) }),
     ];
     const whole = v('whole', 2, 1, 12);
     const one = graded([...outputs, rotary(whole, table, { nHead: 2, position: ids([7, 3], [2]) })], [x, whole], { extents: { at: 4 } });
@@ -181,6 +182,29 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
     return graded(
       variants.map((options) => attention(q, k, w, { nHead: 2, ...options })),
       [q, k, w],
+    );
+  },
+  'attention with masks of pairs and first keys': () => {
+    const [q, k, w, qkv] = [v('q', 2, 5, 8), v('k', 2, 7, 8), v('w', 2, 7, 8), v('qkv', 2, 9, 24)];
+    const out = Number.NEGATIVE_INFINITY;
+    const pairs = (...shape: number[]): Tensor =>
+      constant(
+        Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, n) => (n % 4 === 1 || n % 70 < 7 ? out : ((n * 5) % 9) / 4 - 1)),
+        shape,
+      );
+    const keyMask = ids([1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], [2, 7]);
+    const starts = ids([0, 0, 2, -1, 7, 3, 1, 0, 9, 2], [2, 5]);
+    const documents = ids([0, 0, 0, 3, 3, 5, 5, 5, 9, 0, 1, 1, 1, 1, 1, 1, 7, 7], [2, 9]);
+    const masks = [pairs(5, 7), pairs(1, 5, 7), pairs(2, 5, 7), pairs(4, 5, 7)];
+    return graded(
+      [
+        ...masks.map((mask, n) => attention(q, k, w, { nHead: 2, causal: n > 1, mask })),
+        attention(q, k, w, { nHead: 2, causal: true, starts }),
+        attention(q, k, w, { nHead: 4, causal: false, starts, keyMask, mask: masks[2] }),
+        attentionQkv(qkv, { nHead: 2, causal: true, starts: documents }),
+        attentionQkv(qkv, { nHead: 4, causal: true, starts: documents, mask: pairs(9, 9), dropout: 0.25, path: 'p' }),
+      ],
+      [q, k, w, qkv],
     );
   },
   'attention with more queries than keys': () => {

@@ -12,7 +12,8 @@ const PATH: [(&str, Param); 7] = [
     ("step", MaybeScalar),
     ("micro", MaybeScalar),
 ];
-const ATTENTION_DIMS: [&str; 9] = ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch"];
+const ATTENTION_DIMS: [&str; 10] =
+    ["batch", "tq", "tk", "q_row", "k_row", "v_row", "q_batch", "k_batch", "v_batch", "masks"];
 const ATTENTION_PARAMS: [(&str, Param); 12] = [
     ("heads", Integer(u32::MAX)),
     ("kv_heads", Integer(u32::MAX)),
@@ -105,6 +106,8 @@ pub static SIGNATURES: [Signature; 40] = [
             r("k").strided(),
             r("v").strided(),
             ri("key_mask").maybe(),
+            r("mask").maybe(),
+            ri("starts").maybe(),
             ri("key_counts").maybe(),
             w("out"),
             w("lse")
@@ -119,6 +122,8 @@ pub static SIGNATURES: [Signature; 40] = [
             r("k").strided(),
             r("v").strided(),
             ri("key_mask").maybe(),
+            r("mask").maybe(),
+            ri("starts").maybe(),
             r("out"),
             r("lse"),
             r("dout"),
@@ -135,6 +140,8 @@ pub static SIGNATURES: [Signature; 40] = [
             r("k").strided(),
             r("v").strided(),
             ri("key_mask").maybe(),
+            r("mask").maybe(),
+            ri("starts").maybe(),
             r("lse"),
             r("dout"),
             r("delta"),
@@ -251,6 +258,8 @@ pub static SIGNATURES: [Signature; 40] = [
             r("k").strided(),
             r("v").strided(),
             ri("key_mask").maybe(),
+            r("mask").maybe(),
+            ri("starts").maybe(),
             r("out"),
             r("lse"),
             r("dout"),

@@ -19,6 +19,8 @@ const KEYS: usize = 64;
 /// Queries of a rectangle of a whole head. With 64 keys: 2 x 64 KiB of scores beside 256 KiB of packed queries and dout at
 /// width 64, together half of a 1 MiB second-level cache.
 const QUERIES: usize = 256;
+/// The same where queries have first keys: rectangles that none of the queries sees are left out, and smaller ones are more often.
+const STARTED_QUERIES: usize = 64;
 /// Queries of a work item of [`AttentionBackwardQ`].
 const FEW_QUERIES: usize = 64;
 
@@ -72,24 +74,27 @@ impl AttentionBackward {
         let most = (KEYS.min(d.tk), QUERIES.min(d.tq));
         // SAFETY (whole body): as in run_tile.
         unsafe {
-            for first in (0..d.tq).step_by(QUERIES) {
-                let count = QUERIES.min(d.tq - first);
+            let rows = self.inputs.queries();
+            for first in (0..d.tq).step_by(rows) {
+                let count = rows.min(d.tq - first);
                 let queries = self.inputs.pack(head, (first, count), true, most, scratch);
                 d.deltas(self.inputs.dout, self.out, head, (first, count), queries.delta());
                 let keys = d.end(first + count - 1);
-                if keys == 0 {
+                let begin = self.inputs.begin(head, (first, count));
+                if keys <= begin {
                     d.clear_queries(head, (first, count), self.dq);
                 }
                 for key in (0..keys).step_by(KEYS) {
                     // All keys of the block, though the last queries of another rectangle may be the first to see some.
                     let count = KEYS.min(d.tk - key);
-                    let to = Gradients {
-                        dq: self.dq,
-                        dq_begins: key == 0,
-                        dk: self.dk,
-                        dv: self.dv,
-                        dkv_begin: first_of_group && d.first(key) >= first,
-                    };
+                    let dkv_begin = first_of_group && d.first(key) >= first;
+                    if key < begin {
+                        if dkv_begin {
+                            d.clear_keys(head, (key, count), self.dk, self.dv);
+                        }
+                        continue;
+                    }
+                    let to = Gradients { dq: self.dq, dq_begins: key == begin, dk: self.dk, dv: self.dv, dkv_begin };
                     self.inputs.rectangle(&queries, (key, count), &to);
                 }
             }
@@ -133,12 +138,13 @@ impl TileOp for AttentionBackwardQ {
             let queries = self.inputs.pack(head, (first, count), false, most, scratch);
             core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
             let keys = d.end(first + count - 1);
-            if keys == 0 {
+            let begin = self.inputs.begin(head, (first, count));
+            if keys <= begin {
                 d.clear_queries(head, (first, count), self.dq);
             }
             let none = core::ptr::null_mut();
-            for key in (0..keys).step_by(KEYS) {
-                let to = Gradients { dq: self.dq, dq_begins: key == 0, dk: none, dv: none, dkv_begin: false };
+            for key in (begin..keys).step_by(KEYS) {
+                let to = Gradients { dq: self.dq, dq_begins: key == begin, dk: none, dv: none, dkv_begin: false };
                 self.inputs.rectangle(&queries, (key, KEYS.min(keys - key)), &to);
             }
         }
@@ -184,18 +190,44 @@ impl TileOp for AttentionBackwardKv {
             let dq = core::ptr::null_mut();
             for shared in 0..d.group() {
                 let head = Head { h: head.h + shared, ..head };
-                for first in (begin..d.tq).step_by(QUERIES) {
-                    let count = QUERIES.min(d.tq - first);
+                for first in (begin..d.tq).step_by(self.inputs.queries()) {
+                    let count = self.inputs.queries().min(d.tq - first);
+                    let dkv_begin = shared == 0 && first == begin;
+                    if self.inputs.begin(head, (first, count)) > key {
+                        if dkv_begin {
+                            d.clear_keys(head, (key, keys), self.dk, self.dv);
+                        }
+                        continue;
+                    }
                     let delta = self.delta.add(d.lse_at(head, first));
                     let queries = self.inputs.pack(head, (first, count), true, most, scratch);
                     core::ptr::copy_nonoverlapping(delta, queries.delta(), count);
-                    let dkv_begin = shared == 0 && first == begin;
                     let to = Gradients { dq, dq_begins: false, dk: self.dk, dv: self.dv, dkv_begin };
                     self.inputs.rectangle(&queries, (key, keys), &to);
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl BackwardInputs {
+    /// Queries of a rectangle.
+    fn queries(&self) -> usize {
+        if self.visibility.starts.is_null() {
+            QUERIES
+        } else {
+            STARTED_QUERIES
+        }
+    }
+
+    /// The first key of the first rectangle that one of these queries sees.
+    ///
+    /// # Safety
+    /// Operands as `run_tile` wants them.
+    unsafe fn begin(&self, head: Head, queries: (usize, usize)) -> usize {
+        // SAFETY: passed on.
+        unsafe { self.visibility.range(&self.dims, head.b, queries).0 / KEYS * KEYS }
     }
 }
 

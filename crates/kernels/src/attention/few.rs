@@ -44,7 +44,7 @@ pub(super) unsafe fn forward(op: &Attention, tile: usize, scratch: *mut f32) {
     let (first, last) = (part * d.group() / parts, (part + 1) * d.group() / parts);
     let (head, group) = (Head { h: of_group.h + first, ..of_group }, last - first);
     let (rows, keys, row) = (d.tq * group, d.end(d.tq - 1), row_len(d.tk));
-    let mask = d.mask_of(op.key_mask, head);
+    let mask = d.mask_of(op.visibility.key_mask, head);
     let queries = scratch.wrapping_add(rows * row);
     let sums = queries.wrapping_add(rows * d.head_dim);
     let buffer = sums.wrapping_add(rows);

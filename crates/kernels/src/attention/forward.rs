@@ -4,7 +4,7 @@
 use super::drop::{transposed, transposed_len};
 use super::few::scale_row;
 use super::strip::{exclude, exclude_before, exponentials, largest, log_sums, Strip, EIGHT};
-use super::{few, pack_scaled_columns, AttentionDims, Head, KEYS};
+use super::{few, pack_scaled_columns, AttentionDims, Head, Visibility, KEYS};
 use crate::lanes::map2;
 use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_rows, packed_len};
@@ -20,10 +20,10 @@ pub struct Attention {
     pub k: *const f32,
     /// Values.
     pub v: *const f32,
-    /// `[batch, tk]`, 0 drops the key; or null.
-    pub key_mask: *const i32,
+    /// What queries see.
+    pub visibility: Visibility,
     /// `[batch]`: sequence b has only the keys `..key_counts[b]`, from 1 to `tk` (else a [`FaultCode::PositionOutOfRange`]), and
-    /// gets what it gets alone with that many; or null. Not with dropout.
+    /// gets what it gets alone with that many; or null. Not with dropout, a mask or starts.
     pub key_counts: *const i32,
     /// `[batch, tq, heads·head_dim]`.
     pub out: *mut f32,
@@ -72,18 +72,30 @@ impl AttentionDims {
         ITEMS.div_ceil((self.batch * self.heads).max(1)).min(self.query_blocks())
     }
 
+}
+
+impl Attention {
     fn is_few(&self) -> bool {
-        self.tq < FEW_QUERIES
+        self.dims.tq < FEW_QUERIES && self.visibility.is_plain()
+    }
+
+    /// Runs of blocks of one head. Where queries have first keys, each block has values of its own.
+    fn runs(&self) -> usize {
+        if self.visibility.starts.is_null() {
+            self.dims.query_runs()
+        } else {
+            self.dims.query_blocks()
+        }
     }
 }
 
 impl TileOp for Attention {
     fn tiles(&self) -> usize {
         let d = &self.dims;
-        if d.is_few() && d.tq > 0 {
+        if self.is_few() && d.tq > 0 {
             return d.batch * d.kv_heads * d.few_parts();
         }
-        d.batch * d.heads * d.query_runs()
+        d.batch * d.heads * self.runs()
     }
 
     fn scratch_len(&self) -> usize {
@@ -99,7 +111,7 @@ impl TileOp for Attention {
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {
         let d = &self.dims;
         let heads = d.batch * d.heads;
-        let b = if d.is_few() { tile / (d.kv_heads * d.few_parts()) } else { tile % heads / d.heads };
+        let b = if self.is_few() { tile / (d.kv_heads * d.few_parts()) } else { tile % heads / d.heads };
         // SAFETY: the blocks lie inside the operands the caller vouches for.
         unsafe {
             let alone;
@@ -109,11 +121,11 @@ impl TileOp for Attention {
                 alone = self.sequence(b)?;
                 &alone
             };
-            if d.is_few() {
+            if self.is_few() {
                 few::forward(op, tile, scratch);
             } else {
                 // The cut is that of the longest sequence.
-                let (blocks, runs, rows) = (d.query_blocks(), d.query_runs(), block_rows(d.tk));
+                let (blocks, runs, rows) = (d.query_blocks(), self.runs(), block_rows(d.tk));
                 let run = runs - 1 - tile / heads; // late queries see most keys: longest first
                 let (first, last) = (run * blocks / runs, (run + 1) * blocks / runs);
                 op.run(d.head(tile % heads), (first * rows, d.tq.min(last * rows)), rows, scratch);
@@ -129,7 +141,8 @@ struct Run {
     tile: RegisterTile,
     head: Head,
     mask: *const i32,
-    /// Keys that any of its queries sees.
+    /// Keys that any of its queries sees are `from .. keys`.
+    from: usize,
     keys: usize,
     /// The first key that the mask keeps.
     first_kept: usize,
@@ -157,16 +170,18 @@ impl Attention {
         }
         let tk = count as usize;
         // A mask stays `[batch, tk of all]`: its row b begins further on than `b·tk`.
-        let key_mask =
-            if self.key_mask.is_null() { self.key_mask } else { self.key_mask.wrapping_add(b * (d.tk - tk)) };
-        Ok(Self { key_mask, dims: AttentionDims { tk, ..*d }, ..*self })
+        let mut visibility = self.visibility;
+        if !visibility.key_mask.is_null() {
+            visibility.key_mask = visibility.key_mask.wrapping_add(b * (d.tk - tk));
+        }
+        Ok(Self { visibility, dims: AttentionDims { tk, ..*d }, ..*self })
     }
 
     /// The queries `first .. last`, `rows` at a time.
     unsafe fn run(&self, head: Head, (first, last): (usize, usize), rows: usize, scratch: *mut f32) {
         let d = &self.dims;
         let keys = d.end(last - 1);
-        let mask = d.mask_of(self.key_mask, head);
+        let mask = d.mask_of(self.visibility.key_mask, head);
         let strip = scratch;
         let queries = strip.wrapping_add(strip_len(d.tq, d.tk));
         let largest = queries.wrapping_add(packed_len(d.head_dim, block_rows(0), MAX_NR));
@@ -177,22 +192,30 @@ impl Attention {
         unsafe {
             let first_kept = if mask.is_null() { 0 } else { (0..keys).position(|j| *mask.add(j) != 0).unwrap_or(keys) };
             let tile = register_tile();
-            self.pack_values(head, keys, mask, tile, values);
-            let run = Run { tile, head, mask, keys, first_kept, values, queries, largest, sums, drawn, strip };
+            let from = self.visibility.range(d, head.b, (first, last - first)).0.min(keys);
+            self.pack_values(head, (from, keys), mask, tile, values);
+            let run = Run { tile, head, mask, from, keys, first_kept, values, queries, largest, sums, drawn, strip };
             for block in (first..last).step_by(rows) {
                 self.block(&run, block, rows.min(last - block));
             }
         }
     }
 
-    unsafe fn pack_values(&self, head: Head, keys: usize, mask: *const i32, tile: RegisterTile, values: *mut f32) {
+    unsafe fn pack_values(
+        &self,
+        head: Head,
+        (from, keys): (usize, usize),
+        mask: *const i32,
+        tile: RegisterTile,
+        values: *mut f32,
+    ) {
         let d = &self.dims;
         let nr = tile.nr();
-        for key in (0..keys).step_by(KEYS) {
+        for key in (from..keys).step_by(KEYS) {
             let count = KEYS.min(keys - key);
             // SAFETY: keys below tk, scratch for all parts.
             unsafe {
-                let part = values.add(values_at(d, key));
+                let part = values.add(values_at(d, key - from));
                 pack_rows(self.v.add(d.v_at(head, key)), d.v_row, count, d.head_dim, nr, part);
                 if !mask.is_null() {
                     clear_steps(part, count, d.head_dim, nr, mask.add(key));
@@ -204,28 +227,39 @@ impl Attention {
     /// Queries `first .. first + rows`.
     unsafe fn block(&self, run: &Run, first: usize, rows: usize) {
         let d = &self.dims;
-        let keys = d.end(first + rows - 1);
+        let (from, keys) = (run.from, d.end(first + rows - 1).max(run.from));
         let width = rows.next_multiple_of(MAX_NR);
         let strip = Strip { ptr: run.strip, row: strip_row(rows) };
         // SAFETY (whole body): as in run.
         unsafe {
             let q = self.q.add(d.q_at(run.head, first));
             pack_scaled_columns(q, d.q_row, d.head_dim, rows, d.scale, run.tile.nr(), run.queries);
-            for key in (0..keys).step_by(KEYS) {
+            for key in (from..keys).step_by(KEYS) {
                 self.scores(run, strip, (first, rows), (key, KEYS.min(keys - key)));
             }
             for i in (0..width).step_by(MAX_NR) {
                 let seen = d.end(first + i + MAX_NR - 1).min(keys);
-                largest(strip.ptr.add(i), strip.row, seen, run.largest.add(i));
+                largest(strip.at(from).add(i), strip.row, seen.saturating_sub(from), run.largest.add(i));
             }
             // Where nothing is visible the largest score is minus infinity, from which nothing can be subtracted.
-            let blind = |i: usize| d.end(first + i).min(keys) <= run.first_kept;
-            for i in (0..width).take_while(|&i| blind(i)) {
-                *run.largest.add(i) = 0.0;
+            if self.visibility.is_plain() {
+                let blind = |i: usize| d.end(first + i).min(keys) <= run.first_kept;
+                for i in (0..width).take_while(|&i| blind(i)) {
+                    *run.largest.add(i) = 0.0;
+                }
+            } else {
+                for i in (0..width).filter(|&i| *run.largest.add(i) == f32::NEG_INFINITY) {
+                    *run.largest.add(i) = 0.0;
+                }
             }
             for i in (0..width).step_by(EIGHT) {
                 let seen = d.end(first + i + EIGHT - 1).min(keys);
-                exponentials(strip.ptr.add(i), strip.row, seen, run.largest.add(i), run.sums.add(i));
+                let column = Strip { ptr: strip.ptr.add(i), row: strip.row };
+                let sums = run.sums.add(i);
+                exponentials(column.at(from), strip.row, seen.saturating_sub(from), run.largest.add(i), sums);
+                if !self.visibility.starts.is_null() && i < rows {
+                    self.visibility.sums(d, run.head, (first + i, rows - i), (from, seen), column, sums);
+                }
                 let lse = self.lse.wrapping_add(d.lse_at(run.head, first + i));
                 log_sums(run.largest.add(i), run.sums.add(i), lse, rows.saturating_sub(i));
             }
@@ -252,6 +286,11 @@ impl Attention {
                 steps: Steps::All,
             };
             product.run(run.tile);
+            if !self.visibility.is_plain() {
+                let none = core::ptr::null_mut();
+                let to = Strip { ptr: strip.at(key), row: strip.row };
+                self.visibility.exclude(d, run.head, (first, rows), (key, keys), to, none);
+            }
             if d.causal {
                 for r in (late + 1).max(0)..keys as isize {
                     exclude_before(strip.at(key + r as usize), (r - late) as usize);
@@ -271,7 +310,7 @@ impl Attention {
         let out = self.out.wrapping_add(d.out_at(run.head, first));
         // SAFETY (whole body): as in run.
         unsafe {
-            let mut key = 0;
+            let mut key = run.from;
             loop {
                 let count = KEYS.min(keys - key);
                 if let Some(keep) = &d.dropout {
@@ -285,7 +324,7 @@ impl Attention {
                         map2(p.add(from), run.drawn.add(r * strip.row + from), p.add(from), n, |x, f| x * f);
                     }
                 }
-                let start = if key == 0 {
+                let start = if key == run.from {
                     Start::zero()
                 } else {
                     Start { from: out, row: d.out_row(), add: core::ptr::null() }
@@ -294,7 +333,7 @@ impl Attention {
                 let product = Product {
                     left: Left { ptr: strip.at(key), row: 1, step: strip.row },
                     rows,
-                    packed: run.values.add(values_at(d, key)),
+                    packed: run.values.add(values_at(d, key - run.from)),
                     cols: d.head_dim,
                     depth: KEYS.min(run.keys - key), // as packed; this block's rows may end earlier
                     start,
@@ -319,7 +358,7 @@ impl Attention {
     }
 }
 
-/// Where the packed values from `key` (a multiple of [`KEYS`]) on begin.
+/// Where the packed values from `key` (a multiple of [`KEYS`], counted from the first) on begin.
 fn values_at(d: &AttentionDims, key: usize) -> usize {
     key / KEYS * packed_len(KEYS, d.head_dim, MAX_NR)
 }

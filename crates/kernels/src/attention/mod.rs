@@ -5,6 +5,7 @@
 //! - `backward.rs`  dQ, dK and dV, a head at a time or by queries and by keys; `rectangle.rs` the work on one block of scores
 //! - `strip.rs`     softmax on transposed scores
 //! - `drop.rs`      dropout's factors of a block
+//! - `visibility.rs` masks and first keys
 //! - `slices.rs`    safe functions on slices
 //!
 //! The full Tq x Tk matrix never exists: scratch holds one block of it, transposed (a row per key, a column per query), which makes
@@ -22,11 +23,13 @@ mod forward;
 mod rectangle;
 mod slices;
 mod strip;
+mod visibility;
 
 pub use backward::{AttentionBackward, AttentionBackwardKv, AttentionBackwardQ};
 pub use forward::Attention;
 pub use rectangle::BackwardInputs;
-pub use slices::{attention_backward, attention_forward};
+pub use slices::{attention_backward, attention_forward, Limits};
+pub use visibility::Visibility;
 
 use crate::lanes::map1;
 use crate::matmul::pack::pack_columns;

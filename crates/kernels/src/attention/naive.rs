@@ -20,14 +20,29 @@ pub(super) struct Inputs {
     pub k: Vec<f64>,
     pub v: Vec<f64>,
     pub mask: Option<Vec<i32>>,
+    /// Added to the scores, `[1 | batch | batch·heads, tq, tk]`.
+    pub bias: Option<Vec<f32>>,
+    pub starts: Option<Vec<i32>>,
     pub dout: Vec<f64>,
 }
 
 impl Inputs {
-    fn visible(&self, b: usize, i: usize, j: usize) -> bool {
+    /// What the mask adds to a score.
+    fn bias(&self, b: usize, h: usize, i: usize, j: usize) -> f64 {
+        let d = &self.dims;
+        self.bias.as_ref().map_or(0.0, |bias| {
+            let masks = bias.len() / (d.tq * d.tk);
+            let of = if masks == d.batch * d.heads { b * d.heads + h } else { b % masks };
+            f64::from(bias[(of * d.tq + i) * d.tk + j])
+        })
+    }
+
+    fn visible(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
         let d = &self.dims;
         let causal = !d.causal || j as isize <= i as isize + d.tk as isize - d.tq as isize;
-        causal && self.mask.as_ref().is_none_or(|m| m[b * d.tk + j] != 0)
+        let kept = self.mask.as_ref().is_none_or(|m| m[b * d.tk + j] != 0);
+        let started = self.starts.as_ref().is_none_or(|s| j as i64 >= i64::from(s[b * d.tq + i]));
+        causal && kept && started && self.bias(b, h, i, j) != f64::NEG_INFINITY
     }
 
     fn factor(&self, row: usize, j: usize) -> f64 {
@@ -65,11 +80,12 @@ impl Inputs {
         let kj = |j: usize| b * d.k_batch + j * d.k_row + shared * width;
         let vj = |j: usize| b * d.v_batch + j * d.v_row + shared * width;
         let oi = (b * d.tq + i) * d.heads * width + h * width;
-        let keys: Vec<usize> = (0..d.tk).filter(|&j| self.visible(b, i, j)).collect();
+        let keys: Vec<usize> = (0..d.tk).filter(|&j| self.visible(b, h, i, j)).collect();
         if keys.is_empty() {
             return;
         }
-        let score = |j: usize| d.scale as f64 * (0..width).map(|c| self.q[qi + c] * self.k[kj(j) + c]).sum::<f64>();
+        let dot = |j: usize| (0..width).map(|c| self.q[qi + c] * self.k[kj(j) + c]).sum::<f64>();
+        let score = |j: usize| d.scale as f64 * dot(j) + self.bias(b, h, i, j);
         let scores: Vec<f64> = keys.iter().map(|&j| score(j)).collect();
         let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = scores.iter().map(|s| (s - most).exp()).sum();
@@ -106,6 +122,8 @@ fn the_reference_gradients_are_the_slopes_of_the_reference_output() {
             k: wide(&rng.normals(2 * 4 * 6)),
             v: wide(&rng.normals(2 * 4 * 6)),
             mask: Some(vec![1, 0, 1, 1, 1, 1, 1, 0]),
+            bias: Some([0.3, f32::NEG_INFINITY, -0.5, 1.0].into_iter().cycle().take(2 * 3 * 4).collect()),
+            starts: Some(vec![0, 1, 2, -1, 0, 1]),
             dout: wide(&rng.normals(2 * 3 * dims.heads * 3)),
         };
         let r = inputs.reference();

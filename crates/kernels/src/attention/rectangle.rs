@@ -7,7 +7,7 @@
 
 use super::drop::{transposed, transposed_len};
 use super::strip::{apart, Strip, EIGHT};
-use super::{pack_scaled_columns, AttentionDims, Head};
+use super::{pack_scaled_columns, AttentionDims, Head, Visibility};
 use crate::lanes::{pair, store_pair};
 use crate::matmul::micro::{register_tile, RegisterTile, Start, MAX_NR};
 use crate::matmul::pack::{clear_steps, pack_columns, pack_rows, packed_len};
@@ -24,8 +24,8 @@ pub struct BackwardInputs {
     pub k: *const f32,
     /// Values.
     pub v: *const f32,
-    /// `[batch, tk]`, 0 drops the key; or null.
-    pub key_mask: *const i32,
+    /// What queries see.
+    pub visibility: Visibility,
     /// The forward log-sum-exp.
     pub lse: *const f32,
     /// Gradient of the forward result, laid out as it.
@@ -150,6 +150,10 @@ impl BackwardInputs {
                 pack_rows(dout, d.out_row(), count, width, nr, scratch.dout_rows);
             }
             core::ptr::copy_nonoverlapping(self.lse.add(d.lse_at(head, first)), scratch.lse, count);
+            // A query without a key: minus infinity minus this must stay minus infinity.
+            for i in (0..count).filter(|&i| *scratch.lse.add(i) == f32::NEG_INFINITY) {
+                *scratch.lse.add(i) = 0.0;
+            }
             for i in count..count.next_multiple_of(EIGHT) {
                 (*scratch.lse.add(i), *scratch.delta.add(i)) = (0.0, 0.0);
             }
@@ -186,6 +190,9 @@ impl BackwardInputs {
         unsafe {
             dots(k, d.k_row, scratch.q_columns, s).run(tile);
             dots(v, d.v_row, scratch.dout_columns, dp).run(tile);
+            if !self.visibility.is_plain() {
+                self.visibility.exclude(d, head, (first, count), (key, keys), s, dp.ptr);
+            }
             if let Some(keep) = &d.dropout {
                 transposed(d, keep, head, (first, count), (key, keys), (scratch.drawn, row), scratch.buffer);
             }
@@ -203,7 +210,7 @@ impl BackwardInputs {
     unsafe fn gradients_of_scores(&self, queries: &Queries, (key, keys): (usize, usize), s: Strip, dp: Strip) {
         let d = &self.dims;
         let Queries { head, first, count, scratch, .. } = *queries;
-        let mask = d.mask_of(self.key_mask, head);
+        let mask = d.mask_of(self.visibility.key_mask, head);
         let width = count.next_multiple_of(EIGHT);
         for r in 0..keys {
             let from = d.first(key + r).saturating_sub(first).min(width) / EIGHT * EIGHT;
@@ -256,7 +263,7 @@ impl BackwardInputs {
         let skip = if to.dq_begins { 0 } else { d.first(key).saturating_sub(first).min(count) };
         let end = (first + skip) as isize + d.shift() + 1 - key as isize;
         let out = to.dq.wrapping_add(d.q_at(head, first + skip));
-        let mask = d.mask_of(self.key_mask, head);
+        let mask = d.mask_of(self.visibility.key_mask, head);
         // SAFETY (whole body): promised by the caller.
         unsafe {
             pack_rows(self.k.add(d.k_at(head, key)), d.k_row, keys, d.head_dim, nr, scratch.keys);

@@ -1,11 +1,43 @@
 //! Safe attention on slices: lengths are checked against dims and strides, then every tile runs on this thread.
 
-use super::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims, BackwardInputs};
+use super::{Attention, AttentionBackwardKv, AttentionBackwardQ, AttentionDims, BackwardInputs, Visibility};
 use crate::tile::run_all;
+
+/// What restricts the keys that queries see, on slices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits<'a> {
+    /// `[batch, tk]`: 1 keep, 0 drop.
+    pub key_mask: Option<&'a [i32]>,
+    /// `[1 | batch | batch·heads, tq, tk]`, added to the scaled scores.
+    pub mask: Option<&'a [f32]>,
+    /// `[batch, tq]`: the first key of each query.
+    pub starts: Option<&'a [i32]>,
+}
+
+impl Limits<'_> {
+    pub(super) fn visibility(&self, dims: &AttentionDims) -> Visibility {
+        Visibility {
+            key_mask: pointer(self.key_mask),
+            mask: self.mask.map_or(core::ptr::null(), |m| m.as_ptr()),
+            masks: self.mask.map_or(0, |m| m.len() / (dims.tq * dims.tk).max(1)),
+            starts: pointer(self.starts),
+        }
+    }
+
+    fn check(&self, dims: &AttentionDims) {
+        let of = |mask: Option<&[i32]>| mask.map(<[i32]>::len);
+        assert!(of(self.key_mask).is_none_or(|n| n == dims.batch * dims.tk), "attention: key_mask must be [batch, tk]");
+        assert!(of(self.starts).is_none_or(|n| n == dims.batch * dims.tq), "attention: starts must be [batch, tq]");
+        if let Some(mask) = self.mask {
+            let all = [1, dims.batch, dims.batch * dims.heads].map(|masks| masks * dims.tq * dims.tk);
+            assert!(all.contains(&mask.len()), "attention: mask must be [1 | batch | batch·heads, tq, tk]");
+        }
+    }
+}
 
 impl AttentionDims {
     /// Panics unless the slices hold what the dims reach.
-    fn check(&self, q: usize, k: usize, v: usize, key_mask: Option<&[i32]>) {
+    fn check(&self, q: usize, k: usize, v: usize) {
         assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "attention: kv_heads must divide heads");
         let needs = |t: usize, row: usize, batch: usize, heads: usize| match (self.batch, t) {
             (0, _) | (_, 0) => 0,
@@ -23,9 +55,6 @@ impl AttentionDims {
             v >= needs(self.tk, self.v_row, self.v_batch, self.kv_heads),
             "attention: v too short for its strides, got {v}"
         );
-        if let Some(mask) = key_mask {
-            assert_eq!(mask.len(), self.batch * self.tk, "attention: key_mask must be [batch, tk]");
-        }
     }
 
     pub(super) fn out_len(&self) -> usize {
@@ -41,8 +70,7 @@ pub(super) fn pointer(mask: Option<&[i32]>) -> *const i32 {
     mask.map_or(core::ptr::null(), |m| m.as_ptr())
 }
 
-/// Attention forward on slices: writes `out` and `lse`. See [`AttentionDims`] for layouts; `key_mask` is `[batch, tk]`, 1 keep,
-/// 0 drop.
+/// Attention forward on slices: writes `out` and `lse`. See [`AttentionDims`] for layouts.
 ///
 /// # Panics
 /// If a slice is shorter than the dims and strides reach.
@@ -51,18 +79,19 @@ pub fn attention_forward(
     q: &[f32],
     k: &[f32],
     v: &[f32],
-    key_mask: Option<&[i32]>,
+    limits: Limits<'_>,
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    dims.check(q.len(), k.len(), v.len(), key_mask);
+    dims.check(q.len(), k.len(), v.len());
+    limits.check(&dims);
     assert_eq!(out.len(), dims.out_len(), "attention: out must be [batch, tq, heads·head_dim]");
     assert_eq!(lse.len(), dims.lse_len(), "attention: lse must be [batch, heads, tq]");
     let op = Attention {
         q: q.as_ptr(),
         k: k.as_ptr(),
         v: v.as_ptr(),
-        key_mask: pointer(key_mask),
+        visibility: limits.visibility(&dims),
         key_counts: core::ptr::null(),
         out: out.as_mut_ptr(),
         lse: lse.as_mut_ptr(),
@@ -82,7 +111,7 @@ pub fn attention_backward(
     q: &[f32],
     k: &[f32],
     v: &[f32],
-    key_mask: Option<&[i32]>,
+    limits: Limits<'_>,
     out: &[f32],
     lse: &[f32],
     dout: &[f32],
@@ -91,8 +120,9 @@ pub fn attention_backward(
     dk: &mut [f32],
     dv: &mut [f32],
 ) {
-    dims.check(q.len(), k.len(), v.len(), key_mask);
-    dims.check(dq.len(), dk.len(), dv.len(), None);
+    dims.check(q.len(), k.len(), v.len());
+    limits.check(&dims);
+    dims.check(dq.len(), dk.len(), dv.len());
     for (name, len) in [("out", out.len()), ("dout", dout.len())] {
         assert_eq!(len, dims.out_len(), "attention: {name} must be [batch, tq, heads·head_dim]");
     }
@@ -103,7 +133,7 @@ pub fn attention_backward(
         q: q.as_ptr(),
         k: k.as_ptr(),
         v: v.as_ptr(),
-        key_mask: pointer(key_mask),
+        visibility: limits.visibility(&dims),
         lse: lse.as_ptr(),
         dout: dout.as_ptr(),
         dims,

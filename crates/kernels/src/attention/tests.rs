@@ -2,7 +2,6 @@
 //! what must not show: order of tiles, the register tile, and (in `exclusion.rs`) excluded entries.
 
 use super::naive::Inputs;
-use super::slices::pointer;
 use super::*;
 use crate::matmul::micro::{set_register_tile, RegisterTile};
 use crate::philox::Stream;
@@ -13,6 +12,7 @@ use crate::vecmath;
 mod counts;
 mod exclusion;
 mod groups;
+mod visible;
 
 /// Random inputs in f32 with everything the kernels write.
 struct Case {
@@ -21,6 +21,8 @@ struct Case {
     k: Vec<f32>,
     v: Vec<f32>,
     mask: Option<Vec<i32>>,
+    bias: Option<Vec<f32>>,
+    starts: Option<Vec<i32>>,
     dout: Vec<f32>,
     result: Results,
 }
@@ -58,9 +60,21 @@ impl Case {
             k: rng.normals(len(dims.tk, dims.k_row)),
             v: rng.normals(len(dims.tk, dims.v_row)),
             mask,
+            bias: None,
+            starts: None,
             dout: rng.normals(dims.out_len()).iter().map(|x| 0.25 * x).collect(),
             result: Results::default(),
         }
+    }
+
+    fn limits(&self) -> Limits<'_> {
+        Limits { key_mask: self.mask.as_deref(), mask: self.bias.as_deref(), starts: self.starts.as_deref() }
+    }
+
+    fn inputs(&self, r: &Results) -> BackwardInputs {
+        let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
+        let (visibility, dims) = (self.limits().visibility(&self.dims), self.dims);
+        BackwardInputs { q, k, v, visibility, lse: r.lse.as_ptr(), dout: self.dout.as_ptr(), dims }
     }
 
     /// Runs forward and backward through the slice shells.
@@ -74,23 +88,25 @@ impl Case {
             dk: vec![0.0; self.k.len()],
             dv: vec![0.0; self.v.len()],
         };
-        let mask = self.mask.as_deref();
-        attention_forward(d, &self.q, &self.k, &self.v, mask, &mut r.out, &mut r.lse);
+        let limits = self.limits();
+        attention_forward(d, &self.q, &self.k, &self.v, limits, &mut r.out, &mut r.lse);
         let Results { out, lse, delta, dq, dk, dv } = &mut r;
-        attention_backward(d, &self.q, &self.k, &self.v, mask, out, lse, &self.dout, delta, dq, dk, dv);
+        attention_backward(d, &self.q, &self.k, &self.v, limits, out, lse, &self.dout, delta, dq, dk, dv);
         self.result = r;
         &self.result
     }
 
     fn reference(&self) -> super::naive::Reference {
         let (q, k, v, dout) = (wide(&self.q), wide(&self.k), wide(&self.v), wide(&self.dout));
-        Inputs { dims: self.dims, q, k, v, mask: self.mask.clone(), dout }.reference()
+        let (mask, bias, starts) = (self.mask.clone(), self.bias.clone(), self.starts.clone());
+        Inputs { dims: self.dims, q, k, v, mask, bias, starts, dout }.reference()
     }
 
     fn name(&self) -> String {
         let AttentionDims { batch, tq, tk, heads, kv_heads, head_dim, causal, q_row, dropout, .. } = self.dims;
         let (mask, dropout) = (self.mask.is_some(), dropout.is_some());
-        format!("{batch}x{heads}/{kv_heads} {tq}x{tk} width {head_dim} row {q_row} causal {causal} mask {mask} dropout {dropout}")
+        let (bias, starts) = (self.bias.as_ref().map(Vec::len), self.starts.is_some());
+        format!("{batch}x{heads}/{kv_heads} {tq}x{tk} width {head_dim} row {q_row} causal {causal} mask {mask} {bias:?} starts {starts} dropout {dropout}")
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -118,20 +134,11 @@ impl Case {
                 *to = if *from == 0.0 { 0.0 } else { f32::NAN };
             }
         }
-        let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
-        let (key_mask, dims) = (pointer(self.mask.as_deref()), self.dims);
-        let (out, lse, dout) = (r.out.as_ptr(), r.lse.as_ptr(), self.dout.as_ptr());
-        let (dq, dk, dv) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr());
+        let inputs = self.inputs(&r);
+        let (out, dq, dk, dv) = (r.out.as_ptr(), r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr());
         // SAFETY: all buffers have the lengths of the dims.
         unsafe {
-            run_reversed(&AttentionBackward {
-                inputs: BackwardInputs { q, k, v, key_mask, lse, dout, dims },
-                out,
-                dq,
-                dk,
-                dv,
-            })
-            .expect("no faults");
+            run_reversed(&AttentionBackward { inputs, out, dq, dk, dv }).expect("no faults");
         }
         r
     }
@@ -273,14 +280,13 @@ impl Case {
         for x in [&mut r.out, &mut r.lse, &mut r.delta, &mut r.dq, &mut r.dk, &mut r.dv] {
             x.fill(f32::NAN);
         }
-        let (q, k, v) = (self.q.as_ptr(), self.k.as_ptr(), self.v.as_ptr());
-        let (key_mask, dims) = (pointer(self.mask.as_deref()), self.dims);
+        let inputs = self.inputs(&r);
+        let BackwardInputs { q, k, v, visibility, dims, .. } = inputs;
         let (out, lse, delta) = (r.out.as_mut_ptr(), r.lse.as_mut_ptr(), r.delta.as_mut_ptr());
-        let (dq, dk, dv, dout) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr(), self.dout.as_ptr());
-        let inputs = BackwardInputs { q, k, v, key_mask, lse, dout, dims };
+        let (dq, dk, dv) = (r.dq.as_mut_ptr(), r.dk.as_mut_ptr(), r.dv.as_mut_ptr());
         // SAFETY: all buffers have the lengths of the dims; the three run one after the other.
         unsafe {
-            run_reversed(&Attention { q, k, v, key_mask, key_counts: core::ptr::null(), out, lse, dims })
+            run_reversed(&Attention { q, k, v, visibility, key_counts: core::ptr::null(), out, lse, dims })
                 .expect("no faults");
             run_reversed(&AttentionBackwardQ { inputs, out, dq, delta }).expect("no faults");
             run_reversed(&AttentionBackwardKv { inputs, delta, dk, dv }).expect("no faults");
@@ -305,17 +311,19 @@ fn gradients_into_thirds_of_one_buffer_leave_the_other_thirds_alone() {
         k: apart(1),
         v: apart(2),
         mask: None,
+        bias: None,
+        starts: None,
         dout: dout.clone(),
         result: Results::default(),
     };
     let want = separate.run();
     let (mut out, mut lse, mut delta) =
         (vec![0.0; dims.out_len()], vec![0.0; dims.lse_len()], vec![0.0; dims.lse_len()]);
-    attention_forward(dims, &qkv, &qkv[c..], &qkv[2 * c..], None, &mut out, &mut lse);
+    attention_forward(dims, &qkv, &qkv[c..], &qkv[2 * c..], Limits::default(), &mut out, &mut lse);
     let mut thirds = [vec![7.0; n], vec![7.0; n], vec![7.0; n]];
     let [dq, dk, dv] = &mut thirds;
     let (k, v) = (&qkv[c..], &qkv[2 * c..]);
-    attention_backward(dims, &qkv, k, v, None, &out, &lse, &dout, &mut delta, dq, &mut dk[c..], &mut dv[2 * c..]);
+    attention_backward(dims, &qkv, k, v, Limits::default(), &out, &lse, &dout, &mut delta, dq, &mut dk[c..], &mut dv[2 * c..]);
     same_bits(&want.out, &out).expect("out");
     for (third, want) in [&want.dq, &want.dk, &want.dv].into_iter().enumerate() {
         for row in 0..2 * t {
@@ -364,7 +372,7 @@ fn few_queries_give_the_bits_of_many() {
                 (0..2).flat_map(|b| x[((b + 1) * t - few) * c..][..few * c].to_vec()).collect()
             };
             let (mut out, mut lse) = (vec![f32::NAN; dims.out_len()], vec![f32::NAN; dims.lse_len()]);
-            attention_forward(dims, &last(&all.q), &all.k, &all.v, all.mask.as_deref(), &mut out, &mut lse);
+            attention_forward(dims, &last(&all.q), &all.k, &all.v, all.limits(), &mut out, &mut lse);
             let want_lse: Vec<f32> = (0..4).flat_map(|h| want.lse[(h + 1) * t - few..][..few].to_vec()).collect();
             let result = same_bits(&last(&want.out), &out).and_then(|()| same_bits(&want_lse, &lse));
             cases.check(|| format!("{few} of {t}, width {head_dim}"), result);
@@ -375,13 +383,14 @@ fn few_queries_give_the_bits_of_many() {
 
 #[test]
 fn scratch_is_a_block_and_never_the_whole_matrix() {
-    let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
+    let (f, n, visibility) = (core::ptr::null_mut(), core::ptr::null(), Visibility::ALL);
+    let key_counts = core::ptr::null();
     let needed = |t: usize| {
         let dims = AttentionDims::contiguous(1, t, t, 6, 64, true);
-        let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
+        let inputs = BackwardInputs { q: n, k: n, v: n, visibility, lse: n, dout: n, dims };
         let backward = AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f };
         (
-            Attention { q: n, k: n, v: n, key_mask: words, key_counts: words, out: f, lse: f, dims }.scratch_len(),
+            Attention { q: n, k: n, v: n, visibility, key_counts, out: f, lse: f, dims }.scratch_len(),
             backward.scratch_len(),
         )
     };
@@ -395,10 +404,11 @@ fn scratch_is_a_block_and_never_the_whole_matrix() {
 fn scratch_grows_with_the_lengths() {
     let needed = |tq: usize, tk: usize| {
         let dims = AttentionDims { dropout: keep(0.5), ..AttentionDims::contiguous(1, tq, tk, 1, 24, true) };
-        let (f, n, words) = (core::ptr::null_mut(), core::ptr::null(), core::ptr::null());
-        let inputs = BackwardInputs { q: n, k: n, v: n, key_mask: words, lse: n, dout: n, dims };
+        let (f, n, visibility) = (core::ptr::null_mut(), core::ptr::null(), Visibility::ALL);
+        let key_counts = core::ptr::null();
+        let inputs = BackwardInputs { q: n, k: n, v: n, visibility, lse: n, dout: n, dims };
         [
-            Attention { q: n, k: n, v: n, key_mask: words, key_counts: words, out: f, lse: f, dims }.scratch_len(),
+            Attention { q: n, k: n, v: n, visibility, key_counts, out: f, lse: f, dims }.scratch_len(),
             AttentionBackwardQ { inputs, out: n, dq: f, delta: f }.scratch_len(),
             AttentionBackwardKv { inputs, delta: n, dk: f, dv: f }.scratch_len(),
             AttentionBackward { inputs, out: n, dq: f, dk: f, dv: f }.scratch_len(),

@@ -1,7 +1,6 @@
 //! Sequences with numbers of keys of their own: each gets, bit for bit, what it gets alone, and reads nothing beyond its keys.
 
-use crate::attention::slices::pointer;
-use crate::attention::{attention_forward, Attention, AttentionDims};
+use crate::attention::{attention_forward, Attention, AttentionDims, Limits};
 use crate::testkit::{run_reversed, same_bits, Cases, Rng};
 use crate::tile::{Fault, FaultCode};
 
@@ -17,7 +16,7 @@ fn together(
         q: q.as_ptr(),
         k: k.as_ptr(),
         v: v.as_ptr(),
-        key_mask: pointer(mask),
+        visibility: Limits { key_mask: mask, ..Limits::default() }.visibility(&dims),
         key_counts: counts.as_ptr(),
         out: out.as_mut_ptr(),
         lse: lse.as_mut_ptr(),
@@ -58,7 +57,7 @@ fn a_sequence_of_a_batch_has_the_bits_it_has_alone() {
                 let alone = AttentionDims::contiguous(1, tq, keys, heads, head_dim, true);
                 let (mut want, mut want_lse) = (vec![f32::NAN; tq * c], vec![f32::NAN; heads * tq]);
                 let (q, part) = (&q[b * tq * c..][..tq * c], b * tk * c..(b * tk + keys) * c);
-                let mask = mask.as_ref().map(|m| &m[b * tk..][..keys]);
+                let mask = Limits { key_mask: mask.as_ref().map(|m| &m[b * tk..][..keys]), ..Limits::default() };
                 attention_forward(alone, q, &k[part.clone()], &v[part], mask, &mut want, &mut want_lse);
                 let result = same_bits(&want, &out[b * tq * c..][..tq * c])
                     .and_then(|()| same_bits(&want_lse, &lse[b * heads * tq..][..heads * tq]));

@@ -31,6 +31,8 @@ fn shared_keys_give_the_bits_of_repeated_ones() {
                 k: repeat(&case.k),
                 v: repeat(&case.v),
                 mask: case.mask.clone(),
+                bias: None,
+                starts: None,
                 dout: case.dout.clone(),
                 result: Default::default(),
             };
@@ -62,6 +64,8 @@ fn the_gradients_of_a_group_are_one_chain_over_its_heads() {
         k: case.k.clone(),
         v: case.v.clone(),
         mask: None,
+        bias: None,
+        starts: None,
         dout: first(&case.dout),
         result: Default::default(),
     };
