@@ -67,9 +67,17 @@ export {
   type ModelType,
   PRESETS,
   type PresetName,
+  Transformer as TransformerModule,
+  TransformerDecoder,
+  TransformerEncoder,
+  type TransformerMasks,
+  type TransformerOptions as TransformerModuleOptions,
+  type TransformerStackOptions,
 } from './models';
 export {
+  type AttentionMasks,
   Block,
+  type DecoderMasks,
   Dropout,
   Embedding,
   GroupedQueryAttention,
@@ -92,6 +100,13 @@ export {
   type RowLoss,
   SinusoidalPositions,
   SwiGLUMLP,
+  TransformerAttention,
+  type TransformerAttentionOptions,
+  TransformerDecoderLayer,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+  uniform,
+  xavierUniform,
   zeros,
 } from './nn';
 export { AdamW, type Optimizer, Schedule, SGD } from './optim';

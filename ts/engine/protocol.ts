@@ -64,6 +64,7 @@ export interface EngineReport {
 export type WireInit =
   | { kind: 'constant'; value: number }
   | { kind: 'normal'; mean: number; std: number }
+  | { kind: 'uniform'; low: number; high: number }
   | { kind: 'sinusoidal'; noise: number; rows: number; cols: number }
   | { kind: 'rotary'; base: number; scaling: RotaryScaling | undefined; rows: number; cols: number }
   | { kind: 'data'; data: WireNumbers };

@@ -56,6 +56,7 @@ export {
 } from './ops/sample';
 export { copySequence } from './ops/sequences';
 export { logSoftmax, softmax } from './ops/softmax';
+export { splitRows } from './ops/splitRows';
 export { swiglu } from './ops/swiglu';
 export { transpose } from './ops/transpose';
 export { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from './ops/unary';

@@ -30,6 +30,7 @@ export type Init =
   | { readonly kind: 'ones' }
   | { readonly kind: 'constant'; readonly value: number }
   | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
+  | { readonly kind: 'uniform'; readonly low: number; readonly high: number }
   | { readonly kind: 'sinusoidal'; readonly noise: number }
   | { readonly kind: 'rotary'; readonly base: number; readonly scaling?: RotaryScaling }
   | { readonly kind: 'data'; readonly data: Float32Array | Int32Array | Uint16Array };
@@ -198,6 +199,9 @@ function checkInit(label: string, init: Init, shape: readonly number[], dtype: D
   } else if (init.kind === 'normal') {
     if (!Number.isFinite(init.mean)) fail('mean must be finite', init.mean);
     if (!(Number.isFinite(init.std) && init.std >= 0)) fail('std must be finite and at least 0', init.std);
+  } else if (init.kind === 'uniform') {
+    if (!(Number.isFinite(init.low) && Number.isFinite(init.high) && init.low <= init.high))
+      fail('low and high must be finite and in this order', `${init.low} and ${init.high}`);
   } else if (init.kind === 'sinusoidal') {
     if (shape.length !== 2) fail('sinusoidal init needs a shape [rows, cols]', shapeText(shape));
     if (!(Number.isFinite(init.noise) && init.noise >= 0)) fail('noise must be finite and at least 0', init.noise);
@@ -206,9 +210,10 @@ function checkInit(label: string, init: Init, shape: readonly number[], dtype: D
   } else if (init.kind === 'constant') {
     if (!Number.isFinite(init.value)) fail('value must be finite', init.value);
   } else if (init.kind !== 'zeros' && init.kind !== 'ones') {
-    fail('init.kind must be zeros, ones, constant, normal, sinusoidal, rotary or data', (init as { kind: unknown }).kind);
+    fail('init.kind must be zeros, ones, constant, normal, uniform, sinusoidal, rotary or data', (init as { kind: unknown }).kind);
   }
-  if (dtype === 'i32' && (init.kind === 'normal' || init.kind === 'sinusoidal')) fail('an i32 variable cannot have random init', init.kind);
+  if (dtype === 'i32' && ['normal', 'uniform', 'sinusoidal'].includes(init.kind))
+    fail('an i32 variable cannot have random init', init.kind);
   if (dtype === 'i32' && init.kind === 'rotary') fail('an i32 variable cannot be a rotary table', init.kind);
 }
 

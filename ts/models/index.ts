@@ -17,3 +17,13 @@ export { Llama, LlamaTrunk } from './llama';
 export { checkLlamaConfig, type LlamaConfig, type LlamaConfigOptions, resolveLlamaConfig } from './llamaConfig';
 export { type DpoOptions, dpoLoss, sequenceLogProbs } from './preferences';
 export { PRESETS, type Preset, type PresetName } from './presets';
+export {
+  type DecoderCache,
+  decoderCacheVariables,
+  Transformer,
+  TransformerDecoder,
+  TransformerEncoder,
+  type TransformerMasks,
+  type TransformerOptions,
+  type TransformerStackOptions,
+} from './transformer';

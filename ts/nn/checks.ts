@@ -27,3 +27,11 @@ export function checkHeads(op: string, width: number, nHead: number, widthName =
     );
   }
 }
+
+/** @throws UNKNOWN_OPTION for a name that is not among the known ones: a misspelt option would otherwise be a silent default. */
+export function checkNames(op: string, options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new FerroError('UNKNOWN_OPTION', `${op}: options are ${known.join(', ')}, got ${JSON.stringify(unknown)}`);
+  }
+}

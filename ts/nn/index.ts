@@ -2,11 +2,12 @@
 
 export { Block, type BlockOptions } from './block';
 export { type CachePlace, type KeyValueCache, type PlaceInStep, type PlacePerRow, positionOf, withKeyCounts } from './cache';
+export { checkNames, checkSize } from './checks';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export { addMetrics, type GradientTargets, gradientProgram, metricOutputs } from './gradient';
 export { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
-export { GPT2_STD, normal, ones, residualStd, zeros } from './init';
+export { GPT2_STD, linearUniform, normal, ones, residualStd, uniform, xavierUniform, zeros } from './init';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';
 export { LlamaBlock, type LlamaBlockOptions } from './llamaBlock';
@@ -40,3 +41,17 @@ export { plainShape, type Quantization, type QuantizedWeight, quantizeModule } f
 export { RMSNorm } from './rmsNorm';
 export { type RotaryOptions, RotaryPositions } from './rotary';
 export { SwiGLUMLP, type SwiGLUMLPOptions } from './swigluMLP';
+export {
+  type AttentionMasks,
+  checkSequence,
+  type DecoderLayerCache,
+  type DecoderMasks,
+  LAYER_OPTIONS,
+  type MemoryPlace,
+  MISSING_MEMORY,
+  TransformerAttention,
+  type TransformerAttentionOptions,
+  TransformerDecoderLayer,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+} from './transformer';

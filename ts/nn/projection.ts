@@ -9,10 +9,12 @@ import { Module } from './module';
 
 /** Options of `Projection`. */
 export interface ProjectionOptions {
-  /** Adds a bias, initially zero. Default false. */
+  /** Adds a bias. Default false. */
   bias?: boolean;
   /** Initial weights. Default normal(0.02). */
   init?: Init;
+  /** Initial biases. Default zeros. */
+  biasInit?: Init;
 }
 
 /** y = x·Wᵀ (+ b) with W [outFeatures, inFeatures]. */
@@ -34,7 +36,7 @@ export class Projection extends Module {
     checkSize('Projection', 'inFeatures', inFeatures);
     checkSize('Projection', 'outFeatures', outFeatures);
     this.weight = new Variable({ name: 'weight', shape: [outFeatures, inFeatures], init: options.init ?? normal(GPT2_STD) });
-    this.bias = options.bias === true ? new Variable({ name: 'bias', shape: [outFeatures], init: zeros }) : undefined;
+    this.bias = options.bias === true ? new Variable({ name: 'bias', shape: [outFeatures], init: options.biasInit ?? zeros }) : undefined;
   }
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */

@@ -1,7 +1,7 @@
 //! Random initial values of regions, made by all threads through the same queue as a program's tiles. The numbers are the
 //! kernels' (`init.rs`): each depends on the seed, the variable's path and its own index only.
 
-use kernels::init::fill_normal;
+use kernels::init::{fill_normal, fill_uniform};
 use kernels::{Fault, TileOp};
 
 /// Elements per tile: some tenths of a millisecond.
@@ -16,21 +16,38 @@ pub struct Source {
     pub path: [u32; 2],
 }
 
-/// `out[i] = mean + std · z_i`, z standard normal.
-pub(crate) struct Normal {
+/// What is drawn.
+#[derive(Clone, Copy)]
+pub(crate) enum Distribution {
+    /// `mean + std · z`, z standard normal.
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        std: f64,
+    },
+    /// `low + (high − low) · u`, u uniform in [0, 1).
+    Uniform {
+        /// Smallest value.
+        low: f64,
+        /// What values stay below, up to rounding.
+        high: f64,
+    },
+}
+
+/// Independent numbers of one distribution.
+pub(crate) struct Drawn {
     /// Elements to write, [n].
     pub out: *mut f32,
     /// Number of elements.
     pub n: usize,
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub std: f64,
+    /// What they are.
+    pub distribution: Distribution,
     /// Where the random bits come from.
     pub source: Source,
 }
 
-impl TileOp for Normal {
+impl TileOp for Drawn {
     fn tiles(&self) -> usize {
         self.n.div_ceil(TILE)
     }
@@ -44,7 +61,11 @@ impl TileOp for Normal {
         let len = TILE.min(self.n - first);
         // SAFETY: these elements lie below n, and no other tile writes them.
         let out = unsafe { std::slice::from_raw_parts_mut(self.out.add(first), len) };
-        fill_normal(out, first as u64, self.mean, self.std, self.source.seed, self.source.path);
+        let Source { seed, path } = self.source;
+        match self.distribution {
+            Distribution::Normal { mean, std } => fill_normal(out, first as u64, mean, std, seed, path),
+            Distribution::Uniform { low, high } => fill_uniform(out, first as u64, low, high, seed, path),
+        }
         Ok(())
     }
 }
@@ -57,11 +78,16 @@ mod tests {
     fn tiles_together_are_the_kernels_numbers() {
         let source = Source { seed: [42, 1], path: [7, 9] };
         for n in [0, 1, TILE - 1, TILE, TILE + 1, 3 * TILE + 5] {
-            let (mut got, mut want) = (vec![f32::NAN; n], vec![0.0; n]);
-            let op = Normal { out: got.as_mut_ptr(), n, mean: 1.0, std: 0.5, source };
-            unsafe { kernels::run_all(&op) }.unwrap();
+            let all = |distribution| {
+                let mut got = vec![f32::NAN; n];
+                unsafe { kernels::run_all(&Drawn { out: got.as_mut_ptr(), n, distribution, source }) }.unwrap();
+                got
+            };
+            let mut want = vec![0.0; n];
             fill_normal(&mut want, 0, 1.0, 0.5, source.seed, source.path);
-            assert_eq!(got, want, "{n}");
+            assert_eq!(all(Distribution::Normal { mean: 1.0, std: 0.5 }), want, "{n}");
+            fill_uniform(&mut want, 0, -0.5, 2.0, source.seed, source.path);
+            assert_eq!(all(Distribution::Uniform { low: -0.5, high: 2.0 }), want, "{n}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::decode::{Op, Trap};
 use crate::engine::{Engine, ProgramId};
 use crate::error::{bad, Code, EngineError};
 use crate::executor::{FaultReport, Job, Shared, NO_TRAP};
-use crate::fill::{Normal, Source};
+use crate::fill::{Distribution, Drawn, Source};
 use crate::profile::Profile;
 use crate::program::{Program, Stage};
 use crate::regions::RegionId;
@@ -228,8 +228,17 @@ impl Engine {
 
     /// Fills an f32 region with normal numbers, on all threads.
     pub fn region_fill_normal(&mut self, id: RegionId, mean: f64, std: f64, source: Source) -> Result<(), EngineError> {
-        let (out, n) = self.floats("region_fill_normal", id)?;
-        self.run_alone(Op::Normal(Normal { out, n, mean, std, source }))?;
+        self.draw("region_fill_normal", id, Distribution::Normal { mean, std }, source)
+    }
+
+    /// Fills an f32 region with uniform numbers from `low` to below `high`, on all threads.
+    pub fn region_fill_uniform(&mut self, id: RegionId, low: f64, high: f64, source: Source) -> Result<(), EngineError> {
+        self.draw("region_fill_uniform", id, Distribution::Uniform { low, high }, source)
+    }
+
+    fn draw(&mut self, what: &str, id: RegionId, distribution: Distribution, source: Source) -> Result<(), EngineError> {
+        let (out, n) = self.floats(what, id)?;
+        self.run_alone(Op::Drawn(Drawn { out, n, distribution, source }))?;
         self.regions.touch(id);
         Ok(())
     }

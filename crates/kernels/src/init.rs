@@ -1,9 +1,9 @@
-//! Normally distributed initial values that are the same bits on every engine: Philox words, Box-Muller in f64, and the logarithm, sine
-//! and cosine of `scalar_math.rs`.
+//! Normally and uniformly distributed initial values that are the same bits on every engine: Philox words, for normals Box-Muller in f64 and the
+//! logarithm, sine and cosine of `scalar_math.rs`.
 //!
 //! Element `i` of a variable comes from block `i / 4` of the stream (seed, path = FNV-1a 64 of the variable's name, step = micro =
 //! 0xFFFFFFFF, which no training step uses): words 0 and 1 make the first two normals, words 2 and 3 the others. Values reach
-//! 6.66 standard deviations.
+//! 6.66 standard deviations. A uniform number is word `i % 4` of the block.
 
 use crate::philox::Stream;
 use crate::scalar_math::{ln, sin_cos};
@@ -29,9 +29,11 @@ impl NormalStream {
     }
 }
 
+/// A word times this lies in [0, 1).
+const STEP: f64 = 1.0 / 4_294_967_296.0;
+
 /// Two independent standard normals from two words (Box and Muller 1958).
 fn box_muller(a: u32, b: u32) -> [f64; 2] {
-    const STEP: f64 = 1.0 / 4_294_967_296.0;
     let radius = (-2.0 * ln((f64::from(a) + 1.0) * STEP)).sqrt(); // the argument lies in (0, 1]
     let (sine, cosine) = sin_cos(core::f64::consts::TAU * (f64::from(b) * STEP));
     [radius * cosine, radius * sine]
@@ -41,13 +43,25 @@ fn box_muller(a: u32, b: u32) -> [f64; 2] {
 /// can be filled in pieces. `seed` and `path` low word first.
 pub fn fill_normal(out: &mut [f32], first: u64, mean: f64, std: f64, seed: [u32; 2], path: [u32; 2]) {
     let normals = NormalStream::new(seed, path);
+    fill_by_block(out, first, mean, std, |block| normals.block(block));
+}
+
+/// `out[i] = low + (high − low)·u(first + i)`, u from 0 to 1 − 2⁻³², rounded to f32 once (so `high` itself may come out). The arguments as of
+/// [`fill_normal`].
+pub fn fill_uniform(out: &mut [f32], first: u64, low: f64, high: f64, seed: [u32; 2], path: [u32; 2]) {
+    let stream = Stream::new(seed, u32::MAX, u32::MAX, path);
+    fill_by_block(out, first, low, high - low, |block| stream.block(block).map(|word| f64::from(word) * STEP));
+}
+
+/// `out[i] = offset + scale·x`, x element `(first + i) % 4` of block `(first + i) / 4`.
+fn fill_by_block(out: &mut [f32], first: u64, offset: f64, scale: f64, numbers: impl Fn(u64) -> [f64; 4]) {
     let mut i = 0;
     while i < out.len() {
         let element = first + i as u64;
         let skip = (element % 4) as usize;
-        for n in &normals.block(element / 4)[skip..] {
+        for x in &numbers(element / 4)[skip..] {
             if i < out.len() {
-                out[i] = (mean + std * n) as f32;
+                out[i] = (offset + scale * x) as f32;
                 i += 1;
             }
         }
@@ -104,6 +118,34 @@ mod tests {
         }
         fill_normal(&mut out, 0, 0.25, 0.0, [1, 0], [3, 4]);
         assert_eq!(out, [0.25; 9]);
+    }
+
+    #[test]
+    fn uniform_numbers_fill_their_interval_evenly_in_pieces_too() {
+        let n = 400_000;
+        let (low, high) = (-0.25f32, 0.75f32);
+        let mut x = vec![f32::NAN; n];
+        fill_uniform(&mut x, 0, low.into(), high.into(), [1, 0], [3, 4]);
+        assert!(x.iter().all(|&v| v >= low && v <= high));
+        // 16 equal parts: the share of each has a standard error of 0.0004; bounds are 4.5 of them. Neighbours are independent.
+        for part in 0..16 {
+            let inside = x.iter().filter(|&&v| ((v - low) * 16.0) as usize == part).count() as f64 / n as f64;
+            assert!((inside - 1.0 / 16.0).abs() < 0.0018, "part {part}: {inside}");
+        }
+        for lag in 1..=4 {
+            let product = x.iter().zip(&x[lag..]).map(|(&a, &b)| (f64::from(a) - 0.25) * (f64::from(b) - 0.25)).sum::<f64>();
+            assert!((product / n as f64).abs() < 6e-4, "lag {lag}"); // standard error 1/12/√n = 1.3e-4
+        }
+        for cut in 0..=19 {
+            let mut out = vec![f32::NAN; 19];
+            let (a, b) = out.split_at_mut(cut);
+            fill_uniform(a, 0, -0.25, 0.75, [1, 0], [3, 4]);
+            fill_uniform(b, cut as u64, -0.25, 0.75, [1, 0], [3, 4]);
+            assert_eq!(out, x[..19], "cut {cut}");
+        }
+        let mut other = vec![f32::NAN; 19];
+        fill_uniform(&mut other, 0, -0.25, 0.75, [2, 0], [3, 4]);
+        assert_ne!(other, x[..19]);
     }
 
     /// Written down once: the same bits natively, in every wasm build and on every engine.

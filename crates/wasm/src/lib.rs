@@ -128,6 +128,21 @@ pub fn region_fill_normal(
     engine()?.region_fill_normal(id, mean, std, source).map_err(refused)
 }
 
+/// Fills a region with `low + (high − low) · u`, u uniform in [0, 1) by (seed, path, element).
+#[wasm_bindgen]
+pub fn region_fill_uniform(
+    id: u32,
+    low: f64,
+    high: f64,
+    seed_lo: u32,
+    seed_hi: u32,
+    path_lo: u32,
+    path_hi: u32,
+) -> Result<()> {
+    let source = Source { seed: [seed_lo, seed_hi], path: [path_lo, path_hi] };
+    engine()?.region_fill_uniform(id, low, high, source).map_err(refused)
+}
+
 /// Fills a region of `rows` × `cols` floats with the sinusoidal position table plus `noise · z`.
 #[wasm_bindgen]
 pub fn region_fill_sinusoidal(

@@ -65,6 +65,10 @@ export class Kernels {
     this.#glue.region_fill_normal(region, mean, std, ...key);
   }
 
+  regionFillUniform(region: number, low: number, high: number, key: RandomKey): void {
+    this.#glue.region_fill_uniform(region, low, high, ...key);
+  }
+
   regionFillSinusoidal(region: number, rows: number, cols: number, noise: number, key: RandomKey): void {
     this.#glue.region_fill_sinusoidal(region, rows, cols, noise, ...key);
   }

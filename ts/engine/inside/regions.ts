@@ -91,6 +91,9 @@ export class RegionStore {
       case 'normal':
         this.#kernels.regionFillNormal(region, init.mean, init.std, key);
         break;
+      case 'uniform':
+        this.#kernels.regionFillUniform(region, init.low, init.high, key);
+        break;
       case 'sinusoidal':
         this.#kernels.regionFillSinusoidal(region, init.rows, init.cols, init.noise, key);
         break;

@@ -75,6 +75,8 @@ function wireInit(variable: Variable): WireInit {
       return { kind: 'constant', value: init.value };
     case 'normal':
       return { kind: 'normal', mean: init.mean, std: init.std };
+    case 'uniform':
+      return { kind: 'uniform', low: init.low, high: init.high };
     case 'sinusoidal': {
       const [rows, cols] = variable.shape;
       if (variable.shape.length !== 2)

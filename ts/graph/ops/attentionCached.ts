@@ -18,6 +18,8 @@ export interface CachedAttentionOptions {
   keysUsed: Extent;
   /** i32 [B], each from 1 to keysUsed: sequence b sees only its first keyCounts[b] rows, and gets the bits it gets alone. */
   keyCounts?: Operand;
+  /** True (default): the last query sees the last key, each earlier query one key less. False: all queries see all keys (of another sequence). */
+  causal?: boolean;
   /** Default 1 ÷ √D, D the width of a head. */
   scale?: number;
 }
@@ -30,7 +32,7 @@ function queriesAlone(q: Tensor, keys: Tensor, nHead: number, nKvHead: number): 
 }
 
 /**
- * Causal attention of the queries in qkv over the first `keysUsed` rows of the caches; the last query sees the last of them.
+ * Attention of the queries in qkv over the first `keysUsed` rows of the caches; where it is causal the last query sees the last of them.
  * qkv: f32 [B, T, (H + 2·Hkv)·D] (its keys and values must already be in the caches: see writeRows), or the queries alone [B, T, H·D];
  * keys, values: f32 [B, P, Hkv·D]
  * → [B, T, H·D].
@@ -70,7 +72,7 @@ export function attentionCached(qkv: Operand, keys: Operand, values: Operand, op
     nHead,
     nKvHead,
     headDim,
-    causal: true,
+    causal: options.causal ?? true,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     p: 0,
     path: '',

@@ -19,7 +19,7 @@ pub use args::Args;
 pub use cost::cost_ns;
 
 use crate::error::EngineError;
-use crate::fill::Normal;
+use crate::fill::Drawn;
 use kernels::{Fault, TileOp};
 
 /// Declares `Op` with one variant per kernel struct.
@@ -50,7 +50,7 @@ macro_rules! ops {
 
 ops! {
     Trap(Trap),
-    Normal(Normal),
+    Drawn(Drawn),
     Matmul(kernels::matmul::Matmul),
     ColumnSum(kernels::reduce::ColumnSum),
     Unary(kernels::unary::Unary),

@@ -1,0 +1,7 @@
+// The layers of the original Transformer, with torch.nn's names and numbers. Whole models of them are in ts/models/transformer.ts.
+
+export { type MemoryPlace, TransformerAttention, type TransformerAttentionOptions } from './attention';
+export { type DecoderLayerCache, type DecoderMasks, MISSING_MEMORY, TransformerDecoderLayer } from './decoderLayer';
+export { TransformerEncoderLayer } from './encoderLayer';
+export { type AttentionMasks, checkSequence } from './masks';
+export { LAYER_OPTIONS, type TransformerLayerOptions } from './options';
