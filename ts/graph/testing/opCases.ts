@@ -25,6 +25,7 @@ import { lastRow, qkvPart, writeRows } from '../ops/rows';
 import { drawTokens, type GenerationRules, HISTORY_TOKENS, IN_PROMPT, STATE_WORDS, sample } from '../ops/sample';
 import { copySequence } from '../ops/sequences';
 import { logSoftmax, softmax } from '../ops/softmax';
+import { splitRows } from '../ops/splitRows';
 import { swiglu } from '../ops/swiglu';
 import { transpose } from '../ops/transpose';
 import { abs, addScalar, exp, gelu, log, neg, reciprocal, relu, scale, sigmoid, sqrt, square, tanh } from '../ops/unary';
@@ -132,6 +133,12 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
   'sums, means, transpose, reshape': () => {
     const x = v('x', 4, 3, 11);
     return graded([sum(square(x)), mean(square(x)), sumLast(square(x)), sumRows(square(x)), transpose(x), reshape(tanh(x), [12, 11])], [x]);
+  },
+  'rows split apart, some of them unused': () => {
+    const [x, w, b] = [v('x', 3, 5), v('w', 12, 5), v('b', 12)];
+    const [weights, biases] = [splitRows(w, [4, 7, 1]), splitRows(b, [4, 7, 1])];
+    const products = [0, 1].map((i) => linear(x, weights[i], biases[i], { transposed: true }));
+    return graded([...products, tanh(weights[0])], [x, w, b]);
   },
   'softmax and logSoftmax': () => {
     const x = v('x', 4, 13);
