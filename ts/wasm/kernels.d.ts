@@ -83,6 +83,10 @@ export interface Kernels {
    */
   region_fill_sinusoidal(id: number, rows: number, cols: number, noise: number, seed_lo: number, seed_hi: number, path_lo: number, path_hi: number): void;
   /**
+   * Fills a region with `low + (high − low) · u`, u uniform in [0, 1) by (seed, path, element).
+   */
+  region_fill_uniform(id: number, low: number, high: number, seed_lo: number, seed_hi: number, path_lo: number, path_hi: number): void;
+  /**
    * Frees a region. Refused (`BUSY`) while a run is in progress.
    */
   region_free(id: number): void;

@@ -263,6 +263,23 @@ function region_fill_sinusoidal(id, rows, cols, noise, seed_lo, seed_hi, path_lo
 }
 
 /**
+ * Fills a region with `low + (high − low) · u`, u uniform in [0, 1) by (seed, path, element).
+ * @param {number} id
+ * @param {number} low
+ * @param {number} high
+ * @param {number} seed_lo
+ * @param {number} seed_hi
+ * @param {number} path_lo
+ * @param {number} path_hi
+ */
+function region_fill_uniform(id, low, high, seed_lo, seed_hi, path_lo, path_hi) {
+    const ret = wasm.region_fill_uniform(id, low, high, seed_lo, seed_hi, path_lo, path_hi);
+    if (ret[1]) {
+        throw takeFromExternrefTable0(ret[0]);
+    }
+}
+
+/**
  * Frees a region. Refused (`BUSY`) while a run is in progress.
  * @param {number} id
  */
@@ -610,5 +627,5 @@ function initSync(module, memory) {
 
 
 
-return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_rotary, region_fill_sinusoidal, region_free, region_ptr, region_touch, region_version, regions_bytes, register_tile_name, register_tiles, run_abandon, run_begin, run_slice, set_memory_limit, set_register_tile, shutdown, thread_main, tile_self_test };
+return { initSync, arena_bytes, barrier_us, engine_init, fault, live_bytes, madd_is_fused, panic_text, poison, profile, profile_enable, program_free, program_load, programs_loaded, region_alloc, region_bytes, region_fill, region_fill_normal, region_fill_rotary, region_fill_sinusoidal, region_fill_uniform, region_free, region_ptr, region_touch, region_version, regions_bytes, register_tile_name, register_tiles, run_abandon, run_begin, run_slice, set_memory_limit, set_register_tile, shutdown, thread_main, tile_self_test };
 }
