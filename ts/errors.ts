@@ -28,6 +28,7 @@ export const REMEDIES = {
   ABORTED: 'The call was aborted by its signal; state is that of the last whole step.',
   EMPTY_DATA: 'Give at least one file with text in it.',
   DATA_TOO_SHORT: 'Use a longer text or a smaller blockSize.',
+  INVALID_DATA: 'Correct the row that the message names (file:line:column); it also says how many more rows have errors.',
   NOT_UTF8: 'Save the file as UTF-8; the message names the offset of the first invalid byte.',
   UNKNOWN_CHARACTER: 'Use a tokenizer whose vocabulary has every character of the text.',
   INVALID_TOKENIZER:

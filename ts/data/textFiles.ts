@@ -54,15 +54,29 @@ export function textSources(sources: TextSource | Iterable<TextSource>): TextSou
   return list;
 }
 
+/** A piece of the text of one of several files. */
+interface FilePiece {
+  /** The file's name in messages. */
+  name: string;
+  /** Which file it is, from 0. */
+  index: number;
+  /** Not empty. */
+  text: string;
+}
+
 /**
  * The text of the files in pieces, in order.
  * @throws FILE_NOT_FOUND, FILE_ERROR, EMPTY_DATA (a file without a byte), NOT_UTF8 (naming file and offset), ABORTED
  */
 export async function* readText(sources: TextSource | Iterable<TextSource>, options: ReadOptions = {}): AsyncGenerator<string> {
-  const list = textSources(sources);
+  for await (const { text } of readPieces(textSources(sources), options)) yield text;
+}
+
+/** The same with the file that each piece is of. */
+export async function* readPieces(list: readonly TextSource[], options: ReadOptions): AsyncGenerator<FilePiece> {
   let bytes = 0;
-  for (const [fileIndex, source] of list.entries()) {
-    const name = nameOf(source, fileIndex);
+  for (const [index, source] of list.entries()) {
+    const name = nameOf(source, index);
     const decoder = new Utf8Decoder(name);
     let fileBytes = 0;
     for await (const piece of typeof source === 'string' ? readPath(source) : readBlob(source)) {
@@ -70,8 +84,8 @@ export async function* readText(sources: TextSource | Iterable<TextSource>, opti
       fileBytes += piece.length;
       bytes += piece.length;
       const text = decoder.push(piece);
-      options.onProgress?.({ name, fileIndex, fileCount: list.length, bytes });
-      if (text !== '') yield text;
+      options.onProgress?.({ name, fileIndex: index, fileCount: list.length, bytes });
+      if (text !== '') yield { name, index, text };
     }
     decoder.finish();
     if (fileBytes === 0) throw new FerroError('EMPTY_DATA', `${name}: the file must have text in it, got 0 bytes`);

@@ -148,6 +148,30 @@ export const address: Check<string | URL> = {
   accepts: (value): value is string | URL => name.accepts(value) || value instanceof URL,
 };
 
+/** Special tokens by their text, or ids. */
+export const tokens: Check<readonly (string | number)[]> = {
+  kind: 'strings',
+  rule: 'a list of at least one non-empty string or token id',
+  accepts: (value): value is readonly (string | number)[] =>
+    Array.isArray(value) && value.length > 0 && value.every((item) => name.accepts(item) || whole.accepts(item)),
+};
+
+/** What ends a text: an id, or a text, which may be empty. */
+export const endOfText: Check<string | number> = {
+  kind: 'string',
+  rule: 'a token id or a string',
+  accepts: (value): value is string | number => typeof value === 'string' || whole.accepts(value),
+};
+
+/** How a row becomes a text. */
+export const template: Check<string | object> = {
+  kind: 'string',
+  rule: 'a name, a string with {fields}, { prompt, completion } or a Template',
+  accepts: (value): value is string | object =>
+    name.accepts(value) ||
+    (instance.accepts(value) && (!('prompt' in value) || (text.accepts(value.prompt) && 'completion' in value && text.accepts(value.completion)))),
+};
+
 /** A size: bytes, or a number with a unit as Hugging Face writes it. Whoever uses it turns it into bytes. */
 export const sizeInBytes: Check<string | number> = {
   kind: 'string',

@@ -79,6 +79,57 @@ export const OPTIMIZER_OPTIONS = list(
   'maxGradNorm',
 );
 
+/** `SftDataset`; `PreferenceDataset` has no packing. */
+export const SFT_DATA_OPTIONS = list(
+  'tokenizer',
+  'blockSize',
+  'template',
+  'taskPrefix',
+  'taskTokens',
+  'endOfText',
+  'overflow',
+  'packing',
+  'groupByLength',
+);
+
+/** `PreferenceDataset`. */
+export const PREFERENCE_DATA_OPTIONS = list(
+  'tokenizer',
+  'blockSize',
+  'template',
+  'taskPrefix',
+  'taskTokens',
+  'endOfText',
+  'overflow',
+  'groupByLength',
+);
+
+/** `ClassificationDataset`. */
+export const CLASSIFICATION_DATA_OPTIONS = list(
+  'tokenizer',
+  'blockSize',
+  'labels',
+  'template',
+  'taskPrefix',
+  'taskTokens',
+  'overflow',
+  'groupByLength',
+);
+
+/** `Seq2SeqDataset`. */
+export const SEQ2SEQ_DATA_OPTIONS = list(
+  'tokenizer',
+  'targetTokenizer',
+  'maxSourceLength',
+  'maxTargetLength',
+  'bosId',
+  'eosId',
+  'template',
+  'taskPrefix',
+  'overflow',
+  'groupByLength',
+);
+
 /** What `Trainer` and the `train` command share. */
 export const TRAINING_OPTIONS = list(
   'batchSize',

@@ -166,6 +166,30 @@ export const OPTIONS = named({
   dataset: option(check.instance, { help: 'what to train on' }),
   evalDataset: option(check.instance, { help: 'what to evaluate on', defaultText: 'the last tenth of the data set' }),
 
+  columns: option(check.names, { help: "names of a TSV file's columns; - passes one over", defaultText: "the file's first line, or the task's" }),
+  template: option(check.template, {
+    default: 'plain',
+    help: 'how a row becomes a text: plain, alpaca, chatml, or a text with {fields}, as "Q: {question}\\nA: {answer}"',
+  }),
+  taskPrefix: option(check.text, { default: '', help: 'text in front of what is read: "translate English to French: "' }),
+  taskTokens: option(check.tokens, { help: 'special tokens (or ids) in front of every row: the task, learned', defaultText: 'none' }),
+  endOfText: option(check.endOfText, {
+    help: "what ends a completion: a token id, a text, '' for nothing",
+    defaultText: "the tokenizer's end-of-text token",
+  }),
+  overflow: option(check.oneOf('skip', 'truncate', 'error'), {
+    default: 'skip',
+    help: 'rows longer than the context: skip leaves them out and counts them, truncate cuts what is read (never what is learned), error ends',
+  }),
+  packing: option(check.flag, { default: false, help: 'several rows in one sequence; they do not see each other' }),
+  groupByLength: option(check.flag, { default: false, help: 'batches of rows of near length: less padding' }),
+  labels: option(check.names, { help: 'the labels in the order of their classes', defaultText: 'those of the data, sorted' }),
+  maxSourceLength: option(check.count, { help: 'longest source in tokens', defaultText: 'any' }),
+  maxTargetLength: option(check.count, { help: 'longest target in tokens, its end counted', defaultText: 'any' }),
+  targetTokenizer: option(check.instance, { flag: '', help: "the tokenizer of the targets", defaultText: 'that of the sources' }),
+  bosId: option(check.whole, { flag: '', help: 'the id that a decoder begins with', defaultText: "the target tokenizer's beginning-of-text token" }),
+  eosId: option(check.whole, { flag: '', help: 'the id that ends a target', defaultText: "the target tokenizer's end-of-text token" }),
+
   // Training.
   maxSteps: option(check.count, { help: 'optimizer updates in all', defaultText: 'as many as numTrainEpochs needs' }),
   numTrainEpochs: option(check.positive, { help: 'passes over the data, where maxSteps is not given', defaultText: '1' }),

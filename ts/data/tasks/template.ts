@@ -1,0 +1,224 @@
+// Templates: how a row becomes prompt and completion. Three named ones (the table at the end of this file) and templates of one's own with {fields}. A template
+// gives segments; segments.ts makes ids of them.
+import { FerroError } from '../../errors';
+import { show } from '../../options';
+import type { Tokenizer } from '../../tokenizers';
+import { asRows, type Row, type RowInput } from './row';
+import { type Segment, SegmentEncoder, specialTokens } from './segments';
+import { ANSWER_NAMES, type Chat, labelOf, type Message, type Pair, shapeOf, textOf } from './shapes';
+
+export type TemplateName = 'plain' | 'alpaca' | 'chatml';
+
+/** A template of one's own in two parts: texts with {field}; {{ and }} are braces. */
+export interface TemplateParts {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+export interface TemplateOptions {
+  /** Text in front of what is read: the prompt (plain and templates of one's own), the instruction (alpaca), the first user message (chatml). */
+  taskPrefix?: string;
+  /** Tokens in front of it all (behind a beginning-of-text token): special tokens of the tokenizer by their text, or ids. */
+  taskTokens?: readonly (string | number)[];
+}
+
+/** Literal text, or the name of a field. */
+type Part = { readonly text: string } | { readonly field: string };
+
+/** Taken apart: literals and fields. @throws INVALID_OPTION for braces that are not paired */
+function parseTemplate(template: string): Part[] {
+  const parts: Part[] = [];
+  let text = '';
+  for (const [piece, field] of template.matchAll(/\{\{|\}\}|\{([^{}\n]+)\}|[^{}]+|[{}]/g)) {
+    if (piece === '{' || piece === '}') {
+      throw new FerroError('INVALID_OPTION', `template: braces must enclose a field or be written twice, got ${show(template)}`);
+    }
+    if (field === undefined) text += piece === '{{' || piece === '}}' ? piece[0] : piece;
+    else {
+      parts.push({ text }, { field });
+      text = '';
+    }
+  }
+  parts.push({ text });
+  return parts.filter((part) => !('text' in part) || part.text !== '');
+}
+
+/** Prompt and completion of a template. In a single text the completion begins with the first {completion}, {output}, {answer}, {target} or {label}. */
+function splitTemplate(spec: string | TemplateParts): { prompt: Part[]; completion: Part[] | null } {
+  if (typeof spec !== 'string') return { prompt: parseTemplate(spec.prompt), completion: parseTemplate(spec.completion) };
+  const parts = parseTemplate(spec);
+  const at = parts.findIndex((part) => 'field' in part && ANSWER_NAMES.includes(part.field));
+  return at < 0 ? { prompt: parts, completion: null } : { prompt: parts.slice(0, at), completion: parts.slice(at) };
+}
+
+const END: Segment = { text: '', counted: true, end: true };
+const prompt = (text: string, own = false): Segment => ({ text, counted: false, own });
+const learned = (text: string): Segment => ({ text, counted: true });
+
+/** The value of a field of a template: a text, or a number or truth value as text. @throws INVALID_DATA where the row has none */
+function fieldOf(row: Row, name: string): string {
+  const value = row.get(name);
+  return typeof value === 'number' || typeof value === 'boolean' ? labelOf(row, name) : textOf(row, name);
+}
+
+const fill = (parts: readonly Part[], row: Row, counted: boolean): Segment[] =>
+  parts.map((part) => ('text' in part ? { text: part.text, counted, own: true } : { text: fieldOf(row, part.field), counted }));
+
+/** How rows become texts. Immutable. */
+export class Template {
+  /** 'plain', 'alpaca', 'chatml', or 'own'. */
+  readonly name: TemplateName | 'own';
+  /** What it was made from, for hashes. */
+  readonly description: string;
+  readonly #own: { readonly prompt: Part[]; readonly completion: Part[] | null } | null;
+  readonly #prefix: string;
+  readonly #taskTokens: readonly (string | number)[];
+
+  /**
+   * @param spec a name, a text with {fields} (the completion begins with the field of the answer; without one, the row's answer follows), or two texts
+   * @throws INVALID_OPTION
+   */
+  constructor(spec: TemplateName | (string & {}) | TemplateParts = 'plain', options: TemplateOptions = {}) {
+    const isName = typeof spec === 'string' && Object.hasOwn(NAMED, spec);
+    if (typeof spec === 'string' && !isName && !spec.includes('{')) {
+      const names = Object.keys(NAMED).map(show).join(', ');
+      throw new FerroError('INVALID_OPTION', `template: must be one of ${names} or a text with {fields}, got ${show(spec)}`);
+    }
+    this.name = isName ? (spec as TemplateName) : 'own';
+    this.#own = isName ? null : splitTemplate(spec);
+    this.#prefix = options.taskPrefix ?? '';
+    this.#taskTokens = options.taskTokens ?? [];
+    this.description = JSON.stringify([typeof spec === 'string' ? spec : [spec.prompt, spec.completion], this.#prefix, this.#taskTokens]);
+  }
+
+  /** The ids that stand for the task, in front of everything else. @throws INVALID_OPTION for a text that is no special token */
+  taskIds(tokenizer: Tokenizer): number[] {
+    return this.#taskTokens.map((token) => {
+      if (typeof token === 'number') return token;
+      const id = specialTokens(tokenizer).find(({ content }) => content === token)?.id;
+      if (id !== undefined) return id;
+      throw new FerroError('INVALID_OPTION', `template: "taskTokens" must be special tokens of the tokenizer, or ids, got ${show(token)}`);
+    });
+  }
+
+  /** Tokens besides the end of text that end what the model writes. */
+  stopTokenIds(tokenizer: Tokenizer): number[] {
+    const marks = this.name === 'chatml' ? chatMarks(tokenizer) : null;
+    return marks === null ? [] : [marks.end];
+  }
+
+  /** The whole example. @throws INVALID_DATA */
+  segments(row: Row, tokenizer: Tokenizer): Segment[] {
+    if (this.#own !== null) {
+      const { prompt: before, completion } = this.#own;
+      const answer = completion === null ? [learned(answerOf(row))] : fill(completion, row, true);
+      return [prompt(this.#prefix), ...fill(before, row, false), ...answer, END];
+    }
+    return NAMED[this.name as TemplateName](shapeOf(row), this.#prefix, tokenizer, row);
+  }
+
+  /** What a model reads before it writes the completion, which the row need not have. @throws INVALID_DATA */
+  promptSegments(row: Row, tokenizer: Tokenizer): Segment[] {
+    if (this.#own !== null) return [prompt(this.#prefix), ...fill(this.#own.prompt, row, false)];
+    return NAMED[this.name as TemplateName](shapeOf(row, true), this.#prefix, tokenizer, row);
+  }
+
+  /** The prompt's ids, to generate from: the same as in training. @throws INVALID_DATA for a row without the fields, UNKNOWN_CHARACTER */
+  promptIds(row: RowInput, tokenizer: Tokenizer): Int32Array {
+    const [given] = asRows('promptIds', [row]);
+    const { ids } = new SegmentEncoder(tokenizer, []).encode(this.promptSegments(given, tokenizer));
+    return Int32Array.from(withTask(ids, this.taskIds(tokenizer), tokenizer.bosId));
+  }
+
+  /** The prompt as text, where special tokens are written out. @throws INVALID_DATA */
+  promptText(row: RowInput, tokenizer: Tokenizer): string {
+    const [given] = asRows('promptText', [row]);
+    return this.promptSegments(given, tokenizer)
+      .map(({ text }) => text)
+      .join('');
+  }
+}
+
+/** Ids of a task in front of a text, behind its beginning-of-text token if it has one. */
+export function withTask(ids: readonly number[], task: readonly number[], bosId: number | null): readonly number[] {
+  if (task.length === 0) return ids;
+  const at = bosId !== null && ids[0] === bosId ? 1 : 0;
+  return [...ids.slice(0, at), ...task, ...ids.slice(at)];
+}
+
+function answerOf(row: Row): string {
+  const shaped = shapeOf(row);
+  if (shaped.kind === 'pair' && shaped.answer !== null) return shaped.answer;
+  throw row.fault('messages', 'a conversation must have the template "chatml" or "plain"', 'a template of fields');
+}
+
+type Render = (shaped: Pair | Chat, prefix: string, tokenizer: Tokenizer, row: Row) => Segment[];
+
+const end = (answer: string | null): Segment[] => (answer === null ? [] : [learned(answer), END]);
+
+/** The prompt as given, or its parts on lines of their own; the completion. Conversations under headings. */
+const plain: Render = (shaped, prefix) => {
+  if (shaped.kind === 'chat') return headings(withPrefix(shaped.messages, prefix));
+  const { instruction, input, answer, inputFirst, verbatim } = shaped;
+  if (verbatim) return [prompt(prefix + instruction), ...end(answer)];
+  const lines = (inputFirst ? [input, instruction] : [instruction, input]).filter((text) => text !== '');
+  return [prompt(`${prefix}${lines.join('\n')}\n`), ...end(answer)];
+};
+
+/** The prompt of Stanford Alpaca (Taori et al. 2023), which models tuned on its data expect word by word. */
+const alpaca: Render = (shaped, prefix, _, row) => {
+  if (shaped.kind === 'chat') throw row.fault('messages', 'a conversation must have the template "chatml" or "plain"', '"alpaca"');
+  const { instruction, input, answer } = shaped;
+  const task =
+    input === ''
+      ? 'Below is an instruction that describes a task.'
+      : 'Below is an instruction that describes a task, paired with an input that provides further context.';
+  const given = input === '' ? '' : `### Input:\n${input}\n\n`;
+  const text = `${task} Write a response that appropriately completes the request.\n\n### Instruction:\n${prefix}${instruction}\n\n${given}### Response:\n`;
+  return [prompt(text), ...end(answer)];
+};
+
+/** ChatML: turns between the special tokens <|im_start|> and <|im_end|>; headings where the tokenizer does not have these. */
+const chatml: Render = (shaped, prefix, tokenizer) => {
+  const messages = withPrefix(shaped.kind === 'chat' ? shaped.messages : asMessages(shaped), prefix);
+  if (chatMarks(tokenizer) === null) return headings(messages);
+  const segments = messages.flatMap(({ role, content }): Segment[] => {
+    const counted = role === 'assistant';
+    const close = { text: IM_END, counted, own: true };
+    return [prompt(`${IM_START}${role}\n`, true), { text: content, counted }, close, prompt('\n')];
+  });
+  return messages.at(-1)?.role === 'assistant' ? segments.slice(0, -1) : [...segments, prompt(`${IM_START}assistant\n`, true)];
+};
+
+const IM_START = '<|im_start|>';
+const IM_END = '<|im_end|>';
+
+/** Whether the tokenizer has ChatML's special tokens, and the id of the one that ends a turn. */
+function chatMarks(tokenizer: Tokenizer): { end: number } | null {
+  const special = specialTokens(tokenizer);
+  const closing = special.find(({ content }) => content === IM_END);
+  return closing !== undefined && special.some(({ content }) => content === IM_START) ? { end: closing.id } : null;
+}
+
+const HEADINGS = { system: '### System:\n', user: '### User:\n', assistant: '### Assistant:\n' } as const;
+
+/** A conversation as plain text: each turn under a heading, the assistant's with the end of text behind it. */
+function headings(messages: readonly Message[]): Segment[] {
+  const segments = messages.flatMap(({ role, content }): Segment[] =>
+    role === 'assistant' ? [prompt(HEADINGS[role]), learned(content), END, prompt('\n\n')] : [prompt(`${HEADINGS[role]}${content}\n\n`)],
+  );
+  return messages.at(-1)?.role === 'assistant' ? segments.slice(0, -1) : [...segments, prompt(HEADINGS.assistant)];
+}
+
+function asMessages({ instruction, input, answer, inputFirst }: Pair): Message[] {
+  const lines = (inputFirst ? [input, instruction] : [instruction, input]).filter((text) => text !== '');
+  const messages: Message[] = [{ role: 'user', content: lines.join('\n') }];
+  return answer === null ? messages : [...messages, { role: 'assistant', content: answer }];
+}
+
+function withPrefix(messages: readonly Message[], prefix: string): readonly Message[] {
+  const first = prefix === '' ? -1 : messages.findIndex(({ role }) => role === 'user');
+  return messages.map((message, i) => (i === first ? { ...message, content: prefix + message.content } : message));
+}
+
+const NAMED: Readonly<Record<TemplateName, Render>> = { plain, alpaca, chatml };
