@@ -15,7 +15,29 @@ export { type Exported, type ExportOptions, exportModel } from './api/export';
 export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions, type SaveOptions } from './api/gpt';
 export type { PretrainedSource } from './api/sources';
 export { BoundModule, Parameter } from './bind';
-export { type Dataset, type ExampleDataset, TextDataset, type TokenDataset } from './data';
+export {
+  type Dataset,
+  type ExampleDataset,
+  type Message,
+  type Overflow,
+  Row,
+  type RowFileOptions,
+  type RowFormat,
+  type RowInput,
+  type RowOptions,
+  readBabi,
+  readRowFiles,
+  readRows,
+  SftDataset,
+  type SftOptions,
+  type TaskReport,
+  Template,
+  type TemplateName,
+  type TemplateOptions,
+  type TemplateParts,
+  TextDataset,
+  type TokenDataset,
+} from './data';
 export { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions, type EngineWarning } from './engine';
 export { type ErrorCode, FerroError, REMEDIES } from './errors';
 export type {

@@ -20,6 +20,28 @@ export {
   stepsPerEpoch,
   WindowSampler,
 } from './sampler';
+export {
+  FIELD_NAMES,
+  type Message,
+  type Overflow,
+  Row,
+  type RowFileOptions,
+  type RowFormat,
+  type RowInput,
+  type RowOptions,
+  readBabi,
+  readRowFiles,
+  readRows,
+  SftDataset,
+  type SftOptions,
+  type TaskReport,
+  Template,
+  type TemplateName,
+  type TemplateOptions,
+  type TemplateParts,
+  type TemplateSettings,
+  type TsvOptions,
+} from './tasks';
 export { TextDataset } from './textDataset';
 export { type ReadOptions, type ReadProgress, readText, type TextSource } from './textFiles';
 export { TokenArray } from './tokenArray';

@@ -169,7 +169,8 @@ export const template: Check<string | object> = {
   rule: 'a name, a string with {fields}, { prompt, completion } or a Template',
   accepts: (value): value is string | object =>
     name.accepts(value) ||
-    (instance.accepts(value) && (!('prompt' in value) || (text.accepts(value.prompt) && 'completion' in value && text.accepts(value.completion)))),
+    (instance.accepts(value) &&
+      (!('prompt' in value) || (text.accepts(value.prompt) && 'completion' in value && text.accepts(value.completion)))),
 };
 
 /** A size: bytes, or a number with a unit as Hugging Face writes it. Whoever uses it turns it into bytes. */

@@ -166,7 +166,10 @@ export const OPTIONS = named({
   dataset: option(check.instance, { help: 'what to train on' }),
   evalDataset: option(check.instance, { help: 'what to evaluate on', defaultText: 'the last tenth of the data set' }),
 
-  columns: option(check.names, { help: "names of a TSV file's columns; - passes one over", defaultText: "the file's first line, or the task's" }),
+  columns: option(check.names, {
+    help: "names of a TSV file's columns; - passes one over",
+    defaultText: "the file's first line, or the task's",
+  }),
   template: option(check.template, {
     default: 'plain',
     help: 'how a row becomes a text: plain, alpaca, chatml, or a text with {fields}, as "Q: {question}\\nA: {answer}"',
@@ -186,8 +189,12 @@ export const OPTIONS = named({
   labels: option(check.names, { help: 'the labels in the order of their classes', defaultText: 'those of the data, sorted' }),
   maxSourceLength: option(check.count, { help: 'longest source in tokens', defaultText: 'any' }),
   maxTargetLength: option(check.count, { help: 'longest target in tokens, its end counted', defaultText: 'any' }),
-  targetTokenizer: option(check.instance, { flag: '', help: "the tokenizer of the targets", defaultText: 'that of the sources' }),
-  bosId: option(check.whole, { flag: '', help: 'the id that a decoder begins with', defaultText: "the target tokenizer's beginning-of-text token" }),
+  targetTokenizer: option(check.instance, { flag: '', help: 'the tokenizer of the targets', defaultText: 'that of the sources' }),
+  bosId: option(check.whole, {
+    flag: '',
+    help: 'the id that a decoder begins with',
+    defaultText: "the target tokenizer's beginning-of-text token",
+  }),
   eosId: option(check.whole, { flag: '', help: 'the id that ends a target', defaultText: "the target tokenizer's end-of-text token" }),
 
   // Training.

@@ -1,7 +1,6 @@
 // Rows of the bAbI tasks' own format (Weston et al. 2015): numbered sentences of a story, questions among them with answer and supporting facts behind tabs;
 // number 1 begins a new story. Each question becomes one row: the story up to it as passage, question, answer.
-import { FerroError } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show } from '../../errors';
 import type { RowReader } from './jsonRows';
 import { LineSplitter } from './lines';
 import { Faults, Row } from './row';
@@ -52,7 +51,8 @@ export class BabiRowReader implements RowReader {
     const answerAt = digits.length + said.length + 3;
     const answer = rest[0].trim();
     if (answer === '') throw this.#fault(at, answerAt, 'a question must have an answer', show(rest[0]));
-    if (rest.length > 2) throw this.#fault(at, answerAt + rest[0].length + rest[1].length + 2, 'a question must have at most 3 fields', `${rest.length + 1}`);
+    if (rest.length > 2)
+      throw this.#fault(at, answerAt + rest[0].length + rest[1].length + 2, 'a question must have at most 3 fields', `${rest.length + 1}`);
     const fields = { passage: this.#passage, question: text, answer, support: rest[1] ?? '' };
     this.#rows.push(new Row(fields, this.#file, at, [at, 1, at, digits.length + 2, at, answerAt, at, answerAt + rest[0].length + 1]));
   }

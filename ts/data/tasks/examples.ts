@@ -1,8 +1,7 @@
 // What the data sets of tasks have in common: compact storage of examples of different lengths, rounding lengths up, stacking rows into padded tensors, the
 // count of what was kept and left out, and the hash. No rows and no templates here.
-import { FerroError } from '../../errors';
+import { FerroError, show } from '../../errors';
 import { sha256Hex } from '../../math/sha256';
-import { show } from '../../options';
 import { type HostTensor, IGNORE_INDEX } from '../dataset';
 import { TokenArray } from '../tokenArray';
 
@@ -101,7 +100,9 @@ export class ExampleStore {
   /** SHA-256 of ids, marks and lengths. */
   async hash(): Promise<string> {
     const count = this.#ids.length;
-    return sha256Hex(JSON.stringify([this.#ids.vocabSize, await this.#ids.hash(0, count), await this.#counted.hash(0, count), this.#starts]));
+    return sha256Hex(
+      JSON.stringify([this.#ids.vocabSize, await this.#ids.hash(0, count), await this.#counted.hash(0, count), this.#starts]),
+    );
   }
 }
 

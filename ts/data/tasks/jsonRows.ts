@@ -1,6 +1,5 @@
 // Rows of JSON: one object per line (JSONL), or one list of objects (a file that begins with "["), read piece by piece in memory of one row.
-import { FerroError } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show } from '../../errors';
 import { LineSplitter, MAX_ROW, tooLong } from './lines';
 import { Faults, Row } from './row';
 import { scanJson } from './scanJson';
@@ -175,7 +174,9 @@ class ListOfJson implements RowReader {
   }
 }
 
-const [LINE_FEED, QUOTE, COMMA, BEGIN_LIST, BACKSLASH, END_LIST, BEGIN_OBJECT, END_OBJECT] = Array.from('\n",[\\]{}', (c) => c.charCodeAt(0));
+const [LINE_FEED, QUOTE, COMMA, BEGIN_LIST, BACKSLASH, END_LIST, BEGIN_OBJECT, END_OBJECT] = Array.from('\n",[\\]{}', (c) =>
+  c.charCodeAt(0),
+);
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 
 /** Rows of a JSONL file, or of a JSON file with one list: its first character that is no white space tells which. */
@@ -191,7 +192,10 @@ export class JsonRowReader implements RowReader {
   }
 
   push(text: string): void {
-    if (this.#reader !== undefined) return this.#reader.push(text);
+    if (this.#reader !== undefined) {
+      this.#reader.push(text);
+      return;
+    }
     if (text === '') return;
     const piece = this.#begun || text.charCodeAt(0) !== 0xfeff ? text : text.slice(1);
     this.#begun = true;

@@ -1,7 +1,6 @@
 // Reading rows: from a text, or from files piece by piece. The formats are in jsonRows.ts, tsvRows.ts and babiRows.ts; what a row must hold is the business of
 // the data set that is made of it.
-import { FerroError, throwIfAborted } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show, throwIfAborted } from '../../errors';
 import { type ReadOptions, readPieces, type TextSource, textSources } from '../textFiles';
 import { BabiRowReader } from './babiRows';
 import { JsonRowReader, type RowReader } from './jsonRows';
@@ -22,7 +21,14 @@ export interface RowFileOptions extends TsvOptions, ReadOptions {
   format?: RowFormat;
 }
 
-const ENDINGS: Readonly<Record<string, RowFormat>> = { jsonl: 'jsonl', ndjson: 'jsonl', json: 'jsonl', tsv: 'tsv', txt: 'tsv', babi: 'babi' };
+const ENDINGS: Readonly<Record<string, RowFormat>> = {
+  jsonl: 'jsonl',
+  ndjson: 'jsonl',
+  json: 'jsonl',
+  tsv: 'tsv',
+  txt: 'tsv',
+  babi: 'babi',
+};
 
 function openReader(format: RowFormat, file: string, options: TsvOptions): RowReader {
   switch (format) {
@@ -40,7 +46,10 @@ function openReader(format: RowFormat, file: string, options: TsvOptions): RowRe
 function formatOf(name: string): RowFormat {
   const ending = /\.([^./\\]+)$/.exec(name)?.[1].toLowerCase() ?? '';
   if (Object.hasOwn(ENDINGS, ending)) return ENDINGS[ending];
-  throw new FerroError('INVALID_OPTION', `readRows: "format" must be given for a name that does not end in .jsonl, .json, .tsv or .babi, got ${show(name)}`);
+  throw new FerroError(
+    'INVALID_OPTION',
+    `readRows: "format" must be given for a name that does not end in .jsonl, .json, .tsv or .babi, got ${show(name)}`,
+  );
 }
 
 function requireRows(rows: Row[], name: string): Row[] {

@@ -1,7 +1,6 @@
 // One row of task data: named values and where they stand in their file, so that whoever finds fault with one can say the line and the column. And the
 // collector of faults: reading goes on behind a faulty row, and one error tells the first and how many there are.
-import { FerroError } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show } from '../../errors';
 
 /** A row of a file, or an object given by the program. Immutable. */
 export class Row {

@@ -19,7 +19,8 @@ export interface JsonLayout {
 const MAX_DEPTH = 128;
 
 const SPACE = /[ \t\n\r]*/y;
-const PLAIN_CHARACTERS = /[^"\\\u0000-\u001f]*/y; // biome-ignore lint/suspicious/noControlCharactersInRegex: the grammar names them
+/** All but the quote, the backslash and control characters. */
+const PLAIN_CHARACTERS = /[ !#-[\]-\uffff]*/y;
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const WORD = /true|false|null/y;
@@ -48,24 +49,15 @@ class Scanner {
   }
 
   #value(depth: number): void {
-    switch (this.#text[this.#at]) {
-      case '{':
-        this.#enter(depth);
-        return this.#object(depth + 1);
-      case '[':
-        this.#enter(depth);
-        return this.#list(depth + 1);
-      case '"':
-        return this.#string();
-      default:
-        if (!this.#take(WORD) && !this.#take(NUMBER)) this.#fail('a JSON value must begin here');
-    }
-  }
-
-  #enter(depth: number): void {
-    if (depth >= MAX_DEPTH) this.#fail(`lists and objects must nest at most ${MAX_DEPTH} deep`);
-    this.#at++;
-    this.#take(SPACE);
+    const first = this.#text[this.#at];
+    if (first === '{' || first === '[') {
+      if (depth >= MAX_DEPTH) this.#fail(`lists and objects must nest at most ${MAX_DEPTH} deep`);
+      this.#at++;
+      this.#take(SPACE);
+      if (first === '{') this.#object(depth + 1);
+      else this.#list(depth + 1);
+    } else if (first === '"') this.#string();
+    else if (!this.#take(WORD) && !this.#take(NUMBER)) this.#fail('a JSON value must begin here');
   }
 
   #object(depth: number): void {

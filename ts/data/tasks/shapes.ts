@@ -1,6 +1,6 @@
 // The shapes that rows have: which names go together, which of them is the answer that is learned. Values are checked here; how they become one text is the
 // business of a template.
-import { show } from '../../options';
+import { show } from '../../errors';
 import type { Row } from './row';
 
 /** One message of a conversation. */
@@ -110,7 +110,8 @@ export function messagesOf(row: Row, name: string): Message[] {
   if (!Array.isArray(value) || value.length === 0) throw row.fault(name, `"${name}" must be a list of messages`, show(value));
   return value.map((message: unknown, i) => {
     const where = `"${name}[${i}]"`;
-    if (typeof message !== 'object' || message === null) throw row.fault(name, `${where} must be an object with role and content`, show(message));
+    if (typeof message !== 'object' || message === null)
+      throw row.fault(name, `${where} must be an object with role and content`, show(message));
     const { role, content } = message as { role?: unknown; content?: unknown };
     if (role !== 'system' && role !== 'user' && role !== 'assistant') {
       throw row.fault(name, `the role of ${where} must be "system", "user" or "assistant"`, show(role));

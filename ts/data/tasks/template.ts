@@ -1,7 +1,6 @@
 // Templates: how a row becomes prompt and completion. Three named ones (the table at the end of this file) and templates of one's own with {fields}. A template
 // gives segments; segments.ts makes ids of them.
-import { FerroError } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show } from '../../errors';
 import type { Tokenizer } from '../../tokenizers';
 import { asRows, type Row, type RowInput } from './row';
 import { type Segment, SegmentEncoder, specialTokens } from './segments';

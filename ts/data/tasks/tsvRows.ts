@@ -1,7 +1,6 @@
 // Rows of a TSV file: fields between tabs, one row per line. Quotes and backslashes are ordinary characters; a text with a tab or a line break cannot be in
 // such a file.
-import { FerroError } from '../../errors';
-import { show } from '../../options';
+import { FerroError, show } from '../../errors';
 import type { RowReader } from './jsonRows';
 import { LineSplitter } from './lines';
 import { Faults, Row } from './row';

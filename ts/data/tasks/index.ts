@@ -1,0 +1,9 @@
+// The public names of task data: readers of rows, templates, and the data sets made of rows.
+export type { TaskReport } from './examples';
+export type { Overflow, TemplateSettings } from './pairs';
+export { type RowFileOptions, type RowFormat, type RowOptions, readBabi, readRowFiles, readRows } from './readRows';
+export { Row, type RowInput } from './row';
+export { SftDataset, type SftOptions } from './sftDataset';
+export type { Message } from './shapes';
+export { Template, type TemplateName, type TemplateOptions, type TemplateParts } from './template';
+export { FIELD_NAMES, type TsvOptions } from './tsvRows';
