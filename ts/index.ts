@@ -1,6 +1,14 @@
 // The public names, the same in Node and in browsers. Re-exports only: importing this starts nothing.
 export { Adapter, type AdapterOptions, Adapters, adaptersOf } from './adapters';
 export type { LoadAdapterOptions, SaveAdapterOptions } from './api/adaptable';
+export {
+  type ClassifierOptions,
+  type ClassifierSaveOptions,
+  type ClassifyOptions,
+  type PretrainedClassifierOptions,
+  SequenceClassifier,
+} from './api/classifier';
+export type { Classification } from './api/classify';
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
 export { type EvaluateLossOptions, evaluateLoss } from './api/evaluateLoss';
 export {

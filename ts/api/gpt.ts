@@ -336,13 +336,13 @@ function makeModule(config: ModelConfig, quantization: Quantization | null): { m
   return { module, blocks: quantization === 'int8' ? weights : new Map() };
 }
 
-function checkEngine(op: string, engine: unknown): asserts engine is Engine {
+export function checkEngine(op: string, engine: unknown): asserts engine is Engine {
   if (!(engine instanceof Engine))
     throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
 }
 
 /** vocabSize from the tokenizer, or as given when it is at least as large (a padded vocabulary). */
-function chooseVocabSize(op: string, tokenizer: Tokenizer | null, given: number | undefined): number | undefined {
+export function chooseVocabSize(op: string, tokenizer: Tokenizer | null, given: number | undefined): number | undefined {
   if (tokenizer === null || given === undefined) return given ?? tokenizer?.vocabSize;
   if (given < tokenizer.vocabSize) {
     throw new FerroError('VOCABULARY_MISMATCH', `${op}: "vocabSize" must be at least the tokenizer's ${tokenizer.vocabSize}, got ${given}`);

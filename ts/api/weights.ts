@@ -3,7 +3,7 @@ import type { BoundModule, Parameter } from '../bind';
 import { FerroError, throwIfAborted } from '../errors';
 import { dequantizeQ8, packQ8, type Q8Matrix, quantizeQ8, unpackQ8 } from '../graph';
 import type { BlockValues, OpenedModel, ParameterMatrix, ParameterPiece, ParameterValues } from '../io';
-import type { CausalLM, ModelConfig } from '../models';
+import type { ModelConfig } from '../models';
 import { plainShape, type QuantizedWeight } from '../nn';
 
 /** Elements of a parameter that are read from the engine at a time: 4 MiB. */
@@ -12,13 +12,16 @@ const PIECE_ELEMENTS = 1 << 20;
 /** The weights of a model that are int8 blocks, by name. */
 export type Blocks = ReadonlyMap<string, QuantizedWeight>;
 
+/** What is read of a model's folder. */
+export type WeightSource = Pick<OpenedModel<ModelConfig>, 'shapes' | 'values' | 'parts'>;
+
 /** Fills parameters from pieces; an f32 weight that is to be blocks is gathered, rounded and packed when its last piece is there. */
 class WeightWriter {
-  readonly #bound: BoundModule<CausalLM>;
+  readonly #bound: BoundModule;
   readonly #blocks: Blocks;
   #gathered: { name: string; data: Float32Array; filled: number } | undefined;
 
-  constructor(bound: BoundModule<CausalLM>, blocks: Blocks) {
+  constructor(bound: BoundModule, blocks: Blocks) {
     this.#bound = bound;
     this.#blocks = blocks;
   }
@@ -46,18 +49,21 @@ class WeightWriter {
 /**
  * Loads all parameters of an opened folder; the engine takes one piece while the next is read.
  * @param blocks what the model keeps as int8 blocks
+ * @param fresh parameters that the folder need not have: they keep their values then
  * @throws INVALID_CHECKPOINT where the folder's parameters are not the model's; NON_FINITE_WEIGHTS; what reading throws
  */
 export async function loadWeights(
-  bound: BoundModule<CausalLM>,
+  bound: BoundModule,
   blocks: Blocks,
-  opened: OpenedModel<ModelConfig>,
+  opened: WeightSource,
   signal?: AbortSignal,
+  fresh: ReadonlySet<string> = new Set(),
 ): Promise<void> {
-  const problems = [...bound.parameters]
+  const wanted = [...bound.parameters].filter(([name]) => opened.shapes.has(name) || !fresh.has(name));
+  const problems = wanted
     .filter(([name, { shape }]) => opened.shapes.get(name)?.join() !== (blocks.has(name) ? plainShape(blocks.get(name)!) : shape).join())
     .map(([name]) => name);
-  if (problems.length > 0 || opened.shapes.size !== bound.parameters.size) {
+  if (problems.length > 0 || opened.shapes.size !== wanted.length) {
     throw new FerroError(
       'INVALID_CHECKPOINT',
       `load: the tensors must be those of the model, got differences in ${problems.slice(0, 10).join(', ') || 'their number'}`,
@@ -76,12 +82,7 @@ export async function loadWeights(
 }
 
 /** Copies the parameters of one bound model into another of the same configuration, whose `blocks` are rounded on the way. */
-export async function copyWeights(
-  from: BoundModule<CausalLM>,
-  to: BoundModule<CausalLM>,
-  blocks: Blocks,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function copyWeights(from: BoundModule, to: BoundModule, blocks: Blocks, signal?: AbortSignal): Promise<void> {
   const writer = new WeightWriter(to, blocks);
   for (const [name, parameter] of from.parameters) {
     let start = 0;
@@ -101,11 +102,7 @@ async function* plainPieces(parameter: Parameter, signal: AbortSignal | undefine
 }
 
 /** A model's parameters for files: read from the engine when they are written. */
-export function savedWeights(
-  bound: BoundModule<CausalLM>,
-  blocks: Blocks,
-  signal?: AbortSignal,
-): Map<string, ParameterValues | BlockValues> {
+export function savedWeights(bound: BoundModule, blocks: Blocks, signal?: AbortSignal): Map<string, ParameterValues | BlockValues> {
   return new Map(
     Array.from(bound.parameters, ([name, parameter]): [string, ParameterValues | BlockValues] => {
       const weight = blocks.get(name);
@@ -116,12 +113,12 @@ export function savedWeights(
   );
 }
 
-async function readBlocks(bound: BoundModule<CausalLM>, { variable }: Parameter, { rows, columns }: QuantizedWeight): Promise<Q8Matrix> {
+async function readBlocks(bound: BoundModule, { variable }: Parameter, { rows, columns }: QuantizedWeight): Promise<Q8Matrix> {
   return unpackQ8((await bound.read(variable, 'save')) as Int32Array, rows, columns);
 }
 
 /** One parameter as f32 in the layout of a plain folder; null where there is none of the name. */
-export async function plainParameter(bound: BoundModule<CausalLM>, blocks: Blocks, name: string): Promise<Float32Array | null> {
+export async function plainParameter(bound: BoundModule, blocks: Blocks, name: string): Promise<Float32Array | null> {
   const [parameter, weight] = [bound.parameters.get(name), blocks.get(name)];
   if (parameter === undefined) return null;
   if (weight === undefined) return (await parameter.data()) as Float32Array;

@@ -11,6 +11,7 @@ export {
   openAdapter,
   type TaskType,
 } from './adapterFolder';
+export { classifierToFiles, type FoundClassifier, openClassifier } from './classifierFolder';
 export {
   type ByteSource,
   type FileData,

@@ -1,6 +1,16 @@
 // Pure architectures, their configurations and what they cost. Knows no engine.
 
 export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType } from './causalLM';
+export {
+  Classifier,
+  type ClassifierConfig,
+  type ClassifierHead,
+  checkLabels,
+  classifierLoss,
+  createClassifier,
+  GPTClassifier,
+  LlamaClassifier,
+} from './classifier';
 export { type ActivationFunction, describeConfig, type GPTConfig, type GPTConfigOptions, resolveConfig, withDropout } from './config';
 export { createModel, type ModelConfig, type ModelConfigOptions, resolveModelConfig } from './create';
 export {

@@ -35,6 +35,7 @@ export {
 export { MLP, type MLPOptions } from './mlp';
 export { Module, nameModules, pathOf } from './module';
 export { MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
+export { type Pooling, poolSequences } from './pooling';
 export { LearnedPositions, SinusoidalPositions } from './positions';
 export { Projection, type ProjectionOptions } from './projection';
 export { plainShape, type Quantization, type QuantizedWeight, quantizeModule } from './quantize';

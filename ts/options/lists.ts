@@ -50,6 +50,18 @@ export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'sig
 /** `GPT.fromPretrained`. */
 export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
 
+/** `SequenceClassifier.create`. */
+export const CLASSIFIER_OPTIONS = list(...GPT_OPTIONS, 'labels', 'pooling');
+
+/** `SequenceClassifier.fromPretrained`. */
+export const PRETRAINED_CLASSIFIER_OPTIONS = list('labels', 'pooling', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
+
+/** `classifier.classify`. */
+export const CLASSIFY_OPTIONS = list('batchSize', 'truncate', 'signal');
+
+/** `classifier.save` and `classifier.toFiles`. */
+export const CLASSIFIER_SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
+
 /** `model.addAdapter`. */
 export const ADAPTER_OPTIONS = list('name', 'rank', 'alpha', 'dropout', 'targetModules', 'modulesToSave', 'useRslora', 'seed', 'signal');
 

@@ -145,6 +145,13 @@ export const OPTIONS = named({
   labelSmoothing: option(check.belowOne, { default: 0, flag: '', help: 'dpoLoss: probability that a preference is the wrong way round' }),
   lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', flag: '', help: 'dpoLoss: what is made of the margin' }),
 
+  labels: option(check.names, { help: 'names of the classes, by their number' }),
+  pooling: option(check.oneOf('last', 'mean'), {
+    help: "what represents a sequence to the classifier: its last position, or the mean over all (this library's alone)",
+    defaultText: "last; a folder's own",
+  }),
+  truncate: option(check.flag, { default: false, flag: '', help: 'cut texts at the context length instead of refusing them' }),
+
   // Saving.
   format: option(check.oneOf('hf', 'gguf'), { default: 'hf', help: "hf: a folder in Hugging Face's layout; gguf: a file for llama.cpp" }),
   dtype: option(check.oneOf('float32', 'bfloat16', 'float16', 'q8_0'), {

@@ -1,0 +1,113 @@
+// From texts to classes: encoding, batches of like length, probabilities. The model is classifier.ts's.
+import type { BoundModule } from '../bind';
+import { FerroError, show, throwIfAborted } from '../errors';
+import { exp } from '../math';
+import type { Classifier } from '../models';
+import type { HostTensor } from '../nn';
+import type { Tokenizer } from '../tokenizers';
+
+/** What a classifier says of one text. */
+export interface Classification {
+  /** The likeliest class; the first of equals. */
+  label: string;
+  /** Of every class, by its name; they sum to 1. */
+  probabilities: Record<string, number>;
+  /** Present and true where only the text's beginning was read. */
+  truncated?: true;
+}
+
+/** What is asked. */
+export interface ClassifyingModel {
+  readonly bound: BoundModule;
+  readonly tokenizer: Tokenizer | null;
+  readonly labels: readonly string[];
+  readonly blockSize: number;
+}
+
+/** How. */
+export interface ClassifyingOptions {
+  batchSize: number;
+  truncate: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+interface EncodedText {
+  readonly ids: Int32Array;
+  readonly truncated: boolean;
+}
+
+/** The classes of texts, in their order. @throws as `SequenceClassifier.classify` */
+export async function classifyTexts(
+  model: ClassifyingModel,
+  texts: readonly string[],
+  { batchSize, truncate, signal }: ClassifyingOptions,
+): Promise<Classification[]> {
+  const encoded = texts.map((text, i) => encode(model, text, i, truncate));
+  const order = encoded.map((_, i) => i).sort((a, b) => encoded[a].ids.length - encoded[b].ids.length || a - b);
+  const results = new Array<Classification>(texts.length);
+  for (let start = 0; start < order.length; start += batchSize) {
+    throwIfAborted(signal, 'classify');
+    const picked = order.slice(start, start + batchSize);
+    // A last batch that is short is filled up, so that it needs no program of its own.
+    const rows = Math.min(batchSize, texts.length);
+    const batch = padded(
+      picked.map((i) => encoded[i].ids),
+      rows,
+      model.blockSize,
+    );
+    const logits = await logitsOf(model.bound, batch, signal);
+    for (const [row, i] of picked.entries()) {
+      const scores = logits.subarray(row * model.labels.length, (row + 1) * model.labels.length);
+      results[i] = { ...classOf(scores, model.labels), ...(encoded[i].truncated ? { truncated: true as const } : {}) };
+    }
+  }
+  return results;
+}
+
+function encode({ tokenizer, blockSize }: ClassifyingModel, text: string, index: number, truncate: boolean): EncodedText {
+  if (tokenizer === null) throw new FerroError('INVALID_OPTION', 'classify: texts need a model with a tokenizer, got one without');
+  const ids = tokenizer.encode(text, { addSpecialTokens: true });
+  if (ids.length === 0)
+    throw new FerroError('INVALID_OPTION', `classify: a text must have at least one token, got ${show(text)} as text ${index}`);
+  if (ids.length <= blockSize) return { ids, truncated: false };
+  if (truncate) return { ids: ids.subarray(0, blockSize), truncated: true };
+  throw new FerroError(
+    'INVALID_OPTION',
+    `classify: a text must have at most blockSize ${blockSize} tokens ("truncate" cuts it), got ${ids.length} in text ${index}`,
+  );
+}
+
+/** The length that a batch is padded to: 8, 16, 24, 32, 48, 64, 96, 128 … but never beyond the context; few lengths, so few programs. */
+export function paddedLength(longest: number, blockSize: number): number {
+  let length = 8;
+  for (let step = 8; length < longest; length += step) if (length >= 4 * step) step *= 2;
+  return Math.min(length, blockSize);
+}
+
+function padded(sequences: readonly Int32Array[], rows: number, blockSize: number): Record<string, HostTensor> {
+  const time = paddedLength(Math.max(...sequences.map(({ length }) => length)), blockSize);
+  const inputIds = new Int32Array(rows * time);
+  const lengths = new Int32Array(rows).fill(1);
+  for (const [row, ids] of sequences.entries()) {
+    inputIds.set(ids, row * time);
+    lengths[row] = ids.length;
+  }
+  return { inputIds: { data: inputIds, shape: [rows, time] }, lengths: { data: lengths, shape: [rows] } };
+}
+
+/** Logits f32 [rows, labels] of a batch { inputIds i32 [B, T], lengths i32 [B] }. */
+export async function logitsOf(bound: BoundModule, batch: Record<string, HostTensor>, signal?: AbortSignal): Promise<Float32Array> {
+  const { inputIds, lengths } = batch;
+  const module = bound.module as Classifier;
+  const { logits } = await bound.evaluate('classify', (inputs) => ({ logits: module.forward(inputs) }), { inputIds, lengths }, { signal });
+  return logits.data as Float32Array;
+}
+
+function classOf(logits: Float32Array, labels: readonly string[]): Classification {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
+  if (!Number.isFinite(logits[best])) throw new FerroError('NON_FINITE_LOGITS', `classify: logits must be finite, got ${logits[best]}`);
+  const weights = Array.from(logits, (logit) => exp(logit - logits[best]));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return { label: labels[best], probabilities: Object.fromEntries(labels.map((label, i) => [label, weights[i] / total])) };
+}
