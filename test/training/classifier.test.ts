@@ -190,8 +190,10 @@ describe('bad input', () => {
       'at most blockSize 24 tokens ("truncate" cuts it), got 25 in text 1',
     );
     expect((await model.classify('1'.repeat(25), { truncate: true })).truncated).toBe(true);
-    await expect(model.classify(3 as never)).rejects.toThrow('the texts must be a string or a list of strings, got 3');
+    await expect(model.classify(3 as never)).rejects.toThrow('the texts must be texts or token ids, or a list of these, got 3');
     expect(await model.classify([])).toEqual([]);
+    expect(await model.classify([1, 2, 3])).toEqual(await model.classify(TOKENIZER.decode([1, 2, 3])));
+    await expect(model.classify([[1], [99]])).rejects.toMatchObject({ code: 'TOKEN_OUT_OF_RANGE' });
     await model.close();
     await expect(model.classify('1')).rejects.toBeInstanceOf(FerroError);
   });

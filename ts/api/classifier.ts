@@ -2,6 +2,7 @@
 // ts/models', memory is ts/bind's, the files are ts/io's.
 import { type BoundModule, bind, type Parameter } from '../bind';
 import { FerroError, show } from '../errors';
+import { isPrompts, type Prompt } from '../generate';
 import {
   classifierToFiles,
   type FileData,
@@ -196,19 +197,21 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
   }
 
   /**
-   * The class of a text, or of each of a list of texts, in their order. Texts of like length are computed together; what a text gets does not depend on the others.
-   * @throws INVALID_OPTION without a tokenizer, for a text without tokens or one longer than blockSize (without `truncate`); UNKNOWN_CHARACTER; MODEL_CLOSED, ABORTED
+   * The class of a text, or of each of a list of texts, in their order; token ids stand for a text. Texts of like length are computed together; what a text gets does not
+   * depend on the others.
+   * @throws INVALID_OPTION without a tokenizer, for a text without tokens or one longer than blockSize (without `truncate`); UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE; MODEL_CLOSED, ABORTED
    */
-  classify(text: string, options?: ClassifyOptions): Promise<Classification>;
-  classify(texts: readonly string[], options?: ClassifyOptions): Promise<Classification[]>;
-  async classify(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Classification | Classification[]> {
+  classify(text: Prompt, options?: ClassifyOptions): Promise<Classification>;
+  classify(texts: readonly Prompt[], options?: ClassifyOptions): Promise<Classification[]>;
+  async classify(texts: Prompt | readonly Prompt[], options: ClassifyOptions = {}): Promise<Classification | Classification[]> {
     this.bound.assertOpen('classify');
     const values = readOptions('classify', options, CLASSIFY_OPTIONS);
-    const list = typeof texts === 'string' ? [texts] : texts;
-    if (!Array.isArray(list) || list.some((text) => typeof text !== 'string'))
-      throw new FerroError('INVALID_OPTION', `classify: the texts must be a string or a list of strings, got ${show(texts)}`);
+    const several = isPrompts(texts) || (Array.isArray(texts) && texts.length === 0);
+    const list = (several ? texts : [texts]) as readonly Prompt[];
+    if (list.some((text) => typeof text !== 'string' && !Number.isInteger(text?.length)))
+      throw new FerroError('INVALID_OPTION', `classify: the texts must be texts or token ids, or a list of these, got ${show(texts)}`);
     const results = await classifyTexts(this, list, values);
-    return typeof texts === 'string' ? results[0] : results;
+    return several ? results : results[0];
   }
 
   /** The model's folder as Blobs by file name; the same files as `save` writes. */

@@ -1,6 +1,8 @@
 // From texts to classes: encoding, batches of like length, probabilities. The model is classifier.ts's.
 import type { BoundModule } from '../bind';
+import { roundLength } from '../data/tasks/examples';
 import { FerroError, show, throwIfAborted } from '../errors';
+import type { Prompt } from '../generate';
 import { exp } from '../math';
 import type { Classifier } from '../models';
 import type { HostTensor } from '../nn';
@@ -22,6 +24,7 @@ export interface ClassifyingModel {
   readonly tokenizer: Tokenizer | null;
   readonly labels: readonly string[];
   readonly blockSize: number;
+  readonly vocabSize: number;
 }
 
 /** How. */
@@ -39,7 +42,7 @@ interface EncodedText {
 /** The classes of texts, in their order. @throws as `SequenceClassifier.classify` */
 export async function classifyTexts(
   model: ClassifyingModel,
-  texts: readonly string[],
+  texts: readonly Prompt[],
   { batchSize, truncate, signal }: ClassifyingOptions,
 ): Promise<Classification[]> {
   const encoded = texts.map((text, i) => encode(model, text, i, truncate));
@@ -64,9 +67,9 @@ export async function classifyTexts(
   return results;
 }
 
-function encode({ tokenizer, blockSize }: ClassifyingModel, text: string, index: number, truncate: boolean): EncodedText {
-  if (tokenizer === null) throw new FerroError('INVALID_OPTION', 'classify: texts need a model with a tokenizer, got one without');
-  const ids = tokenizer.encode(text, { addSpecialTokens: true });
+function encode(model: ClassifyingModel, text: Prompt, index: number, truncate: boolean): EncodedText {
+  const ids = typeof text === 'string' ? encodeText(model, text) : checkedIds(model, text, index);
+  const { blockSize } = model;
   if (ids.length === 0)
     throw new FerroError('INVALID_OPTION', `classify: a text must have at least one token, got ${show(text)} as text ${index}`);
   if (ids.length <= blockSize) return { ids, truncated: false };
@@ -77,15 +80,24 @@ function encode({ tokenizer, blockSize }: ClassifyingModel, text: string, index:
   );
 }
 
-/** The length that a batch is padded to: 8, 16, 24, 32, 48, 64, 96, 128 … but never beyond the context; few lengths, so few programs. */
-export function paddedLength(longest: number, blockSize: number): number {
-  let length = 8;
-  for (let step = 8; length < longest; length += step) if (length >= 4 * step) step *= 2;
-  return Math.min(length, blockSize);
+/** The ids of a text, and around it what the tokenizer puts there, as in training and in `generate`. */
+function encodeText({ tokenizer }: ClassifyingModel, text: string): Int32Array {
+  if (tokenizer === null) throw new FerroError('INVALID_OPTION', 'classify: texts need a model with a tokenizer, got one without');
+  return tokenizer.encode(text, { addSpecialTokens: true });
+}
+
+function checkedIds({ vocabSize }: ClassifyingModel, text: ArrayLike<number>, index: number): Int32Array {
+  const ids = Array.from(text ?? []);
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong === undefined) return Int32Array.from(ids);
+  throw new FerroError(
+    'TOKEN_OUT_OF_RANGE',
+    `classify: ids must be integers from 0 to ${vocabSize - 1}, got ${show(wrong)} in text ${index}`,
+  );
 }
 
 function padded(sequences: readonly Int32Array[], rows: number, blockSize: number): Record<string, HostTensor> {
-  const time = paddedLength(Math.max(...sequences.map(({ length }) => length)), blockSize);
+  const time = roundLength(Math.max(...sequences.map(({ length }) => length)), blockSize);
   const inputIds = new Int32Array(rows * time);
   const lengths = new Int32Array(rows).fill(1);
   for (const [row, ids] of sequences.entries()) {

@@ -145,7 +145,7 @@ export const OPTIONS = named({
   labelSmoothing: option(check.belowOne, { default: 0, flag: '', help: 'dpoLoss: probability that a preference is the wrong way round' }),
   lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', flag: '', help: 'dpoLoss: what is made of the margin' }),
 
-  labels: option(check.names, { help: 'names of the classes, by their number' }),
+  // Classifiers.
   pooling: option(check.oneOf('last', 'mean'), {
     help: "what represents a sequence to the classifier: its last position, or the mean over all (this library's alone)",
     defaultText: "last; a folder's own",
