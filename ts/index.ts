@@ -10,6 +10,13 @@ export {
 } from './api/classifier';
 export type { Classification } from './api/classify';
 export { Engine, type StepFunction, type TrainStepSettings } from './api/engine';
+export {
+  type ClassificationEvaluation,
+  type EvaluateClassificationOptions,
+  evaluateClassification,
+  type LabelModel,
+  type LabelPrediction,
+} from './api/evaluateClassification';
 export { type EvaluateLossOptions, evaluateLoss } from './api/evaluateLoss';
 export {
   type EvaluateTextsOptions,

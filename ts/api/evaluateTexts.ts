@@ -4,17 +4,17 @@ import { FerroError, throwIfAborted } from '../errors';
 import type { FinishReason, GenerateOptions } from '../generate';
 import { type References, TEXT_METRICS, type TextMetric, type TextScores, textScores } from '../metrics';
 
-/** What writes a text for each prompt: a GPT, a Transformer. */
-export interface TextGenerator {
+/** What writes a text for each prompt `P` (a text, token ids): a GPT, a Transformer. */
+export interface TextGenerator<P = string> {
   generate(
-    prompts: readonly string[],
+    prompts: readonly P[],
     options?: GenerateOptions,
   ): PromiseLike<{ sequences: readonly { text: string; finishReason: FinishReason }[] }>;
 }
 
 /** One prompt (the source of a sequence-to-sequence model) and the texts that would be right. */
-export interface TextExample {
-  prompt: string;
+export interface TextExample<P = string> {
+  prompt: P;
   references: string | readonly string[];
 }
 
@@ -32,17 +32,17 @@ export interface EvaluateTextsOptions {
 }
 
 /** A text that was written. */
-export interface TextPrediction {
-  prompt: string;
+export interface TextPrediction<P = string> {
+  prompt: P;
   prediction: string;
   references: readonly string[];
   finishReason: FinishReason;
 }
 
 /** What `evaluateTexts` gives. */
-export interface TextEvaluation {
+export interface TextEvaluation<P = string> {
   scores: TextScores;
-  predictions: TextPrediction[];
+  predictions: TextPrediction<P>[];
   /** Texts that did not end by themselves: they are scored as far as they got. */
   unfinished: number;
 }
@@ -53,18 +53,18 @@ const DEFAULT_METRICS: readonly TextMetric[] = ['exact_match', 'f1', 'bleu', 'ch
  * Lets a model write and scores the texts.
  * @throws EMPTY_DATA without examples, INVALID_OPTION for an unknown metric, and what `generate` throws
  */
-export async function evaluateTexts(
-  model: TextGenerator,
-  examples: readonly TextExample[],
+export async function evaluateTexts<P = string>(
+  model: TextGenerator<NoInfer<P>>,
+  examples: readonly TextExample<P>[],
   { metrics = DEFAULT_METRICS, batchSize = 32, generation = {}, signal, onProgress }: EvaluateTextsOptions = {},
-): Promise<TextEvaluation> {
+): Promise<TextEvaluation<P>> {
   checkMetrics(metrics);
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new FerroError('INVALID_OPTION', `evaluateTexts: "batchSize" must be a positive integer, got ${batchSize}`);
   if (examples.length === 0) throw new FerroError('EMPTY_DATA', 'evaluateTexts: there must be examples, got none');
   const drawn = ['temperature', 'doSample', 'numBeams'].some((name) => name in generation);
   const options: GenerateOptions = { ...(drawn ? {} : { doSample: false }), ...generation, numReturnSequences: 1, signal };
-  const predictions: TextPrediction[] = [];
+  const predictions: TextPrediction<P>[] = [];
   for (let at = 0; at < examples.length; at += batchSize) {
     throwIfAborted(signal, 'evaluateTexts');
     const batch = examples.slice(at, at + batchSize);

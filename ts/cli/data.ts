@@ -15,7 +15,7 @@ export interface RunData {
 }
 
 /** Tokens of a BPE that is trained without a size. */
-const DEFAULT_BPE = 4096;
+export const DEFAULT_BPE = 4096;
 
 /** How `--tokenizer bpe` is trained. */
 export interface BpeSettings {

@@ -7,7 +7,8 @@ import { addFlags, flagName, pickGiven, readCommandOptions, required } from './f
 import { Output } from './output';
 import { readRunJson } from './runFiles';
 import { withEngine } from './session';
-import { lmTask } from './tasks/lm';
+import { taskNamed } from './tasks';
+import { taskOf } from './tasks/context';
 import { runTraining } from './training';
 
 const NAMES = COMMAND_OPTIONS.train;
@@ -41,7 +42,8 @@ async function withStoredOptions(read: { values: TrainValues; given: Given }): P
 async function train(engine: Engine, output: Output, values: TrainValues, given: Given): Promise<number> {
   const data = required('train', values.data, 'data');
   const outputDir = required('train', values.outputDir, 'out');
-  const task = await lmTask(engine, output, values, given, data);
+  const before = await taskOf(values.initFrom);
+  const task = await taskNamed(values.task ?? 'lm').train({ engine, output, values, given, data, before });
   const { outputDir: _, ...training } = pickGiven(given, TRAINING_OPTIONS);
   const { overwrite, resume, ...kept } = given;
   return runTraining({ output, engine, task, training, outputDir, given: kept });

@@ -6,7 +6,12 @@ import { readTask, TASK_FILE, TASKS, taskFromFile, taskToFile } from './taskFile
 
 describe('the task of a model folder', () => {
   it.each(TASKS)('%s is read as it was written', (task) => {
-    for (const description of [{ task }, { task, template: 'Q: {prompt}\nA: ', taskPrefix: 'translate: ' }]) {
+    for (const description of [
+      { task },
+      { task, template: 'Q: {prompt}\nA: ', taskPrefix: 'translate: ' },
+      { task, taskTokens: ['<|a|>', 3], endOfText: '\n' },
+      { task, endOfText: 0 },
+    ]) {
       expect(taskFromFile('x', taskToFile(description))).toEqual(description);
     }
   });
@@ -23,6 +28,8 @@ describe('the task of a model folder', () => {
     ['{"version": 1}', 'INVALID_FILE', '"task" must be one of "lm"'],
     ['{"version": 1, "task": "x"}', 'INVALID_FILE', 'got "x"'],
     ['{"version": 1, "task": "sft", "template": 3}', 'INVALID_FILE', '"template" must be a text, got 3'],
+    ['{"version": 1, "task": "sft", "task_tokens": "x"}', 'INVALID_FILE', '"task_tokens" must be a list'],
+    ['{"version": 1, "task": "sft", "end_of_text": -1}', 'INVALID_FILE', '"end_of_text" must be a text or a token id, got -1'],
     ['{"version": 1, "task": "sft", "task_prefix": null}', 'INVALID_FILE', '"task_prefix" must be a text, got null'],
   ])('%s is refused', (text, code, says) => {
     let error: unknown;

@@ -20,11 +20,15 @@ export interface TaskDescription {
   template?: string;
   /** Text before every prompt or source. */
   taskPrefix?: string;
+  /** Special tokens (or ids) before everything. */
+  taskTokens?: readonly (string | number)[];
+  /** What ends a completion, where it is not the tokenizer's end-of-text token: an id, a text, '' for nothing. */
+  endOfText?: string | number;
 }
 
 /** The file's text. */
-export function taskToFile({ task, template, taskPrefix }: TaskDescription): string {
-  const fields = { version: TASK_VERSION, task, template, task_prefix: taskPrefix };
+export function taskToFile({ task, template, taskPrefix, taskTokens, endOfText }: TaskDescription): string {
+  const fields = { version: TASK_VERSION, task, template, task_prefix: taskPrefix, task_tokens: taskTokens, end_of_text: endOfText };
   return `${JSON.stringify(fields, null, 2)}\n`;
 }
 
@@ -33,16 +37,24 @@ export function taskFromFile(name: string, text: string): TaskDescription {
   const fields = parseJsonObject(name, text);
   const invalid = (key: string, rule: string) =>
     new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${JSON.stringify(fields.get(key)) ?? 'none'}`);
-  const optionalText = (key: string): string | undefined => {
-    const value = fields.get(key);
-    if (value === undefined || typeof value === 'string') return value;
-    throw invalid(key, 'a text');
-  };
+  const isId = (value: unknown) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+  const isText = (value: unknown) => typeof value === 'string';
+  const isTokens = (value: unknown) => Array.isArray(value) && value.every((one) => isText(one) || isId(one));
   if (fields.get('version') !== TASK_VERSION) throw new FerroError('NOT_BUILT', invalid('version', String(TASK_VERSION)).message);
   const task = TASKS.find((one) => one === fields.get('task'));
   if (task === undefined) throw invalid('task', `one of ${TASKS.map((one) => `"${one}"`).join(', ')}`);
-  const [template, taskPrefix] = [optionalText('template'), optionalText('task_prefix')];
-  return { task, ...(template === undefined ? {} : { template }), ...(taskPrefix === undefined ? {} : { taskPrefix }) };
+  const found: Record<string, unknown> = { task };
+  const optional = (name: keyof TaskDescription, key: string, accepts: (value: unknown) => boolean, rule: string): void => {
+    const value = fields.get(key);
+    if (value === undefined) return;
+    if (!accepts(value)) throw invalid(key, rule);
+    found[name] = value;
+  };
+  optional('template', 'template', isText, 'a text');
+  optional('taskPrefix', 'task_prefix', isText, 'a text');
+  optional('taskTokens', 'task_tokens', isTokens, 'a list of texts and token ids');
+  optional('endOfText', 'end_of_text', (value) => isText(value) || isId(value), 'a text or a token id');
+  return found as unknown as TaskDescription;
 }
 
 /** What the folder says about its task; null where it says nothing. @throws INVALID_FILE, NOT_BUILT */

@@ -220,6 +220,12 @@ export const TOKENIZER_COMMAND_OPTIONS = {
   decode: list('tokenizerName', 'file', 'ids', 'hideSpecialTokens', 'json'),
 } as const;
 
+/** How rows of data become what a model is trained on and evaluated with. */
+export const TASK_OPTIONS = list('task', 'columns', 'header', 'template', 'taskPrefix', 'taskTokens', 'endOfText', 'overflow', 'metrics');
+
+/** What decides the texts that `eval` and `train` score. */
+export const SCORED_TEXT_OPTIONS = list('maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings');
+
 /** What each command of the command line accepts. */
 export const COMMAND_OPTIONS = {
   train: list(
@@ -228,14 +234,46 @@ export const COMMAND_OPTIONS = {
     'evalFraction',
     'tokenizerName',
     'initFrom',
+    ...TASK_OPTIONS,
+    'packing',
+    'groupByLength',
+    ...SCORED_TEXT_OPTIONS,
+    'quantize',
+    'adapter',
+    ...LORA_OPTIONS,
     ...GPT_CONFIG_OPTIONS,
     ...TRAINING_OPTIONS,
     ...MACHINE,
     'config',
     'json',
   ),
-  generate: list('model', 'quantize', 'prompt', 'promptIds', ...SAMPLING_OPTIONS, ...MACHINE, 'config', 'json'),
-  eval: list('model', 'quantize', 'data', 'batchSize', ...MACHINE, 'config', 'json'),
+  generate: list(
+    'model',
+    'adapter',
+    'quantize',
+    'task',
+    'template',
+    'taskPrefix',
+    'prompt',
+    'promptIds',
+    ...SAMPLING_OPTIONS,
+    ...MACHINE,
+    'config',
+    'json',
+  ),
+  eval: list(
+    'model',
+    'adapter',
+    'quantize',
+    'data',
+    ...TASK_OPTIONS,
+    ...SCORED_TEXT_OPTIONS,
+    'predictions',
+    'batchSize',
+    ...MACHINE,
+    'config',
+    'json',
+  ),
   plan: list(...GPT_CONFIG_OPTIONS, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
   export: list('model', 'format', 'outputDir', 'mergeAdapter', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),

@@ -170,6 +170,16 @@ export const OPTIONS = named({
   data: option(check.names, { help: 'UTF-8 text files' }),
   evalData: option(check.names, { help: 'UTF-8 text files to evaluate on' }),
   evalFraction: option(check.belowOne, { default: 0.1, help: 'part at the end of the tokens kept for evaluation, where none is given' }),
+  task: option(check.oneOf('lm', 'sft', 'classify', 'seq2seq', 'dpo'), {
+    help: 'lm: the next token of texts; sft: completions of prompts; classify: a label; seq2seq: a target text (an encoder-decoder); dpo: preferences',
+    defaultText: 'lm; for a saved model the one it was trained for',
+  }),
+  header: option(check.flag, { help: 'whether the first line of a TSV file is a header', defaultText: 'whether it says names of columns' }),
+  metrics: option(check.listOf('exact_match', 'f1', 'bleu', 'chrf', 'chrf++', 'rouge', 'wer', 'cer'), {
+    help: 'scores of texts that the model writes, greedily unless told otherwise',
+    defaultText: 'seq2seq: exact_match, bleu, chrf and wer; else none',
+  }),
+  predictions: option(check.name, { help: 'file for the predictions, one JSON object per line' }),
   dataset: option(check.instance, { help: 'what to train on' }),
   evalDataset: option(check.instance, { help: 'what to evaluate on', defaultText: 'the last tenth of the data set' }),
 

@@ -9,6 +9,7 @@ import type { Output } from '../output';
 import { noteUnexpected } from '../session';
 import type { TrainValues } from '../train';
 import { quote } from '../training';
+import { addAdapter, openGpt, type TrainContext } from './context';
 import type { TaskRun } from './task';
 
 type Given = Partial<TrainValues>;
@@ -50,10 +51,11 @@ export function describeModel(model: GPT): string {
 }
 
 /** Makes or loads the model and reads the files. */
-export async function lmTask(engine: Engine, output: Output, values: TrainValues, given: Given, data: readonly string[]): Promise<TaskRun> {
+export async function lmTask({ engine, output, values, given, data }: TrainContext): Promise<TaskRun> {
   const { model, runData } = await (values.initFrom === undefined
     ? create(engine, values, given, data)
     : load(engine, output, values, given, data));
+  await addAdapter(model, values);
   const ids = runData.dataset.toIds(0, Math.min(PROMPT_TOKENS, runData.dataset.length));
   return textRun(model, runData, firstWords(runData.tokenizer.decode(ids)));
 }
@@ -98,10 +100,8 @@ async function load(
   data: readonly string[],
 ): Promise<{ model: GPT; runData: RunData }> {
   refuseArchitecture(given);
-  const model = await GPT.fromPretrained(engine, values.initFrom!, given.dropout === undefined ? {} : { dropout: given.dropout });
+  const model = await openGpt(engine, values.initFrom!, { dropout: given.dropout, quantize: given.quantize });
   noteUnexpected(output, model);
-  if (model.tokenizer === null)
-    throw new FerroError('INVALID_TOKENIZER', `train: "--init-from" must hold a tokenizer, got none in ${JSON.stringify(values.initFrom)}`);
   return { model, runData: await loadData({ ...values, data }, model.tokenizer) };
 }
 

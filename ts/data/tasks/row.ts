@@ -25,6 +25,24 @@ export class Row {
     return Object.hasOwn(this.fields, name) ? this.fields[name] : undefined;
   }
 
+  /**
+   * The same row with other names; values that are not named keep theirs.
+   * @param names name in the file → name in the result
+   * @throws INVALID_DATA for a name that the row does not have, or one that it would have twice
+   */
+  renamed(names: ReadonlyMap<string, string>): Row {
+    for (const name of names.keys()) {
+      if (!Object.hasOwn(this.fields, name)) throw this.fault(undefined, `the row must have ${show(name)}`, show(Object.keys(this.fields)));
+    }
+    const fields: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(this.fields)) {
+      const other = names.get(name) ?? name;
+      if (Object.hasOwn(fields, other)) throw this.fault(name, `the row must have ${show(other)} once`, show(Object.keys(this.fields)));
+      fields[other] = value;
+    }
+    return new Row(fields, this.file, this.line, this.#places);
+  }
+
   /** `file:line:column` of a value (in characters, UTF-16 units, from 1), or of the row; `row 3` for an object given by the program. */
   place(name?: string): string {
     if (this.file === '') return `row ${this.line}`;

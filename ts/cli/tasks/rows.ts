@@ -1,0 +1,97 @@
+// Rows of the user's files for the tasks that learn from rows: read, renamed, and parted into what is trained on and what is evaluated on. What a row must hold is ts/data/tasks'.
+import { type Row, readRowFiles, type TaskReport } from '../../data';
+import { FerroError } from '../../errors';
+import { RandomStream } from '../../math';
+import { formatCount } from '../format';
+import type { Output } from '../output';
+
+/** The flags about rows. */
+export interface RowFlags {
+  columns?: readonly string[];
+  header?: boolean;
+}
+
+/** Names of columns in their order, or other names of fields. */
+interface Names {
+  columns?: readonly string[];
+  /** Name in the file → name that the task knows. */
+  renamed: ReadonlyMap<string, string>;
+}
+
+/** Reads --columns: all of them names, or all of them name=field. @throws INVALID_OPTION */
+function readColumns(columns: readonly string[] | undefined): Names {
+  if (columns === undefined) return { renamed: new Map() };
+  const pairs = columns.map((one) => one.split('='));
+  if (pairs.every((pair) => pair.length === 1)) return { columns, renamed: new Map() };
+  const fault = (got: unknown) =>
+    new FerroError(
+      'INVALID_OPTION',
+      `--columns: must be names of columns in their order, or name=field for each, got ${JSON.stringify(got)}`,
+    );
+  const renamed = new Map<string, string>();
+  for (const [name, field, ...more] of pairs) {
+    if (!name || !field || more.length > 0 || renamed.has(field)) throw fault(columns);
+    renamed.set(field, name);
+  }
+  return { renamed };
+}
+
+/** The rows of files. @throws as `readRowFiles`; INVALID_DATA for a row without a field that --columns names */
+export async function loadRows(files: readonly string[], flags: RowFlags, defaultColumns: readonly string[]): Promise<Row[]> {
+  const { columns, renamed } = readColumns(flags.columns);
+  // Where fields are named by a header, there is one.
+  const header = flags.header ?? (renamed.size > 0 ? true : undefined);
+  const rows = await readRowFiles(files, { columns, header, defaultColumns });
+  return renamed.size === 0 ? rows : rows.map((row) => row.renamed(renamed));
+}
+
+/** Rows to train on and rows to evaluate on: those of --eval-data, else a share of the data drawn by the seed (files are often sorted). */
+export async function loadParts(
+  values: RowFlags & { evalData?: readonly string[]; evalFraction: number; seed: number },
+  data: readonly string[],
+  defaultColumns: readonly string[],
+): Promise<{ train: Row[]; evaluation: Row[] }> {
+  const rows = await loadRows(data, values, defaultColumns);
+  if (values.evalData !== undefined) return { train: rows, evaluation: await loadRows(values.evalData, values, defaultColumns) };
+  return splitRows(rows, values.evalFraction, values.seed);
+}
+
+/** Draws ⌊share · n⌋ rows for evaluation; both parts keep the order of the file. */
+export function splitRows<T>(rows: readonly T[], share: number, seed: number): { train: T[]; evaluation: T[] } {
+  const count = Math.min(rows.length - 1, Math.floor(rows.length * share));
+  const random = new RandomStream(seed, 'data.split', 0);
+  const order = rows.map((_, i) => i);
+  for (let i = 0; i < count; i++) {
+    const j = i + random.below(order.length - i);
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  const drawn = new Set(order.slice(0, count));
+  return { train: rows.filter((_, i) => !drawn.has(i)), evaluation: rows.filter((_, i) => drawn.has(i)) };
+}
+
+/** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */
+export function* textsOf(rows: readonly Row[]): Generator<string> {
+  for (const { fields } of rows) yield* textsIn(fields);
+}
+
+function* textsIn(value: unknown): Generator<string> {
+  if (typeof value === 'string') yield value;
+  else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) yield* textsIn(item);
+}
+
+/** Tells what became of the rows where some were not taken as they are. */
+export function noteReport(
+  output: Output,
+  which: string,
+  { rows, kept, empty, tooLong, truncated, longest, firstTooLong }: TaskReport,
+): void {
+  const parts = [
+    ...(empty > 0 ? [`${formatCount(empty)} empty`] : []),
+    ...(tooLong > 0
+      ? [`${formatCount(tooLong)} longer than the context (the longest: ${formatCount(longest)} tokens; the first: ${firstTooLong})`]
+      : []),
+  ];
+  if (parts.length > 0)
+    output.note(`warning: ${which}: ${formatCount(rows - kept)} of ${formatCount(rows)} rows left out: ${parts.join(', ')}`);
+  if (truncated > 0) output.note(`warning: ${which}: ${formatCount(truncated)} of ${formatCount(rows)} rows cut to the context`);
+}

@@ -1,0 +1,164 @@
+// The task `sft`: completions of prompts, from rows of any shape that a template knows. The prompt is read, the completion is learned.
+import { type Row, SftDataset, type SftOptions, type Template } from '../../data';
+import { evaluateLoss, type GPT } from '../../index';
+import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
+import type { Tokenizer } from '../../tokenizers';
+import { pickGiven } from '../flags';
+import { formatCount } from '../format';
+import { quote } from '../training';
+import { type EvalContext, modelToTrain, openGpt, type TrainContext } from './context';
+import { describeModel } from './lm';
+import type { Measured } from './measured';
+import { loadParts, loadRows, noteReport, textsOf } from './rows';
+import type { TaskRun } from './task';
+import {
+  answerLimit,
+  conclusionOf,
+  describeTask,
+  type PromptedRows,
+  plainScores,
+  scoreLine,
+  scoreTexts,
+  templateOf,
+  unfinishedNote,
+} from './texts';
+
+type Model = GPT & { readonly tokenizer: Tokenizer };
+
+/** Columns of a TSV file without a header. */
+export const SFT_COLUMNS = ['prompt', 'completion'];
+const SAMPLE_TOKENS = 64;
+
+/** A run of `train --task sft`. */
+export async function sftTask(context: TrainContext): Promise<TaskRun> {
+  const { values, given, output, before, data } = context;
+  const description = describeTask('sft', given, before);
+  const template = templateOf(description);
+  const { train, evaluation } = await loadParts(values, data, SFT_COLUMNS);
+  const model = await modelToTrain(
+    context,
+    textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]),
+    specialTokensOf(description),
+  );
+  const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
+  const dataset = new SftDataset(train, { ...options, packing: values.packing });
+  noteReport(output, 'training data', dataset.report);
+  const evalDataset = evaluation.length === 0 ? null : new SftDataset(evaluation, options);
+  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  const { metrics } = values;
+  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
+  let scores: Record<string, number> | undefined;
+  const score = async () => {
+    scores = plainScores((await scoreSft(model, template, description, evaluation, metrics!, generation)).scores);
+    return scores;
+  };
+  const scored = metrics !== undefined && evalDataset !== null;
+  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  return {
+    model,
+    dataset,
+    evalDataset,
+    trainer: { extraFiles: { [TASK_FILE]: taskToFile(description) }, ...(scored ? { computeMetrics: score } : {}) },
+    rowUnits: 1,
+    unit: 'examples',
+    facts: [
+      ['model', describeModel(model)],
+      ['data', describeData(dataset, evalDataset)],
+    ],
+    async sample(step) {
+      const prompt = template.promptIds(sampled, model.tokenizer);
+      const { text } = await model.generate(prompt, {
+        maxNewTokens: SAMPLE_TOKENS,
+        doSample: false,
+        ...endOf(model, template, description),
+      });
+      return { step, prompt: template.promptText(sampled, model.tokenizer), text };
+    },
+    ...(scored ? { conclude: async () => conclusionOf(scores ?? (await score())) } : {}),
+    next: ({ run }) => [
+      ['next', `npx ferroformer generate --model ${quote(run)} --prompt ...`],
+      ['scores', `npx ferroformer eval --model ${quote(run)} --data ... --metrics exact_match f1`],
+    ],
+  };
+}
+
+/** Special tokens that a new tokenizer needs for a template. */
+export function specialTokensOf({ template, taskTokens = [] }: TaskDescription): string[] {
+  const named = taskTokens.filter((token) => typeof token === 'string');
+  return template === 'chatml' ? ['<|im_start|>', '<|im_end|>', ...named] : named;
+}
+
+/** What the data sets of texts with templates take. */
+export function datasetOptions(
+  model: Model,
+  template: Template,
+  { endOfText }: TaskDescription,
+): Pick<SftOptions, 'tokenizer' | 'blockSize' | 'template' | 'endOfText'> {
+  return { tokenizer: model.tokenizer, blockSize: model.blockSize, template, endOfText };
+}
+
+/** What ends a text that the model writes, besides its own end-of-text token. */
+export function endOf({ tokenizer }: Model, template: Template, { endOfText }: TaskDescription): Record<string, unknown> {
+  const ids = [...template.stopTokenIds(tokenizer), ...(typeof endOfText === 'number' ? [endOfText] : [])];
+  const texts = typeof endOfText === 'string' && endOfText !== '' ? [endOfText] : [];
+  return { ...(ids.length > 0 ? { stopTokenIds: ids } : {}), ...(texts.length > 0 ? { stopStrings: texts } : {}) };
+}
+
+function describeData({ report, packed, length }: SftDataset, evaluation: SftDataset | null): string {
+  const packing = packed ? ` in ${formatCount(length)} sequences` : '';
+  const held = evaluation === null ? 'none' : formatCount(evaluation.report.kept);
+  return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${held} rows to evaluate on`;
+}
+
+/** The text that a row's answer is: what is learned last, without what ends it. */
+function answerOf(template: Template, row: Row, tokenizer: Tokenizer): string {
+  const segments = template.segments(row, tokenizer);
+  let end = segments.length;
+  const isText = (i: number) => segments[i].counted && !segments[i].end && !(template.name === 'chatml' && segments[i].own);
+  while (end > 0 && !isText(end - 1)) end--;
+  let start = end;
+  while (start > 0 && isText(start - 1)) start--;
+  return segments
+    .slice(start, end)
+    .map(({ text }) => text)
+    .join('');
+}
+
+async function scoreSft(
+  model: Model,
+  template: Template,
+  description: TaskDescription,
+  rows: readonly Row[],
+  metrics: NonNullable<TrainContext['values']['metrics']>,
+  given: Record<string, unknown>,
+) {
+  const { tokenizer } = model;
+  const prompted: PromptedRows<Int32Array> = {
+    examples: rows.map((row) => ({ prompt: template.promptIds(row, tokenizer), references: answerOf(template, row, tokenizer) })),
+    shown: rows.map((row) => template.promptText(row, tokenizer)),
+  };
+  const texts = prompted.examples.map(({ references }) => references as string);
+  const generation = { maxNewTokens: answerLimit(texts, tokenizer, model.blockSize), ...endOf(model, template, description), ...given };
+  return scoreTexts(model, prompted, metrics, generation);
+}
+
+/** `eval` of the task: loss and perplexity of the completions, and with --metrics the scores of what the model writes. */
+export async function evaluateSft({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
+  const description = describeTask('sft', given, saved);
+  const template = templateOf(description);
+  const model = await openGpt(engine, source, values);
+  const rows = await loadRows(data, values, SFT_COLUMNS);
+  const dataset = new SftDataset(rows, { ...datasetOptions(model, template, description), overflow: values.overflow });
+  noteReport(output, 'data', dataset.report);
+  const { loss, perplexity, tokens } = await evaluateLoss(model, dataset, { batchSize: values.batchSize });
+  const found = { loss, perplexity, tokens, rows: dataset.report.kept };
+  const line = `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${formatCount(tokens)} tokens of ${formatCount(found.rows)} completions`;
+  if (values.metrics === undefined) return { result: { task: 'sft', ...found }, text: line };
+  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
+  const scored = await scoreSft(model, template, description, rows, values.metrics, generation);
+  return {
+    result: { task: 'sft', ...found, ...scored.scores, unfinished: scored.unfinished },
+    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, rows.length)}`,
+    predictions: scored.records,
+  };
+}
