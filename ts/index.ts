@@ -164,6 +164,8 @@ export {
   type ComputeMetrics,
   type Evaluation,
   type LogEntry,
+  loadSafetensors,
+  moduleToSafetensors,
   type ReferenceOptions,
   type Scores,
   type StepNumbers,

@@ -40,6 +40,51 @@ describe('gradients', () => {
   });
 });
 
+describe('masks', () => {
+  const model = new Transformer({ ...size, numEncoderLayers: 1, numDecoderLayers: 1 });
+  const parameters = randomValues([...nameModules(model).values()], 8);
+  const [src, tgt] = [...randomValues([f32('src', 2, 3, 8), f32('tgt', 2, 4, 8)], 9).values()];
+  const run = (masks: Parameters<typeof model.forward>[2], inputs: Record<string, ArrayLike<number>> = {}) =>
+    evaluate(
+      { outputs: { y: model.forward(input('src', [2, 3, 8]), input('tgt', [2, 4, 8]), masks) }, effects: [] },
+      { inputs: { src, tgt, ...inputs }, variables: parameters },
+    ).y;
+  const drop = (keeps: (i: number) => boolean, count: number) => Int32Array.from({ length: count }, (_, i) => Number(!keeps(i)));
+  const added = (dropped: Int32Array) => Float32Array.from(dropped, (no) => (no ? Number.NEGATIVE_INFINITY : 0));
+
+  it('of integers say with 1 what is not allowed, as −Infinity added does; causal is such a mask', () => {
+    const later = drop((i) => i % 4 <= Math.floor(i / 4), 16);
+    const want = run({ causal: true });
+    expect(want).not.toEqual(run({}));
+    expect(run({ tgtMask: ids('m', 4, 4) }, { m: later })).toEqual(want);
+    expect(run({ tgtMask: input('m', [4, 4]) }, { m: added(later) })).toEqual(want);
+    expect(run({ tgtMask: ids('m', 1, 4, 4) }, { m: later })).toEqual(want);
+  });
+
+  it('of keys are masks of a sequence for each of its heads and queries', () => {
+    const keep = [1, 1, 1, 1, 0, 1];
+    const want = run({ srcKeyMask: ids('k', 2, 3), memoryKeyMask: ids('k', 2, 3) }, { k: keep });
+    const inSource = drop((i) => keep[Math.floor(i / 9) * 3 + (i % 3)] === 1, 18);
+    const inMemory = drop((i) => keep[Math.floor(i / 24) * 3 + (i % 3)] === 1, 48);
+    const got = run({ srcMask: ids('s', 2, 3, 3), memoryMask: ids('m', 4, 4, 3) }, { s: inSource, m: inMemory });
+    expect(got).toEqual(want);
+    expect(run({ srcKeyMask: ids('k', 2, 3) }, { k: keep })).not.toEqual(want); // nothing is taken from the source's for the memory's
+  });
+
+  it('that leave a query nothing give it zeros, and everything else its numbers', () => {
+    const attention = new TransformerAttention({ dModel: 8, nHead: 2, bias: false });
+    const y = evaluate(
+      { outputs: { y: attention.forward(input('x', [2, 4, 8]), undefined, undefined, { mask: ids('m', 4, 4) }) }, effects: [] },
+      {
+        inputs: { x: tgt, m: drop((i) => i >= 4, 16) },
+        variables: randomValues([...nameModules(attention).values()], 10),
+      },
+    ).y;
+    expect([...y.subarray(0, 8), ...y.subarray(32, 40)].every((value) => value === 0)).toBe(true);
+    expect([...y.subarray(8, 32), ...y.subarray(40)].every((value) => value !== 0 && Number.isFinite(value))).toBe(true);
+  });
+});
+
 describe('the cached decoder', () => {
   const decoder = new TransformerDecoder({ ...size, numLayers: 2, norm: true });
   const parameters = randomValues([...nameModules(decoder).values()], 3);
@@ -256,6 +301,13 @@ describe('errors', () => {
       'TransformerDecoder: tgt and memory must have the same batch, got f32[2, 3, 8] and f32[3, 3, 8]',
     ],
     ['INVALID_SHAPE', () => encoder.forward(x(2, 3, 8), { keyMask: ids('m', 2, 4) }), 'keyMask must be [B, Tk]'],
+    ['INVALID_SHAPE', () => encoder.forward(x(2, 3, 8), { mask: x(3, 4) }), 'mask must be [Tq, Tk] or [G, Tq, Tk] with G 1, B or B·nHead'],
+    [
+      'INVALID_SHAPE',
+      () => encoder.forward(x(2, 3, 8), { mask: ids('m', 3, 3, 3) }),
+      'mask must be [Tq, Tk] or [G, Tq, Tk] with G 1, B or B·nHead',
+    ],
+    ['INVALID_DTYPE', () => encoder.forward(x(2, 3, 8), { keyMask: x(2, 3) }), 'keyMask must be i32'],
     [
       'INVALID_SHAPE',
       () => new TransformerAttention({ dModel: 8, nHead: 2, kDim: 4 }).forward(x(1, 2, 8)),

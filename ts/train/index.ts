@@ -2,6 +2,7 @@
 export { checkVocabulary, windowOf } from './checkData';
 export { type Evaluation, Evaluator } from './evaluate';
 export type { LogEntry } from './log';
+export { loadSafetensors, moduleToSafetensors } from './ownModule';
 export { type ReferenceOptions, withReference } from './preferences';
 export { type OpenRunOptions, RunDirectory } from './runDirectory';
 export type { ComputeMetrics, Scores } from './scores';

@@ -15,12 +15,42 @@ export function describeModule(bound: BoundModule): Record<string, unknown> {
 
 /** config.json and model.safetensors. */
 export async function moduleFiles(bound: BoundModule): Promise<Map<string, FileData>> {
-  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array | Int32Array }>();
-  for (const [name, parameter] of bound.parameters) tensors.set(name, { shape: parameter.shape, data: await parameter.data() });
   return new Map<string, FileData>([
     ['config.json', `${JSON.stringify(describeModule(bound), null, 2)}\n`],
-    ['model.safetensors', writeSafetensors(tensors)],
+    ['model.safetensors', await moduleToSafetensors(bound)],
   ]);
+}
+
+/**
+ * A bound module's parameters as one safetensors file, by their names: what `safetensors.torch.load_file` reads, and `load_state_dict` takes where names
+ * and layouts are torch's (`TransformerModule`, `TransformerEncoder` and their layers, `Projection`, `LayerNorm`, `Embedding`).
+ */
+export async function moduleToSafetensors(bound: BoundModule): Promise<Uint8Array> {
+  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array | Int32Array }>();
+  for (const [name, parameter] of bound.parameters) tensors.set(name, { shape: parameter.shape, data: await parameter.data() });
+  const pieces = writeSafetensors(tensors);
+  const bytes = new Uint8Array(pieces.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/**
+ * Sets a bound module's parameters from the bytes of a safetensors file (F32, F16 or BF16; `safetensors.torch.save_file(model.state_dict(), …)`). All is
+ * checked before anything is written.
+ * @param label names the file in messages
+ * @throws INVALID_CHECKPOINT for names or shapes that are not the module's; INVALID_FILE for other bytes
+ */
+export async function loadSafetensors(bound: BoundModule, bytes: Uint8Array, label = 'model.safetensors'): Promise<void> {
+  const file = await SafetensorsFile.fromBytes(label, bytes);
+  try {
+    await setParameters(bound, file, label);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Puts the parameters of such a folder into a module. All is checked before anything is written. @throws INVALID_CHECKPOINT */
@@ -37,21 +67,26 @@ export async function loadModule(bound: BoundModule, folder: ReadableFolder): Pr
   if (source === null) throw new FerroError('INVALID_CHECKPOINT', `${folder.label}: must have model.safetensors, got none`);
   const file = await SafetensorsFile.open(source);
   try {
-    const problems = [...bound.parameters].flatMap(([name, { shape }]) => {
-      const stored = file.tensors.get(name)?.shape;
-      return stored?.join() === shape.join() ? [] : [`${name} [${stored?.join(', ') ?? 'missing'}], not [${shape.join(', ')}]`];
-    });
-    for (const name of file.tensors.keys()) if (!bound.parameters.has(name)) problems.push(`unexpected ${name}`);
-    if (problems.length > 0) {
-      throw new FerroError(
-        'INVALID_CHECKPOINT',
-        `${folder.label}: the tensors must be those of the module, got ${problems.slice(0, 20).join('; ')}`,
-      );
-    }
-    for (const [name, parameter] of bound.parameters) {
-      await parameter.set(parameter.variable.dtype === 'i32' ? await file.int32(name) : await file.float32(name));
-    }
+    await setParameters(bound, file, folder.label);
   } finally {
     await file.close();
+  }
+}
+
+/** Copies a file's tensors into the parameters of those names, after all have been compared. */
+async function setParameters(bound: BoundModule, file: SafetensorsFile, label: string): Promise<void> {
+  const problems = [...bound.parameters].flatMap(([name, { shape }]) => {
+    const stored = file.tensors.get(name)?.shape;
+    return stored?.join() === shape.join() ? [] : [`${name} [${stored?.join(', ') ?? 'missing'}], not [${shape.join(', ')}]`];
+  });
+  for (const name of file.tensors.keys()) if (!bound.parameters.has(name)) problems.push(`unexpected ${name}`);
+  if (problems.length > 0) {
+    throw new FerroError(
+      'INVALID_CHECKPOINT',
+      `${label}: the tensors must be those of the module, got ${problems.slice(0, 20).join('; ')}`,
+    );
+  }
+  for (const [name, parameter] of bound.parameters) {
+    await parameter.set(parameter.variable.dtype === 'i32' ? await file.int32(name) : await file.float32(name));
   }
 }
