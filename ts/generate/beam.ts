@@ -40,7 +40,7 @@ export async function* beamSearch(
   const needed = rules.endIds.length + numBeams;
   if (Math.min(needed, model.sessions.drawable) > MOST_KEPT)
     throw new FerroError('INVALID_OPTION', `generate: end ids and beams must be at most ${MOST_KEPT} together, got ${needed}`);
-  for (const prompt of prompts) {
+  for (const [i, prompt] of prompts.entries()) {
     if (prompt.length + sampling.maxNewTokens - 1 > model.blockSize)
       throw new FerroError(
         'INVALID_OPTION',
@@ -49,6 +49,8 @@ export async function* beamSearch(
     const session = await model.sessions.take(numBeams);
     let found: Finished[];
     try {
+      const source = model.sources?.[i];
+      if (source !== undefined) await session.readSources(new Array(numBeams).fill(source), sampling.signal);
       found = await new Search(model, session, prompt, sampling, rules).run();
     } finally {
       await model.sessions.giveBack(session);

@@ -1,6 +1,7 @@
 // Writing text: prompts in, pieces out, until enough tokens or an end. What happens to a text is in sequence.ts, the loop in write.ts, beam search in beam.ts, the
 // engine's side in session.ts.
 import { FerroError } from '../errors';
+import type { Source } from '../models';
 import { beamSearch } from './beam';
 import type { Sampling } from './options';
 import type { PromptReader } from './prompts';
@@ -21,6 +22,8 @@ export interface GenerationModel extends PromptReader {
   blockSize: number;
   /** Ids that end a text. */
   eosIds: readonly number[];
+  /** What an encoder-decoder reads, one source for each prompt (of its decoder). */
+  sources?: readonly Source[];
 }
 
 /** Texts that are written in step: more go one group after the other. */
@@ -55,7 +58,8 @@ export async function* generate(
   const most = sampling.useCache ? MOST_ROWS : 1;
   for (let at = 0; at < count; at += most) {
     const group = sequences.slice(at, at + most);
-    const common = { sequences: group, sampling, rules, blockSize: model.blockSize, ahead };
+    const sources = model.sources === undefined ? undefined : group.map(({ index }) => model.sources![Math.floor(index / numReturnSequences)]);
+    const common = { sequences: group, sources, sampling, rules, blockSize: model.blockSize, ahead };
     yield* model.sessions.use(group.length, (session) => write({ ...common, session }));
   }
   return whole(sequences.map((sequence) => sequence.result()));

@@ -22,9 +22,11 @@ import {
   type Tensor,
   Variable,
 } from '../graph';
-import { type CausalCache, type CausalLM, cacheVariables } from '../models';
+import { type CausalCache, type CausalLM, cacheVariables, type EncoderDecoder, type Source } from '../models';
+import type { CachePlace } from '../nn';
 import { MOST_TOP_LOG_PROBS, type Sampling } from './options';
 import { drawScalars, LIST_WORDS, type RuleData, ruleScalars } from './rules';
+import { isEncoderDecoder, SourceCaches, type SourceProgram } from './sources';
 
 /** Tokens of a prompt that are read in one program run. */
 const PREFILL_TOKENS = 256;
@@ -41,15 +43,20 @@ export interface RowStart {
   readonly promptLength: number;
 }
 
-type ProgramName = 'prefill' | 'place' | 'decode' | 'uncached' | 'beams' | 'reorder';
+/** What text can be written with: a causal model, or one whose decoder looks at a source. */
+export type GenerationModule = CausalLM | EncoderDecoder;
+
+type ProgramName = 'prefill' | 'place' | 'decode' | 'uncached' | 'beams' | 'reorder' | SourceProgram;
 
 /** Variables and programs for `rows` sequences. Sessions are reused: see `GenerationSessions`. */
 export class GenerationSession {
-  readonly #bound: BoundModule<CausalLM>;
+  readonly #bound: BoundModule<GenerationModule>;
   readonly #vocab: number;
   readonly #cache: CausalCache;
   /** Where prompts are read; with one row that is the cache itself. */
   readonly #single: CausalCache;
+  /** Of an encoder-decoder. */
+  readonly #sources: SourceCaches | undefined;
   readonly #token: Variable;
   readonly #positions: Variable;
   readonly #rules: GenerationRules;
@@ -59,15 +66,17 @@ export class GenerationSession {
   #written: Pick<RuleData, 'bias' | 'lists'> | undefined;
 
   private constructor(
-    bound: BoundModule<CausalLM>,
+    bound: BoundModule<GenerationModule>,
     drawable: number,
     readonly rows: number,
   ) {
     this.#bound = bound;
     this.#variant = bound.variantKey;
     this.#vocab = drawable;
-    this.#cache = bound.module.makeCache(rows);
-    this.#single = rows === 1 ? this.#cache : bound.module.makeCache(1);
+    const { module } = bound;
+    this.#sources = isEncoderDecoder(module) ? new SourceCaches(bound, module, rows, (name) => this.#program(name)) : undefined;
+    this.#cache = this.#sources?.cache ?? module.makeCache(rows);
+    this.#single = this.#sources?.single ?? (rows === 1 ? this.#cache : module.makeCache(1));
     const ints = (name: string, ...shape: number[]) =>
       new Variable({ name: `generate.${name}`, shape, dtype: 'i32', trainable: false, init: { kind: 'zeros' } });
     this.#token = ints('token', rows, 1);
@@ -81,7 +90,7 @@ export class GenerationSession {
   }
 
   /** Allocates the variables. Only ids below `drawable` are ever drawn (a vocabulary may be padded). @throws OUT_OF_MEMORY, MODEL_CLOSED */
-  static async open(bound: BoundModule<CausalLM>, drawable: number, rows: number): Promise<GenerationSession> {
+  static async open(bound: BoundModule<GenerationModule>, drawable: number, rows: number): Promise<GenerationSession> {
     const session = new GenerationSession(bound, drawable, rows);
     await bound.allocate(session.#variables);
     return session;
@@ -89,7 +98,7 @@ export class GenerationSession {
 
   get #variables(): Variable[] {
     const caches = this.rows === 1 ? [this.#cache] : [this.#cache, this.#single];
-    return [...caches.flatMap(cacheVariables), this.#token, this.#positions, ...Object.values(this.#rules)];
+    return [...(this.#sources?.variables ?? caches.flatMap(cacheVariables)), this.#token, this.#positions, ...Object.values(this.#rules)];
   }
 
   /** Begins a generation: rules, each row's last token, and what rows remember of their tokens. */
@@ -122,9 +131,15 @@ export class GenerationSession {
     return counts;
   }
 
+  /** Has an encoder-decoder read the sources of all rows; nothing else is read or written before. */
+  async readSources(sources: readonly Source[], signal: AbortSignal | undefined): Promise<void> {
+    await this.#sources?.readAll(sources, signal);
+  }
+
   /**
    * Reads tokens into the cache from position `from` on, for one row; for rows of a batch from 0 on, and the same for all of them.
    * @param next what will run afterwards: compiled while the engine reads
+   * @param source of these rows, where the model has sources
    */
   async prefill(
     tokens: Int32Array,
@@ -132,14 +147,17 @@ export class GenerationSession {
     rows: readonly number[],
     next: 'decode' | 'beams',
     signal: AbortSignal | undefined,
+    source?: Source,
   ): Promise<void> {
     if (tokens.length > 0) {
+      if (source !== undefined) await this.#sources?.readAlone(source, signal);
       const handle = await this.#program('prefill');
       const calls = [];
       for (let at = 0; at < tokens.length; at += PREFILL_TOKENS) {
         const inputIds = tokens.slice(at, at + PREFILL_TOKENS);
         const position = from + at;
-        const all: Record<string, number> = { time: inputIds.length, position, keysUsed: position + inputIds.length };
+        const keysUsed = position + inputIds.length;
+        const all: Record<string, number> = { time: inputIds.length, position, keysUsed, ...this.#sources?.extents };
         // With a single block nothing attends: what is pruned takes its extent along.
         const extents = Object.fromEntries(handle.program.extents.map(({ name }) => [name, all[name]]));
         calls.push({ handle, inputs: { inputIds }, extents });
@@ -180,6 +198,7 @@ export class GenerationSession {
     const runs = Array.from({ length: count }, (_, i) => {
       const keysUsed = Math.min(length + i, blockSize);
       const extents: Record<string, number> = this.rows === 1 ? { position: keysUsed - 1, keysUsed } : { keysUsed };
+      Object.assign(extents, this.#sources?.extents);
       return { extents, scalars: { ...common, draw: draw + i } };
     });
     await this.#bound.host.runSequence(handle, runs, {
@@ -195,7 +214,9 @@ export class GenerationSession {
   async uncached(context: Int32Array, draw: number, sampling: Sampling, seed: number): Promise<Int32Array> {
     const handle = await this.#program('uncached');
     const scalars = { ...drawScalars(sampling, seed), draw };
-    const call = { handle, inputs: { inputIds: context }, extents: { time: context.length }, scalars };
+    const whole = this.#sources?.whole;
+    const inputs = { inputIds: context, ...whole?.inputs };
+    const call = { handle, inputs, extents: { time: context.length, ...whole?.extents }, scalars };
     const [{ report }] = await this.#bound.host.run(call, { signal: sampling.signal });
     return report as Int32Array;
   }
@@ -219,7 +240,7 @@ export class GenerationSession {
       const extents = { time: length - 1, remembered: 1, counted: counting ? 1 : 0 };
       calls.push({ handle: await this.#program('reorder'), inputs: { parents }, extents });
     }
-    const extents = { position: length - 1, keysUsed: length, keep };
+    const extents = { position: length - 1, keysUsed: length, keep, ...this.#sources?.extents };
     calls.push({ handle: await this.#program('beams'), inputs: { tokens, scores }, extents, scalars: { ...ruleScalars(sampling), draw } });
     const outputs = await this.#bound.host.run(calls, { signal: sampling.signal });
     return outputs[outputs.length - 1].report as Int32Array;
@@ -269,7 +290,7 @@ export class GenerationSession {
     switch (name) {
       case 'prefill': {
         const ids = input('inputIds', [1, extent('time', Math.min(PREFILL_TOKENS, blockSize))], 'i32');
-        return { effects: cacheWrites(module.forwardCached(ids, this.#single, inStep())) };
+        return { effects: cacheWrites(this.#forwardCached(ids, this.#single, inStep())) };
       }
       case 'place': {
         const options = { row: extent('row', this.rows - 1), rowsUsed: extent('rowsUsed') };
@@ -278,16 +299,17 @@ export class GenerationSession {
       }
       case 'decode': {
         const place = this.rows === 1 ? inStep() : { positions: this.#positions.tensor, keysUsed: extent('keysUsed') };
-        const logits = module.forwardCached(this.#token.tensor, this.#cache, place);
+        const logits = this.#forwardCached(this.#token.tensor, this.#cache, place);
         return this.#draw(reshape(logits, [this.rows, vocabSize]), this.rows === 1 ? undefined : this.#positions);
       }
       case 'uncached': {
-        const hidden = module.hidden(input('inputIds', [1, extent('time')], 'i32'));
-        return this.#draw(reshape(module.head(lastRow(hidden)), [1, vocabSize]), undefined);
+        const ids = input('inputIds', [1, extent('time')], 'i32');
+        const logits = isEncoderDecoder(module) ? this.#sources!.forwardLast(ids) : module.head(lastRow(module.hidden(ids)));
+        return this.#draw(reshape(logits, [1, vocabSize]), undefined);
       }
       case 'beams': {
         const [tokens, scores] = [input('tokens', [this.rows], 'i32'), input('scores', [this.rows])];
-        const logits = module.forwardCached(reshape(tokens, [this.rows, 1]), this.#cache, inStep());
+        const logits = this.#forwardCached(reshape(tokens, [this.rows, 1]), this.#cache, inStep());
         const options = { rules: this.#rules, keep: extent('keep', MOST_KEPT), vocabSize: this.#vocab };
         return { outputs: { report: beamScores(reshape(logits, [this.rows, vocabSize]), tokens, scores, options) }, effects: [] };
       }
@@ -299,7 +321,15 @@ export class GenerationSession {
         const caches = cacheVariables(this.#cache).map((variable) => moved(variable, time));
         return { effects: [...caches, moved(state, remembered), moved(counts, counted)] };
       }
+      case 'readSource':
+      case 'placeSource':
+        return this.#sources!.build(name);
     }
+  }
+
+  #forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor {
+    const { module } = this.#bound;
+    return isEncoderDecoder(module) ? this.#sources!.forwardCached(ids, cache, place) : module.forwardCached(ids, cache, place);
   }
 
   #draw(logits: Tensor, positions: Variable | undefined): { outputs: Record<string, Tensor>; effects: Effect[] } {

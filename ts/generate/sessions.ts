@@ -1,7 +1,6 @@
 // The sessions of one model: those not in use are kept for the next generation, one for single texts and one for batches.
 import type { BoundModule } from '../bind';
-import type { CausalLM } from '../models';
-import { GenerationSession } from './session';
+import { type GenerationModule, GenerationSession } from './session';
 
 /** Gives sessions and takes them back. */
 export class GenerationSessions {
@@ -9,7 +8,7 @@ export class GenerationSessions {
   #batch: GenerationSession | undefined;
 
   constructor(
-    readonly bound: BoundModule<CausalLM>,
+    readonly bound: BoundModule<GenerationModule>,
     readonly drawable: number,
   ) {}
 

@@ -1,6 +1,7 @@
 // Writes several texts in step, each as it would be written alone: reads their contexts into the cache, lets the engine draw, and reads a context again where it is full.
 import { throwIfAborted } from '../errors';
 import { nextContext } from './context';
+import type { Source } from '../models';
 import type { Sampling } from './options';
 import type { RuleData } from './rules';
 import type { GeneratedPiece, Sequence } from './sequence';
@@ -12,6 +13,8 @@ export interface Writing {
   readonly session: GenerationSession;
   /** One for each row of the session. Not yet finished. */
   readonly sequences: readonly Sequence[];
+  /** One for each sequence, where the model has sources. */
+  readonly sources?: readonly Source[];
   readonly sampling: Sampling;
   readonly rules: RuleData;
   readonly blockSize: number;
@@ -21,10 +24,11 @@ export interface Writing {
 
 /** Writes until every sequence has finished. */
 export async function* write(writing: Writing): AsyncGenerator<GeneratedPiece, void, void> {
-  const { session, sequences, sampling, rules } = writing;
+  const { session, sequences, sources, sampling, rules } = writing;
   const live = () => sequences.some(({ finishReason }) => finishReason === undefined);
   if (!live()) return;
   throwIfAborted(sampling.signal, 'generate');
+  if (sources !== undefined) await session.readSources(sources, sampling.signal);
   // Sent in this order; the engine's answers need not be waited for one by one.
   await Promise.all([session.begin(sequences, rules), sampling.useCache ? readContexts(writing) : undefined]);
   while (live()) {
@@ -82,8 +86,8 @@ async function* untilFull(writing: Writing, live: () => boolean): AsyncGenerator
 }
 
 /** Sees to it that all of each context but its last token is in the cache. */
-async function readContexts({ session, sequences, sampling, blockSize }: Writing): Promise<void> {
-  const waiting = new Map<string, { tokens: Int32Array; from: number; rows: number[] }>();
+async function readContexts({ session, sequences, sources, sampling, blockSize }: Writing): Promise<void> {
+  const waiting = new Map<string, { tokens: Int32Array; from: number; rows: number[]; source?: Source }>();
   for (const sequence of sequences) {
     if (sequence.ended) continue;
     if (sequence.finishReason !== undefined) {
@@ -95,13 +99,16 @@ async function readContexts({ session, sequences, sampling, blockSize }: Writing
     const from = sequence.cached;
     if (from === length - 1) continue;
     const tokens = Int32Array.from(sequence.ids.slice(start + from, start + length - 1));
-    const key = tokens.join();
-    const same = waiting.get(key) ?? { tokens, from, rows: [] };
-    same.rows.push(sequences.indexOf(sequence));
+    const row = sequences.indexOf(sequence);
+    const source = sources?.[row];
+    const key = `${source === undefined ? 0 : sources!.indexOf(source)} ${tokens.join()}`;
+    const same = waiting.get(key) ?? { tokens, from, rows: [], source };
+    same.rows.push(row);
     waiting.set(key, same);
     sequence.cached = length - 1;
   }
-  for (const { tokens, from, rows } of waiting.values()) await session.prefill(tokens, from, rows, 'decode', sampling.signal);
+  for (const { tokens, from, rows, source } of waiting.values())
+    await session.prefill(tokens, from, rows, 'decode', sampling.signal, source);
   // A row that has ended stays where it is.
   await session.setPositions(Int32Array.from(sequences, ({ cached }) => Math.min(cached, blockSize - 1)));
 }

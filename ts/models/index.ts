@@ -13,6 +13,7 @@ export {
 } from './classifier';
 export { type ActivationFunction, describeConfig, type GPTConfig, type GPTConfigOptions, resolveConfig, withDropout } from './config';
 export { createModel, type ModelConfig, type ModelConfigOptions, resolveModelConfig } from './create';
+export { type EncoderDecoder, type EncoderDecoderCache, type Source, sourceVariables } from './encoderDecoder';
 export {
   countParameters,
   type Estimate,
