@@ -28,7 +28,16 @@ export {
 } from './api/evaluateTexts';
 export { type Exported, type ExportOptions, exportModel } from './api/export';
 export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions, type SaveOptions } from './api/gpt';
+export { loadModel } from './api/loadModel';
 export type { PretrainedSource } from './api/sources';
+export {
+  type SourceInput,
+  Transformer,
+  type TransformerGenerateOptions,
+  type TransformerOptions,
+  type TransformerPretrainedOptions,
+  type TransformerSaveOptions,
+} from './api/transformer';
 export { BoundModule, Parameter } from './bind';
 export {
   type Dataset,
@@ -104,6 +113,11 @@ export {
   type ModelType,
   PRESETS,
   type PresetName,
+  Seq2Seq,
+  type Seq2SeqBatch,
+  type Seq2SeqConfig,
+  type Seq2SeqConfigOptions,
+  seq2seqLoss,
   Transformer as TransformerModule,
   TransformerDecoder,
   TransformerEncoder,

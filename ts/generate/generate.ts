@@ -58,7 +58,8 @@ export async function* generate(
   const most = sampling.useCache ? MOST_ROWS : 1;
   for (let at = 0; at < count; at += most) {
     const group = sequences.slice(at, at + most);
-    const sources = model.sources === undefined ? undefined : group.map(({ index }) => model.sources![Math.floor(index / numReturnSequences)]);
+    const sources =
+      model.sources === undefined ? undefined : group.map(({ index }) => model.sources![Math.floor(index / numReturnSequences)]);
     const common = { sequences: group, sources, sampling, rules, blockSize: model.blockSize, ahead };
     yield* model.sessions.use(group.length, (session) => write({ ...common, session }));
   }

@@ -2,6 +2,6 @@
 export { Conversation } from './conversation';
 export { type GeneratedText, type GenerationModel, generate, generationRules } from './generate';
 export { type GenerateOptions, readSampling } from './options';
-export { isPrompts, type Prompt, promptIds } from './prompts';
+export { isPrompts, type Prompt, promptIds, tokenIds } from './prompts';
 export type { FinishReason, GeneratedPiece, GeneratedSequence, TokenLogProb } from './sequence';
 export { GenerationSessions } from './sessions';

@@ -1,7 +1,7 @@
 // Writes several texts in step, each as it would be written alone: reads their contexts into the cache, lets the engine draw, and reads a context again where it is full.
 import { throwIfAborted } from '../errors';
-import { nextContext } from './context';
 import type { Source } from '../models';
+import { nextContext } from './context';
 import type { Sampling } from './options';
 import type { RuleData } from './rules';
 import type { GeneratedPiece, Sequence } from './sequence';

@@ -54,4 +54,5 @@ export {
   trainerStateFromFile,
   trainerStateToFile,
 } from './trainingState';
+export { modelKind, type OpenedTransformer, openTransformer, type TransformerContents, transformerToFiles } from './transformerFolder';
 export { urlFolder } from './urlFolder';

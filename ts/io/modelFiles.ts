@@ -2,10 +2,9 @@
 // same for every architecture; weights are read from their owner while they are written. Opening is in modelFolder.ts.
 import { FerroError } from '../errors';
 import type { Q8Matrix } from '../graph';
-import type { CausalConfig } from '../models';
 import type { Quantization, QuantizedWeight } from '../nn';
 import type { Tokenizer } from '../tokenizers';
-import type { Architecture } from './architecture';
+import type { Architecture, FolderConfig } from './architecture';
 import { generationConfigToJson } from './configFields';
 import { elementsOf } from './dtypes';
 import type { FileData } from './files';
@@ -48,7 +47,7 @@ export interface BlockValues {
 }
 
 /** What a folder is made from. */
-export interface ModelContents<C extends CausalConfig> {
+export interface ModelContents<C extends FolderConfig> {
   config: C;
   /** Values by parameter name, as the model names them; row-major. */
   parameters: ReadonlyMap<string, Float32Array | ParameterValues | BlockValues>;
@@ -81,7 +80,7 @@ const asValues = (data: Float32Array | ParameterValues): ParameterValues =>
 const json = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** Checks how to save. @returns whether the weights are written as int8 blocks @throws INVALID_OPTION, QUANTIZED_MODEL */
-function checkFormat({ dtype = 'float32', quantize }: SaveFormat, parameters: ModelContents<CausalConfig>['parameters']): boolean {
+function checkFormat({ dtype = 'float32', quantize }: SaveFormat, parameters: ModelContents<FolderConfig>['parameters']): boolean {
   if (!Object.hasOwn(DTYPES, dtype))
     throw new FerroError('INVALID_OPTION', `save: "dtype" must be one of ${Object.keys(DTYPES).join(', ')}, got ${JSON.stringify(dtype)}`);
   if (quantize !== undefined && quantize !== 'int8' && quantize !== 'bf16')
@@ -96,7 +95,7 @@ function checkFormat({ dtype = 'float32', quantize }: SaveFormat, parameters: Mo
 }
 
 /** The tensors of a folder, `blocks` as int8 blocks, `halves` as BF16 where the others are F32. @throws INVALID_CHECKPOINT listing every difference */
-function tensorsOf<C extends CausalConfig>(
+function tensorsOf<C extends FolderConfig>(
   architecture: Architecture<C>,
   { config, parameters }: ModelContents<C>,
   blocks: ReadonlyMap<string, QuantizedWeight>,
@@ -136,7 +135,7 @@ function tensorsOf<C extends CausalConfig>(
  * The files of a model's folder. Nothing is copied: values are read when a file is written.
  * @throws INVALID_CHECKPOINT where parameters are missing, unknown or of another size, all of them listed; INVALID_OPTION
  */
-export function modelToFiles<C extends CausalConfig>(
+export function modelToFiles<C extends FolderConfig>(
   architecture: Architecture<C>,
   contents: ModelContents<C>,
   format: SaveFormat = {},

@@ -2,10 +2,9 @@
 // same for every architecture (architecture.ts); it knows no engine and no file system. Writing is in modelFiles.ts.
 import { FerroError, throwIfAborted } from '../errors';
 import type { Q8Matrix } from '../graph';
-import type { CausalConfig } from '../models';
 import type { Quantization, QuantizedWeight } from '../nn';
 import { ADAPTER_CONFIG_FILE } from './adapterFolder';
-import type { Architecture, TensorLayout } from './architecture';
+import type { Architecture, FolderConfig, TensorLayout } from './architecture';
 import { ConfigFields } from './configFields';
 import { endIdsOf } from './endIds';
 import { checkpointError, type FileProgress, type OpenOptions, type ReadableFolder, readFolderText } from './files';
@@ -46,7 +45,7 @@ export interface ParameterMatrix {
 }
 
 /** A model's folder, opened and checked. */
-export interface OpenedModel<C extends CausalConfig> extends FolderTokenizer {
+export interface OpenedModel<C extends FolderConfig> extends FolderTokenizer {
   /** As config.json says; `tieWordEmbeddings` is false as well where the files hold a head that differs from the token table. */
   readonly config: C;
   /** Whether the weights of linear layers and tables are stored as int8 blocks; `values` and `read` give the f32 numbers they stand for. */
@@ -72,7 +71,7 @@ export function mismatch(op: string, problems: readonly string[]): FerroError {
   return new FerroError('INVALID_CHECKPOINT', `${op}: the tensors must be those of the configuration, got ${shown}${rest}`);
 }
 
-async function readConfig<C extends CausalConfig>(
+async function readConfig<C extends FolderConfig>(
   folder: ReadableFolder,
   architectures: readonly Architecture<C>[],
   options: OpenOptions,
@@ -108,7 +107,7 @@ async function readConfig<C extends CausalConfig>(
  * The name in the architecture's layout of each tensor of the files: those that are no parameters are left out, a missing prefix is added.
  * @returns our name → the file's; a tensor that nobody knows is there under its own name
  */
-function canonicalNames<C extends CausalConfig>(
+function canonicalNames<C extends FolderConfig>(
   { prefix, head, notParameters }: Architecture<C>,
   stored: Iterable<string>,
 ): Map<string, string> {
@@ -134,7 +133,7 @@ async function equalTensors(weights: WeightFiles, a: string, b: string): Promise
  * Settles whose weights the head has, by what the files hold: with a tied head either name suffices; both with different values mean that it is not tied
  * (as in transformers), which changes the configuration. `names` loses the name that is not needed.
  */
-async function settleHead<C extends CausalConfig>(
+async function settleHead<C extends FolderConfig>(
   { tokenTable, head }: Architecture<C>,
   config: C,
   weights: WeightFiles,
@@ -177,7 +176,7 @@ function checkTensors(
  * @throws FILE_NOT_FOUND without config.json or weights; INVALID_CHECKPOINT (missing and wrong tensors listed together with unexpected ones; a truncated
  *   file); NOT_BUILT for another architecture; PICKLE_REFUSED; INVALID_TOKENIZER; VOCABULARY_MISMATCH; ABORTED
  */
-export async function openModel<C extends CausalConfig>(
+export async function openModel<C extends FolderConfig>(
   source: ReadableFolder,
   architectures: readonly Architecture<C>[],
   { signal, onProgress }: OpenModelOptions = {},
@@ -190,7 +189,12 @@ export async function openModel<C extends CausalConfig>(
   const generation = await readFolderText(folder, GENERATION_FILE, options).catch((error: unknown) => {
     throw checkpointError(error);
   });
-  const tokenizer = await readTokenizer(folder, told.vocabSize, options, new Map([[GENERATION_FILE, generation]]));
+  const tokenizer = await readTokenizer(
+    folder,
+    architecture.tokenizerVocabSize?.(told) ?? told.vocabSize,
+    options,
+    new Map([[GENERATION_FILE, generation]]),
+  );
   const endIds = endIdsOf(`${folder.label}/${GENERATION_FILE}`, generation, end, told.vocabSize);
   const weights = await openWeights(folder, options);
   progress.allOpened();

@@ -3,8 +3,9 @@
 // [rows, columns], and X_scale, F32 [rows, ⌈columns / 32⌉]; linear weights lie [out, in]. Everything else is as in the architecture's own folder.
 import { FerroError } from '../errors';
 import { dequantizeQ8, Q8_BLOCK, type Q8Matrix, q8Blocks, quantizeQ8 } from '../graph';
-import { type CausalConfig, createModel, type ModelConfig } from '../models';
+import { createModel, type ModelConfig } from '../models';
 import { type Quantization, type QuantizedWeight, quantizeModule } from '../nn';
+import type { FolderConfig } from './architecture';
 import { ConfigFields } from './configFields';
 import { bytesOf, type TensorSource } from './safetensorsWriter';
 import type { WeightFiles } from './weightFiles';
@@ -18,8 +19,8 @@ const QUANTIZATION_CONFIG = { quant_method: 'ferroformer-int8', version: 1, bits
 export const scaleName = (name: string): string => `${name}_scale`;
 
 /** The weights of a model that are blocks in a quantised folder, or bf16, by name. */
-export function quantizedWeights(config: CausalConfig, quantization: Quantization = 'int8'): Map<string, QuantizedWeight> {
-  return quantizeModule(createModel(config as ModelConfig), quantization); // every configuration there is is one of these
+export function quantizedWeights(config: FolderConfig, quantization: Quantization = 'int8'): Map<string, QuantizedWeight> {
+  return quantizeModule(createModel(config as ModelConfig), quantization); // every configuration that is quantised is one of these
 }
 
 /** config.json of a quantised folder, from that of the plain one. */

@@ -8,6 +8,7 @@ export { Embedding } from './embedding';
 export { addMetrics, type GradientTargets, gradientProgram, metricOutputs } from './gradient';
 export { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
 export { GPT2_STD, linearUniform, normal, ones, residualStd, uniform, xavierUniform, zeros } from './init';
+export { smoothedCrossEntropy } from './labelSmoothing';
 export { LayerNorm, type LayerNormOptions } from './layerNorm';
 export { Linear, type LinearOptions } from './linear';
 export { LlamaBlock, type LlamaBlockOptions } from './llamaBlock';

@@ -84,6 +84,13 @@ export const ids: Check<readonly number[] | Int32Array> = {
     (Array.isArray(value) || value instanceof Int32Array) && Array.prototype.every.call(value, (item: unknown) => whole.accepts(item)),
 };
 
+/** A text or a list of token ids. */
+export const textOrIds: Check<string | readonly number[] | Int32Array> = {
+  kind: 'opaque',
+  rule: 'a string or a list of token ids',
+  accepts: (value): value is string | readonly number[] | Int32Array => typeof value === 'string' || ids.accepts(value),
+};
+
 /** A text or a list of texts, empty ones included. */
 export const texts: Check<string | readonly string[]> = {
   kind: 'strings',

@@ -47,6 +47,41 @@ export const GPT_CONFIG_OPTIONS = list(
 /** `GPT.create`. */
 export const GPT_OPTIONS = list(...GPT_CONFIG_OPTIONS, 'tokenizer', 'seed', 'signal');
 
+/** The architecture of an encoder-decoder Transformer. */
+export const TRANSFORMER_CONFIG_OPTIONS = list(
+  'inputKind',
+  'inputDim',
+  'outputDim',
+  'nHead',
+  'nLayer',
+  'nEncoderLayer',
+  'nDecoderLayer',
+  'dModel',
+  'dimFeedforward',
+  'dropout',
+  'activationFunction',
+  'layerNormEpsilon',
+  'normFirst',
+  'bias',
+  'positionEmbedding',
+  'shareEmbeddings',
+  'tieWordEmbeddings',
+  'maxSourceLength',
+  'maxTargetLength',
+  'bosId',
+  'eosId',
+  'padId',
+);
+
+/** `Transformer.create`. */
+export const TRANSFORMER_OPTIONS = list(...TRANSFORMER_CONFIG_OPTIONS, 'tokenizer', 'targetTokenizer', 'seed', 'signal');
+
+/** `Transformer.fromPretrained`. */
+export const TRANSFORMER_PRETRAINED_OPTIONS = list('signal', 'onProgress', 'tokenizer', 'targetTokenizer', 'dropout', 'seed');
+
+/** `transformer.save` and `transformer.toFiles`. */
+export const TRANSFORMER_SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
+
 /** `GPT.fromPretrained`. */
 export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
 
@@ -150,6 +185,7 @@ export const TRAINING_OPTIONS = list(
   'maxSteps',
   'numTrainEpochs',
   ...OPTIMIZER_OPTIONS,
+  'labelSmoothing',
   'evalSteps',
   'saveSteps',
   'saveTotalLimit',
@@ -204,6 +240,9 @@ export const SAMPLING_OPTIONS = list(
 
 /** `model.generate(prompt, options)`. */
 export const GENERATE_OPTIONS = list(...SAMPLING_OPTIONS, 'signal');
+
+/** `transformer.generate(source, options)`. */
+export const TRANSFORMER_GENERATE_OPTIONS = list(...GENERATE_OPTIONS, 'decoderPrompt');
 
 /** `model.toGguf(options)` and `model.saveGguf(path, options)`. */
 export const GGUF_OPTIONS = list('dtype', 'name', 'signal');

@@ -114,6 +114,42 @@ export const OPTIONS = named({
   positionEmbedding: option(check.oneOf('learned', 'sinusoidal'), { default: 'learned', help: 'position encoding' }),
   positionNoise: option(check.nonNegative, { default: 0, help: 'standard deviation of the noise added to sinusoidal positions' }),
   tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
+
+  // The encoder-decoder Transformer.
+  inputKind: option(check.oneOf('tokens', 'features'), {
+    help: 'transformer: what a source is, token ids or rows of numbers',
+    defaultText: 'tokens',
+  }),
+  inputDim: option(check.count, {
+    help: 'transformer: words of the source vocabulary, or width of a row of features',
+    defaultText: "the tokenizer's",
+  }),
+  outputDim: option(check.count, {
+    help: 'transformer: words of the target vocabulary',
+    defaultText: "the target tokenizer's, and an end where it has none",
+  }),
+  nEncoderLayer: option(check.count, { help: 'transformer: layers of the encoder', defaultText: 'nLayer' }),
+  nDecoderLayer: option(check.count, { help: 'transformer: layers of the decoder', defaultText: 'nLayer' }),
+  dModel: option(check.count, { help: 'transformer: width of the residual stream' }),
+  dimFeedforward: option(check.count, { help: 'transformer: width of the feed-forward layers', defaultText: '4 · dModel' }),
+  normFirst: option(check.flag, {
+    help: 'transformer: norms before the parts of a layer; false: behind the sums, as in Vaswani et al.',
+    defaultText: 'true',
+  }),
+  shareEmbeddings: option(check.flag, {
+    help: 'transformer: source and target have one token table',
+    defaultText: 'whether there is one tokenizer for both',
+  }),
+  padId: option(check.whole, {
+    flag: '',
+    help: 'transformer: id that fills up batches',
+    defaultText: "the target tokenizer's, else eosId",
+  }),
+  decoderPrompt: option(check.textOrIds, {
+    flag: '',
+    help: 'transformer: text (or token ids) that the target begins with',
+    defaultText: 'none',
+  }),
   seed: option(check.seed, { default: 42, help: 'seed of everything random' }),
 
   // Adapters.
@@ -142,7 +178,10 @@ export const OPTIONS = named({
 
   // Preferences.
   beta: option(check.positive, { default: 0.1, flag: '', help: 'how strongly DPO holds the model to the reference' }),
-  labelSmoothing: option(check.belowOne, { default: 0, flag: '', help: 'dpoLoss: probability that a preference is the wrong way round' }),
+  labelSmoothing: option(check.belowOne, {
+    default: 0,
+    help: 'share of each target that all words have evenly (sequence-to-sequence models); dpoLoss: probability that a preference is the wrong way round',
+  }),
   lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', flag: '', help: 'dpoLoss: what is made of the margin' }),
 
   // Classifiers.
@@ -204,15 +243,19 @@ export const OPTIONS = named({
   packing: option(check.flag, { default: false, help: 'several rows in one sequence; they do not see each other' }),
   groupByLength: option(check.flag, { default: false, help: 'batches of rows of near length: less padding' }),
   labels: option(check.names, { help: 'the labels in the order of their classes', defaultText: 'those of the data, sorted' }),
-  maxSourceLength: option(check.count, { help: 'longest source in tokens', defaultText: 'any' }),
-  maxTargetLength: option(check.count, { help: 'longest target in tokens, its end counted', defaultText: 'any' }),
+  maxSourceLength: option(check.count, { help: 'longest source in tokens', defaultText: 'any; 256 for a new model' }),
+  maxTargetLength: option(check.count, { help: 'longest target in tokens, its end counted', defaultText: 'any; 256 for a new model' }),
   targetTokenizer: option(check.instance, { flag: '', help: 'the tokenizer of the targets', defaultText: 'that of the sources' }),
   bosId: option(check.whole, {
     flag: '',
     help: 'the id that a decoder begins with',
-    defaultText: "the target tokenizer's beginning-of-text token",
+    defaultText: "the target tokenizer's beginning-of-text token; for a new model without one eosId",
   }),
-  eosId: option(check.whole, { flag: '', help: 'the id that ends a target', defaultText: "the target tokenizer's end-of-text token" }),
+  eosId: option(check.whole, {
+    flag: '',
+    help: 'the id that ends a target',
+    defaultText: "the target tokenizer's end-of-text token; for a new model without one the last of outputDim",
+  }),
 
   // Training.
   maxSteps: option(check.count, { help: 'optimizer updates in all', defaultText: 'as many as numTrainEpochs needs' }),

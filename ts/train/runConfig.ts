@@ -62,6 +62,7 @@ export async function describeRun(
       warmup_steps: schedule.warmupSteps,
       num_decay_steps: schedule.numDecaySteps,
       ...Object.fromEntries(OPTIMIZER.map((name) => [snakeCase(name), values[name]])),
+      ...(values.labelSmoothing > 0 ? { label_smoothing: values.labelSmoothing } : {}),
       // The best value so far is one of this score's.
       ...(bestBy.name === 'eval_loss' ? {} : { metric_for_best_model: bestBy.name, greater_is_better: bestBy.greaterIsBetter }),
     },

@@ -13,6 +13,8 @@ export interface Trainable {
   readonly bound: BoundModule;
   /** The loss when the Trainer is given none. */
   readonly loss?: Loss;
+  /** The loss that the option `labelSmoothing` trains with; absent where the model has none. Evaluation stays with `loss`. */
+  smoothedLoss?(labelSmoothing: number): Loss;
   /** Names the model in run.json: enough to build it again. */
   readonly description: Readonly<Record<string, unknown>>;
   /** True when the weights were loaded and not drawn: other defaults of the learning rate apply. */
@@ -64,6 +66,16 @@ export class TrainedModel implements Trainable {
 
   get loss(): Loss | undefined {
     return this.model.loss;
+  }
+
+  /** @throws INVALID_OPTION for a model that has no such loss */
+  smoothedLoss(labelSmoothing: number): Loss {
+    const smoothed = this.model.smoothedLoss?.(labelSmoothing);
+    if (smoothed !== undefined) return smoothed;
+    throw new FerroError(
+      'INVALID_OPTION',
+      `Trainer: "labelSmoothing" must be 0 for a model without a smoothed loss, got ${labelSmoothing}`,
+    );
   }
 
   get description(): Readonly<Record<string, unknown>> {

@@ -107,6 +107,9 @@ export class Trainer {
     if (this.#values.loss === undefined && this.#model.loss === undefined) {
       throw new FerroError('INVALID_OPTION', 'Trainer: "loss" must be given for a module of your own, got none');
     }
+    if (this.#values.labelSmoothing > 0 && this.#values.loss !== undefined)
+      throw new FerroError('INVALID_OPTION', 'Trainer: "labelSmoothing" must be 0 with a "loss" of your own, got both');
+    void this.#trainingLoss; // a model without one is refused before anything is allocated
     this.#settings = this.#resolve(this.#values);
     this.#state = freshState(this.#settings.seed);
     this.#sampler = this.#makeSampler(0);
@@ -177,6 +180,12 @@ export class Trainer {
 
   get #loss(): NonNullable<Trainable['loss']> {
     return (this.#values.loss ?? this.#model.loss) as NonNullable<Trainable['loss']>;
+  }
+
+  /** What the gradients are of: with smoothed labels another loss than the one that is evaluated. */
+  get #trainingLoss(): NonNullable<Trainable['loss']> {
+    const { labelSmoothing } = this.#values;
+    return labelSmoothing > 0 ? this.#model.smoothedLoss(labelSmoothing) : this.#loss;
   }
 
   async *#steps(): AsyncGenerator<TrainingStep, TrainingResult, void> {
@@ -350,7 +359,11 @@ export class Trainer {
     this.#model.bound.assertOpen('train');
     this.#model.assertSameVariant();
     const { gradientCheckpointing } = this.#settings;
-    this.#step ??= new TrainStep(this.#model.bound, { loss: this.#loss, optimizer: createOptimizer(this.#values), gradientCheckpointing });
+    this.#step ??= new TrainStep(this.#model.bound, {
+      loss: this.#trainingLoss,
+      optimizer: createOptimizer(this.#values),
+      gradientCheckpointing,
+    });
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
