@@ -40,10 +40,15 @@ export {
 } from './api/transformer';
 export { BoundModule, Parameter } from './bind';
 export {
+  ClassificationDataset,
+  type ClassificationOptions,
   type Dataset,
   type ExampleDataset,
   type Message,
   type Overflow,
+  PreferenceDataset,
+  type PreferenceOptions,
+  type PreferenceReferences,
   Row,
   type RowFileOptions,
   type RowFormat,
@@ -52,8 +57,12 @@ export {
   readBabi,
   readRowFiles,
   readRows,
+  Seq2SeqDataset,
+  type Seq2SeqOptions,
   SftDataset,
   type SftOptions,
+  type SplitOptions,
+  splitExamples,
   type TaskReport,
   Template,
   type TemplateName,

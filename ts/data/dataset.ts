@@ -20,7 +20,12 @@ export const IGNORE_INDEX = -100;
 export interface ExampleDataset {
   /** Number of examples, at least 1. */
   readonly length: number;
-  /** The examples at `indices` stacked along a new first axis of size indices.length; every batch has the same names, dtypes and trailing shapes. */
+  /** A length for each example. Where it is given, examples of near length follow each other in the order of an epoch. */
+  readonly lengths?: ArrayLike<number>;
+  /**
+   * The examples at `indices` stacked along a new first axis of size indices.length. Every batch has the same names and dtypes; trailing shapes should be few,
+   * as each new one costs a program.
+   */
   batch(indices: readonly number[]): BatchTensors | Promise<BatchTensors>;
   /** Identifies the contents (any text); resuming on other data is then refused. */
   hash?(): string | Promise<string>;

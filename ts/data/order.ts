@@ -17,6 +17,44 @@ export function epochOrder(seed: number, epoch: number, count: number): Order {
   return (index) => held[index];
 }
 
+/** Rows of near length that follow each other: batches that divide it stay within. */
+const GROUP = 64;
+/** Groups that are sorted together, at most. */
+const MOST_GROUPS = 64;
+
+/**
+ * An order in which examples of near length follow each other, made from any order: stretches of it of at most 4096 examples are sorted
+ * by length and cut into groups of 64; groups, and the examples in each, come in an order drawn at random. Each example still comes once, and each element
+ * is a function of the arguments alone. One stretch is held.
+ * @param stream the random numbers of a stretch, by its number
+ */
+export function groupedOrder(order: Order, lengths: ArrayLike<number>, stream: (stretch: number) => RandomStream): Order {
+  const count = lengths.length;
+  const size = GROUP * Math.min(MOST_GROUPS, Math.max(1, Math.floor(count / GROUP)));
+  let held: readonly number[] = [];
+  let heldStretch = -1;
+  return (index) => {
+    const stretch = Math.floor(index / size);
+    if (stretch !== heldStretch) {
+      const first = stretch * size;
+      const examples = Array.from({ length: Math.min(size, count - first) }, (_, i) => order(first + i));
+      held = groupStretch(examples, lengths, stream(stretch));
+      heldStretch = stretch;
+    }
+    return held[index - stretch * size];
+  };
+}
+
+function groupStretch(examples: readonly number[], lengths: ArrayLike<number>, random: RandomStream): number[] {
+  const place = new Map(examples.map((example, i) => [example, i]));
+  const byPlace = (a: number, b: number) => place.get(a)! - place.get(b)!;
+  const sorted = [...examples].sort((a, b) => lengths[a] - lengths[b] || byPlace(a, b));
+  // The last group may be short: it stays last, so that the others begin at multiples of their size.
+  const whole = Math.floor(sorted.length / GROUP);
+  const groups = [...random.permutation(whole), whole];
+  return groups.flatMap((group) => sorted.slice(group * GROUP, (group + 1) * GROUP).sort(byPlace));
+}
+
 /** The last steps of MurmurHash3 (Appleby, public domain): every bit of the input changes every bit of the result with probability near ½. */
 function mix(x: number): number {
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);

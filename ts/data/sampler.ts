@@ -3,7 +3,7 @@
 import { FerroError } from '../errors';
 import { RandomStream } from '../math';
 import { type Batch, type BatchTensors, type Dataset, type ExampleDataset, isTokenDataset, type TokenDataset } from './dataset';
-import { epochOrder, type Order } from './order';
+import { epochOrder, groupedOrder, type Order } from './order';
 
 /** Gives training batches for ever, epoch after epoch; a batch may span two epochs. */
 export interface Sampler {
@@ -43,13 +43,16 @@ function requireCount(op: string, name: string, value: number, least: number): v
 class EpochCursor {
   readonly #seed: number;
   readonly #describe: (epoch: number) => { offset: number; count: number };
+  /** Lengths of the examples, where near ones are to follow each other. */
+  readonly #lengths: ArrayLike<number> | undefined;
   #index = 0;
   #current: Epoch;
   #order: Order | undefined;
   #consumed: number;
 
-  constructor(seed: number, consumed: number, describe: (epoch: number) => { offset: number; count: number }) {
+  constructor(seed: number, consumed: number, describe: (epoch: number) => { offset: number; count: number }, lengths?: ArrayLike<number>) {
     this.#seed = seed;
+    this.#lengths = lengths;
     this.#describe = describe;
     this.#current = { before: 0, ...describe(0) };
     this.#consumed = consumed;
@@ -66,12 +69,20 @@ class EpochCursor {
 
   /** The next example: the epoch's offset and the example's number within the epoch. */
   next(): { offset: number; number: number } {
-    this.#order ??= epochOrder(this.#seed, this.#index, this.#current.count);
+    this.#order ??= this.#epochOrder();
     const number = this.#order(this.#consumed - this.#current.before);
     const { offset } = this.#current;
     this.#consumed++;
     this.#advance();
     return { offset, number };
+  }
+
+  #epochOrder(): Order {
+    const epoch = this.#index;
+    const order = epochOrder(this.#seed, epoch, this.#current.count);
+    const lengths = this.#lengths;
+    if (lengths === undefined) return order;
+    return groupedOrder(order, lengths, (stretch) => new RandomStream(this.#seed, `data.groups.${stretch}`, epoch));
   }
 
   /** Moves to the epoch that the next example belongs to. */
@@ -155,7 +166,7 @@ export class WindowSampler implements Sampler {
   }
 }
 
-/** Examples of a data set of one's own, in a seeded order, each once per epoch. */
+/** Examples of a data set of one's own, in a seeded order, each once per epoch; those of near length follow each other where the data set gives `lengths`. */
 export class ExampleSampler implements Sampler {
   readonly #dataset: ExampleDataset;
   readonly #cursor: EpochCursor;
@@ -167,8 +178,15 @@ export class ExampleSampler implements Sampler {
     requireCount('ExampleSampler', 'consumed', consumed, 0);
     if (dataset.length === 0) throw new FerroError('EMPTY_DATA', 'training data: must have examples, got none');
     requireCount('ExampleSampler', 'dataset.length', dataset.length, 1);
+    const { lengths } = dataset;
+    if (lengths !== undefined && lengths.length !== dataset.length) {
+      throw new FerroError(
+        'INVALID_OPTION',
+        `ExampleSampler: dataset.lengths must have one number per example (${dataset.length}), got ${lengths.length}`,
+      );
+    }
     this.#dataset = dataset;
-    this.#cursor = new EpochCursor(seed, consumed, () => ({ offset: 0, count: dataset.length }));
+    this.#cursor = new EpochCursor(seed, consumed, () => ({ offset: 0, count: dataset.length }), lengths);
   }
 
   get consumed(): number {

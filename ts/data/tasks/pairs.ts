@@ -125,3 +125,28 @@ export function requireTokenizer(op: string, name: string, tokenizer: Tokenizer 
   if (typeof tokenizer?.encode === 'function') return;
   throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be a tokenizer, got ${show(tokenizer)}`);
 }
+
+/** Fits a text into `most` tokens, cutting its end. @returns null where it is left out. @throws INVALID_DATA with overflow 'error' */
+export function fitText(
+  op: string,
+  ids: readonly number[],
+  most: number,
+  overflow: Overflow,
+  row: Row,
+  report: TaskReport,
+): readonly number[] | null {
+  report.longest = Math.max(report.longest, ids.length);
+  if (ids.length === 0) {
+    report.empty++;
+    return null;
+  }
+  if (ids.length <= most) return ids;
+  if (overflow === 'error') throw row.fault(undefined, `${op}: a text must have at most ${most} tokens`, show(ids.length));
+  if (overflow === 'skip') {
+    report.tooLong++;
+    report.firstTooLong ??= row.place();
+    return null;
+  }
+  report.truncated++;
+  return ids.slice(0, most);
+}

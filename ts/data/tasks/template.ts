@@ -161,7 +161,7 @@ const plain: Render = (shaped, prefix) => {
   const { instruction, input, answer, inputFirst, verbatim } = shaped;
   if (verbatim) return [prompt(prefix + instruction), ...end(answer)];
   const lines = (inputFirst ? [input, instruction] : [instruction, input]).filter((text) => text !== '');
-  return [prompt(`${prefix}${lines.join('\n')}\n`), ...end(answer)];
+  return [prompt(prefix + lines.join('\n')), { text: '\n', counted: false, border: true }, ...end(answer)];
 };
 
 /** The prompt of Stanford Alpaca (Taori et al. 2023), which models tuned on its data expect word by word. */
