@@ -1,7 +1,7 @@
 """Preference losses beside PyTorch: a tiny GPT-2 as the model that is trained, another as the frozen reference. Losses, rewards and the gradient of every parameter in float64,
 ten training steps in float32, for each kind of loss.
 
-The losses are those of TRL's DPOTrainer ('sigmoid' with and without label smoothing, 'hinge'); 'ipo' is Azar et al.'s own, on sums over tokens (TRL averages them).
+The losses are those of TRL's DPOTrainer ('sigmoid', 'hinge', 'ipo'; test/python/test_trl.py holds these numbers against TRL itself), and conservative DPO (label smoothing).
 Writes dpo.safetensors (weights `base.*`, ids, labels, references, `KIND.grad.*` as float32) and dpo.json.
 """
 import copy
@@ -44,8 +44,9 @@ def dpo(model, batch, beta, labelSmoothing=0.0, lossType="sigmoid"):
         losses = -F.logsigmoid(beta * h) * (1 - labelSmoothing) - F.logsigmoid(-beta * h) * labelSmoothing
     elif lossType == "hinge":
         losses = torch.relu(1 - beta * h)
-    else:
-        losses = (h - 1 / (2 * beta)) ** 2
+    else:  # per token
+        counts = [(batch[f"{which}Labels"] != -100).sum(-1) for which in ("chosen", "rejected")]
+        losses = (ratios[0] / counts[0] - ratios[1] / counts[1] - 1 / (2 * beta)) ** 2
     rewards = [beta * ratio.detach() for ratio in ratios]
     told = {"rewards/chosen": rewards[0].mean(), "rewards/rejected": rewards[1].mean(), "rewards/accuracies": (rewards[0] > rewards[1]).float().mean(),
             "rewards/margins": (rewards[0] - rewards[1]).mean(), "logps/chosen": chosen.detach().mean(), "logps/rejected": rejected.detach().mean()}

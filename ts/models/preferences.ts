@@ -3,7 +3,27 @@
 // Letters in shapes: B pairs, T time.
 
 import { FerroError } from '../errors';
-import { abs, add, addScalar, div, fill, logSigmoid, neg, relu, reshape, scale, square, sub, sum, sumLast, type Tensor } from '../graph';
+import {
+  abs,
+  add,
+  addInteger,
+  addScalar,
+  constant,
+  div,
+  embedding,
+  fill,
+  IGNORE_INDEX,
+  logSigmoid,
+  neg,
+  relu,
+  reshape,
+  scale,
+  square,
+  sub,
+  sum,
+  sumLast,
+  type Tensor,
+} from '../graph';
 import type { Loss, RowLoss } from '../nn';
 import { DPO_OPTIONS, readOptions } from '../options';
 import type { CausalLM } from './causalLM';
@@ -15,8 +35,8 @@ export interface DpoOptions {
   /** Probability that a preference is the wrong way round (conservative DPO; Mitchell 2023). For 'sigmoid'. Default 0. */
   labelSmoothing?: number;
   /**
-   * Of the margin h, the difference of both log-ratios to the reference: 'sigmoid' −ln σ(βh) (DPO), 'ipo' (h − 1/(2β))² (Azar et al. 2023, arXiv:2310.12036, with
-   * sums over tokens as there), 'hinge' max(0, 1 − βh) (Zhao et al. 2023). Default 'sigmoid'.
+   * Of the margin h, the difference of both log-ratios to the reference: 'sigmoid' −ln σ(βh) (DPO), 'hinge' max(0, 1 − βh) (Zhao et al. 2023), 'ipo' (h − 1/(2β))²
+   * (Azar et al. 2023, arXiv:2310.12036) with log-ratios per token, as TRL has it from its authors. Default 'sigmoid'.
    */
   lossType?: 'sigmoid' | 'ipo' | 'hinge';
 }
@@ -45,7 +65,10 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
     const rejectedRatio = ratio(rejected, batch.rejectedReference);
     const margin = sub(chosenRatio, rejectedRatio); // [B, 1]
     return {
-      sum: pairLoss(margin, beta, labelSmoothing, lossType),
+      sum:
+        lossType === 'ipo'
+          ? ipo(perToken(chosenRatio, batch.chosenLabels, module), perToken(rejectedRatio, batch.rejectedLabels, module), beta)
+          : pairLoss(margin, beta, labelSmoothing, lossType),
       count: sum(fill([rows], 1)),
       metrics: {
         'rewards/chosen': scale(chosenRatio, beta),
@@ -59,8 +82,21 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
   };
 }
 
-function pairLoss(margin: Tensor, beta: number, smoothing: number, lossType: NonNullable<DpoOptions['lossType']>): Tensor {
-  if (lossType === 'ipo') return square(addScalar(margin, -1 / (2 * beta)));
+/** A text's log-ratio [B, 1] divided by the number of its counted labels. */
+function perToken(ratio: Tensor, labels: Tensor, { config }: CausalLM): Tensor {
+  // A table that says of a label whether it counts: 0 for −100, 1 for a token.
+  const counts = new Float32Array(config.vocabSize - IGNORE_INDEX).fill(1);
+  counts[0] = 0;
+  const each = embedding(constant(counts, [counts.length, 1]), addInteger(labels, -IGNORE_INDEX)); // [B, T, 1]
+  const number = sumLast(reshape(each, labels.shape));
+  return div(ratio, add(number, relu(addScalar(neg(number), 1)))); // at least 1
+}
+
+function ipo(chosen: Tensor, rejected: Tensor, beta: number): Tensor {
+  return square(addScalar(sub(chosen, rejected), -1 / (2 * beta)));
+}
+
+function pairLoss(margin: Tensor, beta: number, smoothing: number, lossType: 'sigmoid' | 'hinge'): Tensor {
   const h = scale(margin, beta);
   if (lossType === 'hinge') return relu(addScalar(neg(h), 1));
   const right = scale(logSigmoid(h), smoothing - 1);
