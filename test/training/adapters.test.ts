@@ -237,6 +237,72 @@ describe('training', () => {
   });
 });
 
+describe('on a frozen base in fewer bits', () => {
+  test.each(['int8', 'bf16'] as const)(
+    '%s: the adapter trains, is saved and loaded; the base keeps its bits and cannot be merged into',
+    async (quantize) => {
+      const engine = await openEngine();
+      const plain = await createTrained(engine);
+      const model = await plain.quantize(quantize);
+      expect((await failure(() => engine.trainStep(model, { loss: model.loss }))).code).toBe('QUANTIZED_MODEL');
+      const [hash, before] = [await hashParameters(model), await logits(model)];
+      expect(worst(before, await logits(plain))).toBeLessThan(0.1);
+      // A module that is trained whole is a copy in f32, whatever the base has.
+      const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn', 'c_proj'], modulesToSave: ['mlp.c_fc', 'ln_f'] });
+      expect(worst(await logits(model), before)).toBeLessThan(quantize === 'int8' ? 2e-3 : 1e-6);
+      const trainer = new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 40, learningRate: 1e-2 }));
+      const { loss: first } = await trainer.evaluate();
+      await trainer.train();
+      const { loss: last } = await trainer.evaluate();
+      expect(last).toBeLessThan(first - 0.3);
+      expect(await hashParameters(model)).toBe(hash);
+      const again = await plain.quantize(quantize);
+      await again.loadAdapter(await adapterFiles(model));
+      expect(await logits(again)).toEqual(await logits(model));
+      // The same adapter on the base in f32 is nearly as good.
+      const wide = await create(engine);
+      for (const [name, parameter] of wide.parameters) await parameter.set((await plain.parameters.get(name)!.data()) as Float32Array);
+      await wide.loadAdapter(await adapterFiles(model));
+      expect(Math.abs((await new Trainer(wide, options({ dataset: BACKWARDS })).evaluate()).loss - last)).toBeLessThan(0.05);
+      const error = await failure(() => model.mergeAdapter());
+      expect(error.code).toBe('QUANTIZED_MODEL');
+      expect(model.activeAdapter).toBe('default');
+      expect(adapter.saved.get('transformer.h.0.mlp.c_fc.weight')!.copy.shape).toEqual([16, 64]);
+    },
+  );
+
+  test.each(['int8', 'bf16'] as const)('%s: its gradients are those of the numbers the base stands for', async (quantize) => {
+    const engine = await openEngine();
+    const model = await (await createTrained(engine)).quantize(quantize);
+    const wide = await create(engine);
+    for (const [name, parameter] of wide.parameters) {
+      const [data, { shape }] = [(await model.parameters.get(name)!.data()) as Float32Array, model.parameters.get(name)!];
+      const same = shape.join() === parameter.shape.join() && !(quantize === 'int8' && /attn|mlp/.test(name) && name.endsWith('weight'));
+      const transposed = () => Float32Array.from(data, (_, i) => data[(i % shape[0]) * shape[1] + Math.floor(i / shape[0])]);
+      await parameter.set(same ? data : transposed());
+    }
+    const gradients = [];
+    for (const one of [model, wide]) {
+      const adapter = await one.addAdapter({ rank: 4, targetModules: 'all-linear', seed: 5 });
+      for (const [name, parameter] of adapter.parameters) {
+        if (name.includes('lora_B'))
+          await parameter.set(Float32Array.from({ length: parameter.size }, (_, i) => ((i * 7) % 13) / 130 - 0.05));
+      }
+      await engine.trainStep(one, { loss: one.loss, optimizer: { learningRate: 0 } })({ inputIds: IDS, labels: IDS });
+      gradients.push(
+        await Promise.all(Array.from(adapter.parameters, async ([name, parameter]) => [name, await parameter.grad()] as const)),
+      );
+    }
+    expect(gradients[0]).toHaveLength(16);
+    for (const [i, [name, gradient]] of gradients[0].entries()) {
+      const expected = gradients[1][i][1]!;
+      const largest = Math.max(...Array.from(expected, Math.abs));
+      expect(largest, name).toBeGreaterThan(0);
+      expect(worst(gradient!, expected), name).toBeLessThanOrEqual(1e-5 * largest);
+    }
+  });
+});
+
 describe('folders', () => {
   test('an adapter that was saved and loaded gives the same bits; its configuration is PEFT’s', async () => {
     const folder = await scratch();

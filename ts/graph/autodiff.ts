@@ -82,9 +82,8 @@ function backward(node: Node, recomputation: Recomputation, leads: ReadonlySet<N
       `differentiate: every operation between the loss and the variables must have a gradient rule, got ${node.op.name}${names && ` (of ${names})`}`,
     );
   }
-  const read = recomputation.of(node);
-  const { attrs, inputs, outputs } = read;
-  const results = node.op.gradient({ node: read, attrs, inputs, outputs, upstream, needed });
+  const { inputs, outputs } = recomputation.of(node);
+  const results = node.op.gradient({ node, attrs: node.attrs, inputs, outputs, upstream, needed });
   node.inputs.forEach((input, index) => {
     const gradient = results[index];
     if (!needed[index] || gradient === undefined) return;

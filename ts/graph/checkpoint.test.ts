@@ -9,6 +9,7 @@ import { countLabels } from './ops/crossEntropy';
 import { dropout } from './ops/dropout';
 import { layerNorm } from './ops/layerNorm';
 import { linear } from './ops/linear';
+import { recomputed } from './ops/recomputed';
 import { sum } from './ops/reduce';
 import { gelu, square, tanh } from './ops/unary';
 import { input, type Tensor, Variable } from './tensor';
@@ -140,5 +141,66 @@ describe('what a region is', () => {
   it('refuses what is no function or does not build at once', () => {
     expect(() => checkpoint(3 as never)).toThrow('checkpoint: build must be a function, got number');
     expect(() => checkpoint(async () => tanh(variable('x', 1)))).toThrow('checkpoint: build must not be asynchronous, got a promise');
+  });
+});
+
+/** Blocks whose weights are frozen, with a branch x·A·B beside both products, as an adapter is; `mark` is put on what the branches read. */
+function adapted(depth: number, mark: (x: Tensor) => Tensor): { compiled: CompiledDetail; variables: Variable[] } {
+  const [frozen, trained]: Variable[][] = [[], []];
+  const make = (list: Variable[], ...shape: number[]): Variable => {
+    list.push(variable(`v${frozen.length + trained.length}`, ...shape));
+    return list[list.length - 1];
+  };
+  const both = (x: Tensor, name: string, from: number, to: number): Tensor => {
+    const [a, b] = [make(trained, from, 2), make(trained, 2, to)];
+    return add(linear(x, make(frozen, from, to)), linear(linear(mark(dropout(mark(x), 0.1, name)), a), b));
+  };
+  let x: Tensor = linear(input('x', [64, 32]), make(frozen, 32, 32));
+  for (let i = 0; i < depth; i++) {
+    const hidden = gelu(both(layerNorm(x, make(frozen, 32), make(frozen, 32)), `in${i}`, 32, 128), 'tanh');
+    x = add(x, both(hidden, `out${i}`, 128, 32));
+  }
+  const loss = sum(square(x));
+  const gradients = differentiate(loss, trained);
+  const targets = trained.map((one) => variable(`d ${one.name}`, ...one.shape));
+  const compiled = compileDetailed({
+    name: 'adapted',
+    outputs: { loss },
+    effects: trained.map((one, i) => assign(targets[i], gradients.get(one) as Tensor)),
+  });
+  verify(compiled);
+  return { compiled, variables: [...frozen, ...trained, ...targets] };
+}
+
+describe('recomputed', () => {
+  it('gives the same bits, through dropout of a norm too', () => {
+    const [kept, again] = [(x: Tensor) => x, recomputed].map((mark) => {
+      const { compiled, variables } = adapted(2, mark);
+      const values = randomValues(variables, 5);
+      const inputs = { x: Array.from({ length: 64 * 32 }, (_, i) => Math.sin(i)) };
+      const out = interpret(compiled, { inputs, scalars: { seedLo: 3, seedHi: 0, step: 1, micro: 0 }, variables: values });
+      return [...Object.values(out), ...values.values()].map((data) => [...data]);
+    });
+    expect(again).toEqual(kept);
+  });
+  it('then what branches read of norms and activations is not kept: 40 KiB less for each block', () => {
+    const bytes = (mark: (x: Tensor) => Tensor) =>
+      adapted(12, mark).compiled.program.plan.arenaBytes - adapted(6, mark).compiled.program.plan.arenaBytes;
+    expect(bytes((x) => x) - bytes(recomputed)).toBe(6 * 40 * 1024); // 8 + 32 KiB, dropped: the undropped forms nobody reads in backward
+  });
+  it('computes no product again', () => {
+    const again = adapted(3, recomputed).compiled.instructions.filter((instruction) => instruction.recomputed);
+    expect(new Set(again.map(({ spec }) => spec.name))).toEqual(new Set(['layer_norm', 'unary', 'dropout']));
+  });
+  it('is x itself where x costs more than a pass, and within a checkpoint', () => {
+    const [x, w] = [variable('x', 4, 3), variable('w', 3, 3)];
+    const product = linear(x, w);
+    expect(recomputed(product)).toBe(product);
+    expect(recomputed(tanh(product))).not.toBe(product);
+    checkpoint(() => {
+      const inner = tanh(product);
+      expect(recomputed(inner)).toBe(inner);
+      return inner;
+    });
   });
 });

@@ -1,6 +1,7 @@
 // Activation recomputation: what is built inside `checkpoint` is not kept for the backward pass but computed a second time there (Chen et al. 2016,
 // arXiv:1604.06174). Here are the regions and their copies; autodiff.ts asks for them, schedule.ts starts a copy as late as it can.
 import { FerroError } from '../errors';
+import { recomputedOp } from './ops/recomputed';
 import { inRegion, Node, type Region, type Tensor } from './tensor';
 
 /**
@@ -22,21 +23,40 @@ export function checkpoint<T>(build: () => T): T {
 export class Recomputation {
   readonly #nodes: readonly Node[];
   readonly #copies = new Map<Region, Map<Node, Node>>();
+  readonly #again = new Map<Node, Node>();
 
   /** @param nodes everything the loss depends on, in order of creation */
   constructor(nodes: readonly Node[]) {
     this.#nodes = [...nodes];
   }
 
-  /** The node whose inputs and outputs a gradient rule is to read: the copy where there is one, else the node itself. */
-  of(node: Node): Node {
-    if (node.region === undefined) return node;
+  /** The inputs and outputs that a gradient rule is to read: those of the node's copy where there is one, else its own. */
+  of(node: Node): Pick<Node, 'inputs' | 'outputs'> {
+    if (node.region === undefined) return { inputs: node.inputs.map((input) => this.#fresh(input)), outputs: node.outputs };
     let copies = this.#copies.get(node.region);
     if (copies === undefined) {
       copies = copyRegion(this.#nodes.filter(({ region }) => region === node.region));
       this.#copies.set(node.region, copies);
     }
     return copies.get(node) ?? node;
+  }
+
+  /** What stands behind `recomputed`, computed a second time; any other tensor is itself. */
+  #fresh(tensor: Tensor): Tensor {
+    if (tensor.node.op !== (recomputedOp as unknown)) return tensor;
+    const [source] = tensor.node.inputs;
+    const { op, inputs, attrs, outputs } = source.node;
+    const again =
+      this.#again.get(source.node) ??
+      new Node(
+        op,
+        inputs.map((input) => this.#fresh(input)),
+        attrs,
+        outputs,
+        true,
+      );
+    this.#again.set(source.node, again);
+    return again.outputs[source.output];
   }
 }
 

@@ -39,6 +39,7 @@ export { linear } from './ops/linear';
 export { linearCrossEntropy } from './ops/linearCrossEntropy';
 export { logSigmoid } from './ops/logSigmoid';
 export { matmul } from './ops/matmul';
+export { recomputed } from './ops/recomputed';
 export { mean, sum, sumLast, sumRows } from './ops/reduce';
 export { reshape } from './ops/reshape';
 export { rmsNorm } from './ops/rmsNorm';

@@ -2,7 +2,7 @@
 // of both as one weight. It builds graph and does arithmetic on arrays; memory, files and switching between adapters are ts/adapters'.
 
 import { FerroError, show } from '../errors';
-import { add, dropout, linear, scale, type Tensor, Variable } from '../graph';
+import { add, dropout, linear, recomputed, scale, type Tensor, Variable } from '../graph';
 import { RandomStream } from '../math';
 import { nearest } from '../options/names';
 import { Linear } from './linear';
@@ -58,7 +58,9 @@ export class LoraBranch {
    * @returns f32 [.., out]
    */
   addTo(y: Tensor, x: Tensor, training: boolean): Tensor {
-    const seen = training && this.dropout > 0 ? dropout(x, this.dropout, `${this.path}.lora_dropout.${this.adapter}`) : x;
+    // Only A's gradient needs the input, and the input is usually a norm or an activation: it is not kept for that.
+    const kept = recomputed(x);
+    const seen = training && this.dropout > 0 ? recomputed(dropout(kept, this.dropout, `${this.path}.lora_dropout.${this.adapter}`)) : kept;
     const inner = linear(seen, this.a, undefined, { transposed: true }); // [.., rank]
     return add(y, linear(this.scale === 1 ? inner : scale(inner, this.scale), this.b, undefined, { transposed: true }));
   }
