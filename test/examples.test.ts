@@ -21,3 +21,9 @@ test('own-module.mjs learns what follows what', async () => {
   const { stdout } = await node(['examples/node/own-module.mjs', '100']);
   expect(stdout).toContain('after "h" most often "e"');
 });
+
+test('transformer.mjs forecasts number sequences better than repeating the last point', async () => {
+  const { stdout } = await node(['examples/node/transformer.mjs', '150']);
+  const [, ours, last] = /ahead: ([\d.]+); of repeating the last point: ([\d.]+)/.exec(stdout)!.map(Number);
+  expect(ours).toBeLessThan(0.3 * last);
+});
