@@ -56,6 +56,44 @@ describe('supervised fine-tuning', () => {
     expect(await read(folder, 'run/report.html')).toContain('Scores on the evaluation data');
     expect((await read(folder, 'run/samples.jsonl')).split('\n')[0]).toContain('[animals] Q: what does the cat?\\nA:');
 
+    // The template and the prefix are put around a prompt, and an answer ends by itself.
+    const written = await ferroformer(
+      ['generate', '--model', 'run', '--prompt', 'sound of a pig?', '--do-sample', 'false', ...MACHINE],
+      folder,
+    );
+    expect(written.code, written.stderr).toBe(0);
+    expect(written.stdout).toBe(' oink\n');
+    const asJson = await ferroformer(
+      [
+        'generate',
+        '--model',
+        'run',
+        '--prompt',
+        'sound of a pig?',
+        '{"prompt": "how goes the owl?"}',
+        '--temperature',
+        '0',
+        '--json',
+        ...MACHINE,
+      ],
+      folder,
+    );
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      prompt: ['sound of a pig?', '{"prompt": "how goes the owl?"}'],
+      sequences: [{ text: ' oink' }, { text: ' hoot' }],
+    });
+    // Without them the prompt is the text itself, and is shown.
+    const plain = await ferroformer(
+      ['generate', '--model', 'run', '--task', 'lm', '--prompt', 'sound', '--max-new-tokens', '1', '--seed', '1', ...MACHINE],
+      folder,
+    );
+    expect(plain.stdout).toMatch(/^sound/);
+    const several = await ferroformer(
+      ['generate', '--model', 'run', '--template', '{passage} {question}', '--prompt', 'x', ...MACHINE],
+      folder,
+    );
+    expect([several.code, several.stderr]).toEqual([2, expect.stringContaining('must be a JSON object with "passage", "question"')]);
+
     const measured = await ferroformer(
       ['eval', '--model', 'run', '--data', 'q.jsonl', '--metrics', 'exact_match', 'bleu', '--predictions', 'p.jsonl', '--json', ...MACHINE],
       folder,

@@ -2,11 +2,15 @@
 // source, and only what is written is printed.
 
 import type { Command } from 'commander';
-import { loadModel, Transformer } from '../index';
+import { type GenerateOptions, type GPT, loadModel, Transformer } from '../index';
+import type { TaskDescription } from '../io';
 import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
 import { addFlags, pickGiven, readCommandOptions, required, requireOne } from './flags';
 import { Output } from './output';
 import { noteUnexpected, withEngine } from './session';
+import { openSaved, type SavedGpt, taskOf, withTokenizer } from './tasks/context';
+import { endOf } from './tasks/sft';
+import { describeTask, promptRow, templateOf } from './tasks/texts';
 
 const NAMES = COMMAND_OPTIONS.generate;
 type Values = OptionValues<(typeof NAMES)[number]>;
@@ -25,31 +29,63 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   const { promptIds } = values;
   const prompts = values.prompt === undefined ? [] : [values.prompt].flat();
   requireOne('generate', [prompts[0], promptIds], ['prompt', 'prompt-ids']);
+  const saved = await taskOf(values.adapter ?? source);
+  const task = values.task ?? saved?.task ?? 'lm';
+  const description = describeTask(task, given, saved);
   await withEngine(values, output, async (engine) => {
-    const model = await loadModel(engine, source, { quantize: values.quantize });
+    const { quantize } = values;
+    const model = await openSaved(source, values.adapter, (folder) => loadModel(engine, folder, { quantize }));
     noteUnexpected(output, model);
-    const continues = !(model instanceof Transformer);
-    const tokenizer = model instanceof Transformer ? model.targetTokenizer : model.tokenizer;
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = pickGiven(given, SAMPLING_OPTIONS);
-    const started = performance.now();
-    const stream = model.generate(promptIds ?? (prompts.length === 1 ? prompts[0] : prompts), options);
-    const prompt = prompts.length > 1 ? prompts : prompts[0];
-    const several = prompts.length > 1 || values.numReturnSequences > 1 || values.numBeams > 1;
-    if (output.json || several) {
-      const { sequences, ...first } = await stream;
-      const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
-      const tokensPerSecond = Math.round(tokens / ((performance.now() - started) / 1000));
-      const promptOf = (i: number) => prompts[Math.floor(i / values.numReturnSequences)] ?? '';
-      const texts = sequences.map(({ text, ids }, i) => (continues ? promptOf(i) : '') + (tokenizer === null ? ids.join() : text));
-      output.result({ ...first, prompt, promptIds, tokensPerSecond, sequences }, texts.join('\n---\n'));
-      if (!output.json) output.note(`${tokens} tokens, ${tokensPerSecond} tokens/s, seed ${first.seed}`);
-      return;
-    }
-    if (continues) output.piece(prompts[0] ?? '');
-    for await (const piece of stream) output.piece(tokenizer === null ? `${piece.index > 0 ? ',' : ''}${piece.id}` : piece.text);
-    output.piece('\n');
-    const { ids, seed } = await stream;
-    output.note(`${ids.length} tokens, ${Math.round(ids.length / ((performance.now() - started) / 1000))} tokens/s, seed ${seed}`);
+    const isTemplated = !(model instanceof Transformer) && promptIds === undefined && (task !== 'lm' || description.template !== undefined);
+    const writing = isTemplated
+      ? answers(withTokenizer('generate: "--model"', model, source), description, prompts, options)
+      : { prompts, options };
+    const echo = !isTemplated && !(model instanceof Transformer);
+    await write(output, model, { prompts, promptIds, echo }, { ...writing, promptIds });
   });
+}
+
+/** Prompts as the model was trained with them, and what ends an answer. */
+function answers(model: SavedGpt, description: TaskDescription, prompts: readonly string[], options: GenerateOptions): Writing {
+  const template = templateOf(description);
+  const ids = prompts.map((prompt) => template.promptIds(promptRow(description, prompt), model.tokenizer));
+  return { prompts: ids, options: { ...endOf(model, template, description), ...options } };
+}
+
+interface Writing {
+  prompts: readonly (string | Int32Array)[];
+  options: GenerateOptions;
+  promptIds?: readonly number[] | Int32Array;
+}
+
+/** Streams one text to standard output; several texts, and --json, are told when all are written. */
+async function write(
+  output: Output,
+  model: GPT | Transformer,
+  asked: { prompts: readonly string[]; promptIds?: readonly number[] | Int32Array; echo: boolean },
+  { prompts, options, promptIds }: Writing,
+): Promise<void> {
+  const tokenizer = model instanceof Transformer ? model.targetTokenizer : model.tokenizer;
+  const started = performance.now();
+  const stream = model.generate(promptIds ?? (prompts.length === 1 ? prompts[0] : prompts), options);
+  const { numReturnSequences = 1, numBeams = 1 } = options;
+  const several = prompts.length > 1 || numReturnSequences > 1 || numBeams > 1;
+  const shown = (i: number) => (asked.echo ? (asked.prompts[i] ?? '') : '');
+  if (output.json || several) {
+    const { sequences, ...first } = await stream;
+    const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
+    const tokensPerSecond = Math.round(tokens / ((performance.now() - started) / 1000));
+    const texts = sequences.map(({ text, ids }, i) => shown(Math.floor(i / numReturnSequences)) + (tokenizer === null ? ids.join() : text));
+    const prompt = asked.prompts.length > 1 ? asked.prompts : asked.prompts[0];
+    output.result({ ...first, prompt, promptIds, tokensPerSecond, sequences }, texts.join('\n---\n'));
+    if (!output.json) output.note(`${tokens} tokens, ${tokensPerSecond} tokens/s, seed ${first.seed}`);
+    return;
+  }
+  output.piece(shown(0));
+  for await (const piece of stream) output.piece(tokenizer === null ? `${piece.index > 0 ? ',' : ''}${piece.id}` : piece.text);
+  output.piece('\n');
+  const { ids, seed } = await stream;
+  output.note(`${ids.length} tokens, ${Math.round(ids.length / ((performance.now() - started) / 1000))} tokens/s, seed ${seed}`);
 }

@@ -60,27 +60,27 @@ export async function modelToTrain(
   { engine, output, values, given }: TrainContext,
   texts: Iterable<string>,
   specialTokens: readonly string[],
-): Promise<GPT & { tokenizer: Tokenizer }> {
+): Promise<SavedGpt> {
   const model = await (values.initFrom === undefined ? newModel() : savedModel(values.initFrom));
   await addAdapter(model, values);
   return model;
 
-  async function newModel(): Promise<GPT & { tokenizer: Tokenizer }> {
+  async function newModel(): Promise<SavedGpt> {
     const { vocabSize } = values;
     const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, { vocabSize, specialTokens });
-    return (await createModel(engine, values, given, { tokenizer })) as GPT & { tokenizer: Tokenizer };
+    return (await createModel(engine, values, given, { tokenizer })) as SavedGpt;
   }
 
-  async function savedModel(source: string): Promise<GPT & { tokenizer: Tokenizer }> {
+  async function savedModel(source: string): Promise<SavedGpt> {
     refuseArchitecture(given);
     const model = await openGpt(engine, source, { dropout: given.dropout, quantize: given.quantize });
     noteUnexpected(output, model);
-    return model;
+    return withTokenizer('train: "--init-from"', model, source);
   }
 }
 
 /** Puts the adapters of --adapter or --lora-rank on a model. @throws ADAPTER_MISMATCH, INVALID_OPTION */
-export async function addAdapter(model: Pick<GPT, 'addAdapter' | 'loadAdapter'>, values: TrainValues): Promise<void> {
+export async function addAdapter(model: Adaptable, values: TrainValues): Promise<void> {
   const adapter = adapterFromFlags(values);
   if (adapter !== null && values.adapter !== undefined)
     throw new FerroError(
@@ -91,27 +91,47 @@ export async function addAdapter(model: Pick<GPT, 'addAdapter' | 'loadAdapter'>,
   if (adapter !== null) await model.addAdapter({ ...adapter, seed: values.seed });
 }
 
+/** A model with its tokenizer. */
+export type SavedGpt = GPT & { readonly tokenizer: Tokenizer };
+
+/** The model, if it has a tokenizer. @throws INVALID_TOKENIZER */
+export function withTokenizer(op: string, model: GPT, source: string): SavedGpt {
+  if (model.tokenizer !== null) return model as SavedGpt;
+  throw new FerroError('INVALID_TOKENIZER', `${op} must hold a tokenizer, got none in ${JSON.stringify(source)}`);
+}
+
+/** What adapters can be put on. */
+type Adaptable = Pick<GPT, 'addAdapter' | 'loadAdapter' | 'close'>;
+
 /**
- * A saved language model, or the model below a saved adapter with the adapter on it. Its tokenizer is there.
- * @throws as `GPT.fromPretrained` and `loadAdapter`; INVALID_TOKENIZER for a folder without one
+ * A saved model, or the model below a saved adapter with the adapter on it, and one more adapter if it is named.
+ * @param open reads the folder of a model
+ * @throws as `open` and `loadAdapter`
  */
-export async function openGpt(
-  engine: Engine,
+export async function openSaved<M extends Adaptable>(
   source: string,
-  { adapter, dropout, quantize }: { adapter?: string; dropout?: number; quantize?: 'int8' | 'bf16' } = {},
-): Promise<GPT & { tokenizer: Tokenizer }> {
+  adapter: string | undefined,
+  open: (folder: string) => Promise<M>,
+): Promise<M> {
   const below = await baseOf(await openModelFolder(source));
-  const model = await GPT.fromPretrained(engine, below ?? source, { dropout, quantize });
+  const model = await open(below ?? source);
   try {
     if (below !== null) await model.loadAdapter(source, { name: 'saved' });
     if (adapter !== undefined) await model.loadAdapter(adapter);
-    if (model.tokenizer === null)
-      throw new FerroError('INVALID_TOKENIZER', `the model must have a tokenizer, got none in ${JSON.stringify(source)}`);
-    return model as GPT & { tokenizer: Tokenizer };
+    return model;
   } catch (error) {
     await model.close();
     throw error;
   }
+}
+
+/** A saved language model, see `openSaved`. @throws as `GPT.fromPretrained` and `loadAdapter` */
+export function openGpt(
+  engine: Engine,
+  source: string,
+  { adapter, dropout, quantize }: { adapter?: string; dropout?: number; quantize?: 'int8' | 'bf16' } = {},
+): Promise<GPT> {
+  return openSaved(source, adapter, (folder) => GPT.fromPretrained(engine, folder, { dropout, quantize }));
 }
 
 /** The model that an adapter's folder names as its base; null for a folder of a model. @throws INVALID_CHECKPOINT for an adapter without a base */

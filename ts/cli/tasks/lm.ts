@@ -9,7 +9,7 @@ import type { Output } from '../output';
 import { noteUnexpected } from '../session';
 import type { TrainValues } from '../train';
 import { quote } from '../training';
-import { addAdapter, openGpt, type TrainContext } from './context';
+import { addAdapter, openGpt, type TrainContext, withTokenizer } from './context';
 import type { TaskRun } from './task';
 
 type Given = Partial<TrainValues>;
@@ -102,7 +102,8 @@ async function load(
   refuseArchitecture(given);
   const model = await openGpt(engine, values.initFrom!, { dropout: given.dropout, quantize: given.quantize });
   noteUnexpected(output, model);
-  return { model, runData: await loadData({ ...values, data }, model.tokenizer) };
+  const { tokenizer } = withTokenizer('train: "--init-from"', model, values.initFrom!);
+  return { model, runData: await loadData({ ...values, data }, tokenizer) };
 }
 
 /** The text up to its last whole word, so that a sample goes on from a natural place. */

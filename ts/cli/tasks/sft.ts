@@ -1,12 +1,12 @@
 // The task `sft`: completions of prompts, from rows of any shape that a template knows. The prompt is read, the completion is learned.
 import { type Row, SftDataset, type SftOptions, type Template } from '../../data';
-import { evaluateLoss, type GPT } from '../../index';
+import { evaluateLoss } from '../../index';
 import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
 import type { Tokenizer } from '../../tokenizers';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import { quote } from '../training';
-import { type EvalContext, modelToTrain, openGpt, type TrainContext } from './context';
+import { type EvalContext, modelToTrain, openGpt, type SavedGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
 import { loadParts, loadRows, noteReport, textsOf } from './rows';
@@ -22,8 +22,6 @@ import {
   templateOf,
   unfinishedNote,
 } from './texts';
-
-type Model = GPT & { readonly tokenizer: Tokenizer };
 
 /** Columns of a TSV file without a header. */
 export const SFT_COLUMNS = ['prompt', 'completion'];
@@ -90,7 +88,7 @@ export function specialTokensOf({ template, taskTokens = [] }: TaskDescription):
 
 /** What the data sets of texts with templates take. */
 export function datasetOptions(
-  model: Model,
+  model: SavedGpt,
   template: Template,
   { endOfText }: TaskDescription,
 ): Pick<SftOptions, 'tokenizer' | 'blockSize' | 'template' | 'endOfText'> {
@@ -98,7 +96,7 @@ export function datasetOptions(
 }
 
 /** What ends a text that the model writes, besides its own end-of-text token. */
-export function endOf({ tokenizer }: Model, template: Template, { endOfText }: TaskDescription): Record<string, unknown> {
+export function endOf({ tokenizer }: SavedGpt, template: Template, { endOfText }: TaskDescription): Record<string, unknown> {
   const ids = [...template.stopTokenIds(tokenizer), ...(typeof endOfText === 'number' ? [endOfText] : [])];
   const texts = typeof endOfText === 'string' && endOfText !== '' ? [endOfText] : [];
   return { ...(ids.length > 0 ? { stopTokenIds: ids } : {}), ...(texts.length > 0 ? { stopStrings: texts } : {}) };
@@ -125,7 +123,7 @@ function answerOf(template: Template, row: Row, tokenizer: Tokenizer): string {
 }
 
 async function scoreSft(
-  model: Model,
+  model: SavedGpt,
   template: Template,
   description: TaskDescription,
   rows: readonly Row[],
@@ -146,7 +144,7 @@ async function scoreSft(
 export async function evaluateSft({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
   const description = describeTask('sft', given, saved);
   const template = templateOf(description);
-  const model = await openGpt(engine, source, values);
+  const model = withTokenizer('eval: "--model"', await openGpt(engine, source, values), source);
   const rows = await loadRows(data, values, SFT_COLUMNS);
   const dataset = new SftDataset(rows, { ...datasetOptions(model, template, description), overflow: values.overflow });
   noteReport(output, 'data', dataset.report);

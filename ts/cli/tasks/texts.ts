@@ -1,7 +1,9 @@
 // What the tasks that write texts have in common: the template of a run or of a saved model, the scores of what the model writes, and how these are told.
 import { Template } from '../../data';
+import { FerroError } from '../../errors';
 import { evaluateTexts, type TextEvaluation, type TextExample, type TextGenerator } from '../../index';
 import type { TaskDescription, TaskName } from '../../io';
+import { parseJson } from '../../json';
 import type { TextMetric, TextScores } from '../../metrics';
 import { snakeCase } from '../../options';
 import type { Tokenizer } from '../../tokenizers';
@@ -22,9 +24,12 @@ export function unescapeFlag(text: string): string {
   return text.replace(/\\([nt\\])/g, (_, letter: string) => ({ n: '\n', t: '\t', '\\': '\\' })[letter]!);
 }
 
+/** Tasks of the same prompts. */
+const COMPLETIONS: readonly TaskName[] = ['sft', 'dpo'];
+
 /** How rows become prompts: what was given, else what the saved model was trained with. */
 export function describeTask(task: TaskName, given: TemplateFlags, saved: TaskDescription | null): TaskDescription {
-  const before = saved?.task === task || (saved !== null && task !== 'classify' && saved.task !== 'classify') ? saved : null;
+  const before = saved !== null && (saved.task === task || (COMPLETIONS.includes(task) && COMPLETIONS.includes(saved.task))) ? saved : null;
   const template = typeof given.template === 'string' ? unescapeFlag(given.template) : before?.template;
   const taskPrefix = given.taskPrefix === undefined ? before?.taskPrefix : unescapeFlag(given.taskPrefix);
   const taskTokens = given.taskTokens ?? before?.taskTokens;
@@ -37,6 +42,36 @@ export function describeTask(task: TaskName, given: TemplateFlags, saved: TaskDe
 /** The template that a description stands for. @throws INVALID_OPTION */
 export function templateOf({ template, taskPrefix, taskTokens }: TaskDescription): Template {
   return new Template(template ?? 'plain', { taskPrefix, taskTokens });
+}
+
+/** Fields before the answer's in a template of one's own. */
+function promptFields(template: string): string[] {
+  const names = [...template.matchAll(/\{\{|\}\}|\{([^{}\n]+)\}/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
+  const end = names.findIndex((name) => ['completion', 'output', 'answer', 'target', 'label'].includes(name));
+  return [...new Set(end < 0 ? names : names.slice(0, end))];
+}
+
+/**
+ * The row that a prompt of the command line stands for: a JSON object is one; a text is the prompt, the instruction of `alpaca`, or the field of a template that has one.
+ * @throws INVALID_OPTION for a text where the template has several fields
+ */
+export function promptRow({ template = 'plain' }: TaskDescription, prompt: string): Record<string, unknown> {
+  if (/^\s*\{/.test(prompt)) {
+    try {
+      const row: unknown = parseJson(prompt);
+      if (typeof row === 'object' && row !== null) return row as Record<string, unknown>;
+    } catch {
+      // A text that begins with a brace.
+    }
+  }
+  if (template === 'alpaca') return { instruction: prompt };
+  const fields = template.includes('{') ? promptFields(template) : [];
+  if (fields.length > 1)
+    throw new FerroError(
+      'INVALID_OPTION',
+      `generate: with a template of several fields "--prompt" must be a JSON object with ${fields.map((name) => JSON.stringify(name)).join(', ')}, got ${JSON.stringify(prompt)}`,
+    );
+  return { [fields[0] ?? 'prompt']: prompt };
 }
 
 /** The scores of texts as the log and --json have them: numbers alone. */
