@@ -1,0 +1,168 @@
+// Training a sequence-to-sequence model: a task it must learn, checkpoints, padding, smoothed labels, and what bad input gets. PyTorch's numbers are in
+// seq2seqGoldens.test.ts.
+import { join } from 'node:path';
+import { type FerroError, GPT, type HostTensor, Trainer, Transformer } from 'ferroformer';
+import { describe, expect, test } from 'vitest';
+import { backwards, makeBatch, makeDataset, makeModel, makeWords } from '../support/seq2seq';
+import { hashParameters, measured, openEngine, scratch } from '../support/training';
+
+const WORDS = makeWords(2600);
+const [HELD_OUT, TRAIN] = [WORDS.slice(0, 100), WORDS.slice(100)];
+const TRAINING = { batchSize: 64, learningRate: 5e-3, weightDecay: 0.01, seed: 3 };
+
+const worst = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
+const largest = (a: ArrayLike<number>) => Math.max(...Array.from(a, Math.abs));
+
+describe('training', () => {
+  test('words it never saw are written backwards, 95 of 100 at least, greedily and by beams', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine);
+    const dataset = makeDataset(model, TRAIN);
+    const trainer = new Trainer(model, {
+      ...TRAINING,
+      dataset,
+      evalDataset: makeDataset(model, HELD_OUT),
+      labelSmoothing: 0.1,
+      maxSteps: 450,
+      evalSteps: 450,
+    });
+    const { loss, evalLoss } = await trainer.train();
+    // Smoothed labels cannot be met: with ε 0.1 and 9 words the entropy of a target is 0.50 nats. What is evaluated is plain cross-entropy.
+    expect(loss).toBeGreaterThan(0.45);
+    expect(evalLoss!).toBeLessThan(0.2);
+    const share = (sequences: readonly { text: string; finishReason: string }[]) =>
+      sequences.filter(({ text, finishReason }, i) => finishReason === 'eos' && text === backwards(HELD_OUT[i])).length / HELD_OUT.length;
+    const greedy = share((await model.generate(HELD_OUT, { doSample: false })).sequences);
+    expect(measured('reversal, exact match, greedy', greedy)).toBeGreaterThanOrEqual(0.95);
+    const beams = share((await model.generate(HELD_OUT, { numBeams: 3 })).sequences);
+    expect(measured('reversal, exact match, three beams', beams)).toBeGreaterThanOrEqual(0.95);
+  });
+
+  test('a run broken off and resumed gives the bits of one that was not', async () => {
+    const engine = await openEngine();
+    const folder = await scratch();
+    const run = async (name: string, steps: number[], dropout = 0.1) => {
+      let hash = '';
+      for (const [i, stop] of steps.entries()) {
+        const model = await makeModel(engine, { dropout });
+        const dataset = makeDataset(model, TRAIN.slice(0, 200));
+        const settings = { ...TRAINING, dataset, labelSmoothing: 0.1, maxSteps: 6, saveSteps: 2, evalSteps: 0, batchSize: 8 };
+        const trainer = new Trainer(model, { ...settings, outputDir: join(folder, name), resume: i > 0 });
+        for await (const { step } of trainer.train()) if (step === stop) break;
+        await trainer.close();
+        hash = await hashParameters(model);
+        await model.close();
+      }
+      return hash;
+    };
+    const whole = await run('whole', [6]);
+    expect(await run('parts', [3, 6])).toBe(whole);
+    const loaded = await Transformer.fromPretrained(engine, join(folder, 'parts'));
+    expect(await hashParameters(loaded)).toBe(whole);
+    const again = await makeModel(engine, { dropout: 0.1 });
+    const other = {
+      ...TRAINING,
+      dataset: makeDataset(again, TRAIN.slice(0, 200)),
+      maxSteps: 6,
+      batchSize: 8,
+      outputDir: join(folder, 'parts'),
+      resume: true,
+    };
+    const refused = await new Trainer(again, other).train().then(
+      () => undefined,
+      (error: FerroError) => error,
+    );
+    expect(refused?.code).toBe('CHECKPOINT_MISMATCH');
+    expect(refused?.message).toContain('label_smoothing');
+  });
+});
+
+describe('padding', () => {
+  const words = ['abc', 'hgfedcba', 'aaaa', 'bdfh'];
+  /** Loss and gradients of some batches of one update. */
+  const gradients = async (model: Transformer, batches: Record<string, HostTensor>[], engine: Awaited<ReturnType<typeof openEngine>>) => {
+    const step = engine.trainStep(model, { loss: model.smoothedLoss(0.1), optimizer: { learningRate: 0 } });
+    const { loss, count } = await step(batches);
+    const found = new Map<string, Float32Array | null>();
+    for (const [name, parameter] of model.parameters) found.set(name, await parameter.grad());
+    await step.close();
+    return { loss, count, found };
+  };
+
+  test('a padded batch has the loss and the gradients of its rows alone, to 2e-6 of the largest', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine, { nLayer: 2 });
+    const padded = await gradients(model, [makeBatch(model, words, 10, 12)], engine);
+    const alone = await gradients(
+      model,
+      words.map((word) => makeBatch(model, [word], word.length, word.length + 1)),
+      engine,
+    );
+    expect(padded.count).toBe(words.join('').length + words.length);
+    expect(alone.count).toBe(padded.count);
+    expect(Math.abs(padded.loss - alone.loss)).toBeLessThanOrEqual(1e-6);
+    for (const [name, gradient] of alone.found) {
+      if (gradient === null) expect(name).toMatch(/_positions/);
+      else expect(worst(padded.found.get(name)!, gradient) / largest(gradient), name).toBeLessThanOrEqual(2e-6);
+    }
+  });
+
+  test('what fills up a source changes no bit', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine);
+    const [one, other] = [makeBatch(model, words), makeBatch(model, words)];
+    other.inputIds.data.forEach((_, i) => {
+      if (other.inputMask.data[i] === 0) other.inputIds.data[i] = 1;
+    });
+    const [a, b] = [await gradients(model, [one], engine), await gradients(model, [other], engine)];
+    expect(b.loss).toBe(a.loss);
+    expect(b.found.get('encoder.layers.0.linear1.weight')).toEqual(a.found.get('encoder.layers.0.linear1.weight'));
+  });
+});
+
+describe('errors', () => {
+  test('a decoder without its encoder input, without labels, with too long a source', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine);
+    const { inputIds, inputMask, decoderInputIds, labels } = makeBatch(model, ['abc']);
+    const step = engine.trainStep(model, { loss: model.loss, optimizer: {} });
+    const code = async (batch: Record<string, HostTensor>) => {
+      const error = await step(batch).then(
+        () => undefined,
+        (thrown: FerroError) => thrown,
+      );
+      return `${error?.code}: ${error?.message}`;
+    };
+    expect(await code({ decoderInputIds, labels })).toMatch(/^INVALID_OPTION.*a decoder needs its encoder's input "inputIds"/);
+    expect(await code({ inputIds, inputMask, labels } as never)).toMatch(/^INVALID_OPTION.*"decoderInputIds"/);
+    expect(await code({ inputIds, inputMask, decoderInputIds })).toMatch(/^INVALID_OPTION.*"labels"/);
+    const long = makeBatch(model, ['abc'], 11);
+    expect(await code(long)).toMatch(/^INVALID_SHAPE.*maxSourceLength 10 positions, got 11/);
+    const wrong = makeBatch(model, ['abc']);
+    wrong.inputIds.data[0] = 99;
+    expect(await code(wrong)).toMatch(/^TOKEN_OUT_OF_RANGE/);
+    expect((await step(makeBatch(model, ['abc']))).skipped).toBe(false);
+  });
+
+  test('labelSmoothing is refused where no loss has it, and beside a loss of one’s own', async () => {
+    const engine = await openEngine();
+    const gpt = await GPT.create(engine, { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8, vocabSize: 9 });
+    const model = await makeModel(engine);
+    const dataset = makeDataset(model, TRAIN.slice(0, 20));
+    expect(() => new Trainer(gpt, { dataset, labelSmoothing: 0.1 })).toThrow(/"labelSmoothing" must be 0 for a model without/);
+    expect(() => new Trainer(model, { dataset, labelSmoothing: 0.1, loss: model.loss })).toThrow(
+      /"labelSmoothing" must be 0 with a "loss"/,
+    );
+  });
+
+  test('a batch whose labels are all left out teaches nothing', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine);
+    const before = await hashParameters(model);
+    const batch = makeBatch(model, ['abc']);
+    batch.labels.data.fill(-100);
+    const { count, skipped } = await engine.trainStep(model, { loss: model.smoothedLoss(0.1), optimizer: {} })(batch);
+    expect({ count, skipped }).toEqual({ count: 0, skipped: true });
+    expect(await hashParameters(model)).toBe(before);
+  });
+});
