@@ -157,7 +157,7 @@ export class GenerationSession {
         const inputIds = tokens.slice(at, at + PREFILL_TOKENS);
         const position = from + at;
         const keysUsed = position + inputIds.length;
-        const all: Record<string, number> = { time: inputIds.length, position, keysUsed, ...this.#sources?.extents };
+        const all: Record<string, number> = { time: inputIds.length, position, keysUsed, ...this.#sources?.extentsOf(source) };
         // With a single block nothing attends: what is pruned takes its extent along.
         const extents = Object.fromEntries(handle.program.extents.map(({ name }) => [name, all[name]]));
         calls.push({ handle, inputs: { inputIds }, extents });
@@ -198,7 +198,7 @@ export class GenerationSession {
     const runs = Array.from({ length: count }, (_, i) => {
       const keysUsed = Math.min(length + i, blockSize);
       const extents: Record<string, number> = this.rows === 1 ? { position: keysUsed - 1, keysUsed } : { keysUsed };
-      Object.assign(extents, this.#sources?.extents);
+      Object.assign(extents, this.#sources?.extentsOf());
       return { extents, scalars: { ...common, draw: draw + i } };
     });
     await this.#bound.host.runSequence(handle, runs, {
@@ -240,7 +240,7 @@ export class GenerationSession {
       const extents = { time: length - 1, remembered: 1, counted: counting ? 1 : 0 };
       calls.push({ handle: await this.#program('reorder'), inputs: { parents }, extents });
     }
-    const extents = { position: length - 1, keysUsed: length, keep, ...this.#sources?.extents };
+    const extents = { position: length - 1, keysUsed: length, keep, ...this.#sources?.extentsOf() };
     calls.push({ handle: await this.#program('beams'), inputs: { tokens, scores }, extents, scalars: { ...ruleScalars(sampling), draw } });
     const outputs = await this.#bound.host.run(calls, { signal: sampling.signal });
     return outputs[outputs.length - 1].report as Int32Array;

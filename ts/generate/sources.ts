@@ -42,9 +42,9 @@ export class SourceCaches {
     return caches.flatMap((cache) => [...cacheVariables(cache), ...sourceVariables(cache), cache.sourceLengths]);
   }
 
-  /** Positions of the longest source, for the extent of this name. */
-  get extents(): Readonly<Record<string, number>> {
-    return { sourceUsed: this.#used };
+  /** The extent `sourceUsed`: positions of one source alone, else of the longest of all rows. */
+  extentsOf(source?: Source): Readonly<Record<string, number>> {
+    return { sourceUsed: source?.positions ?? this.#used };
   }
 
   /** The source that was read last, as the input of a program that computes everything anew. */
