@@ -70,7 +70,7 @@ describe('training', () => {
     };
     const refused = await new Trainer(again, other).train().then(
       () => undefined,
-      (error: FerroError) => error,
+      (error: unknown) => error as FerroError,
     );
     expect(refused?.code).toBe('CHECKPOINT_MISMATCH');
     expect(refused?.message).toContain('label_smoothing');
@@ -129,7 +129,7 @@ describe('errors', () => {
     const code = async (batch: Record<string, HostTensor>) => {
       const error = await step(batch).then(
         () => undefined,
-        (thrown: FerroError) => thrown,
+        (thrown: unknown) => thrown as FerroError,
       );
       return `${error?.code}: ${error?.message}`;
     };
