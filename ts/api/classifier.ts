@@ -25,6 +25,7 @@ import {
   describeConfig,
   type ModelConfigOptions,
   resolveModelConfig,
+  tokenTableName,
   withDropout,
 } from '../models';
 import type { Loss, Module, Pooling } from '../nn';
@@ -178,6 +179,10 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
 
   get vocabSize(): number {
     return this.config.vocabSize;
+  }
+
+  get tokenTable(): string {
+    return tokenTableName(this.config.modelType);
   }
 
   get tokenizerHash(): string | null {

@@ -4,10 +4,11 @@ import { type EngineBytes, EngineHost, type EngineInfo, type EngineOptions } fro
 import { compile, type Tensor } from '../graph';
 import type { Batch, HostTensor, Loss, Module } from '../nn';
 import { createOptimizer, type Optimizer, type OptimizerOptions } from '../optim';
-import { type StepNumbers, type StepResult, TrainStep } from '../train/step';
+import { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from '../train/step';
 
 /** Options of `engine.trainStep`. */
-export interface TrainStepSettings<M extends Module> {
+export interface TrainStepSettings<M extends Module>
+  extends Pick<TrainStepOptions<M>, 'freeze' | 'trainableRows' | 'layerwiseLearningRateDecay'> {
   /** Builds the loss of one batch. */
   loss: Loss<M>;
   /** An `AdamW` or `SGD`, or options to make one from. Default AdamW with a learning rate of 1e-3. */

@@ -39,6 +39,7 @@ import {
   type ModelConfig,
   type ModelConfigOptions,
   resolveModelConfig,
+  tokenTableName,
   withDropout,
 } from '../models';
 import { type Loss, type Quantization, quantizeModule } from '../nn';
@@ -207,6 +208,10 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
 
   get vocabSize(): number {
     return this.config.vocabSize;
+  }
+
+  get tokenTable(): string {
+    return tokenTableName(this.config.modelType);
   }
 
   get tokenizerHash(): string | null {

@@ -2,8 +2,9 @@
 // measured this machine.
 
 import type { Command } from 'commander';
-import { estimate, type ModelConfigOptions, resolveModelConfig } from '../models';
+import { estimate, type ModelConfigOptions, parameterNames, resolveModelConfig } from '../models';
 import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, snakeCase } from '../options';
+import { matchParameters } from '../train';
 import { readCalibration } from './calibration';
 import { chooseTokenizer } from './data';
 import { addFlags, pickGiven, readCommandOptions } from './flags';
@@ -44,7 +45,9 @@ async function plan(output: Output, values: Values, given: Partial<Values>): Pro
   const preset = values.preset ?? 'gpt-micro';
   const vocabSize = await vocabularyOf(values);
   const config = resolveModelConfig({ ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, vocabSize } as ModelConfigOptions, 'plan');
-  const cost = estimate(config, { batchSize, gradientAccumulationSteps, gradientCheckpointing, optimizerSlots: optimizerSlots(values) });
+  const frozen = values.freeze === undefined ? [] : matchParameters('plan', 'freeze', values.freeze, parameterNames(config));
+  const accumulation = { gradientAccumulationSteps, gradientCheckpointing };
+  const cost = estimate(config, { batchSize, ...accumulation, optimizerSlots: optimizerSlots(values), frozen });
   const tokensPerStep = batchSize * gradientAccumulationSteps * config.blockSize;
   const calibration = await readCalibration();
   const secondsPerStep = calibration === undefined ? undefined : cost.flops.perStep / calibration.flopsPerSecond;

@@ -23,8 +23,8 @@ export interface ExampleDataset {
   /** A length for each example. Where it is given, examples of near length follow each other in the order of an epoch. */
   readonly lengths?: ArrayLike<number>;
   /**
-   * The examples at `indices` stacked along a new first axis of size indices.length. Every batch has the same names and dtypes; trailing shapes should be few,
-   * as each new one costs a program.
+   * The examples at `indices` stacked along a new first axis of size indices.length. Every batch has the same names and dtypes; trailing shapes may differ
+   * from batch to batch and should be few, as each new one costs a program (a dozen are kept).
    */
   batch(indices: readonly number[]): BatchTensors | Promise<BatchTensors>;
   /** Identifies the contents (any text); resuming on other data is then refused. */

@@ -64,6 +64,11 @@ export interface CausalLM extends Module {
   forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor;
 }
 
+/** The parameter that is the token table. */
+export function tokenTableName(modelType: ModelType): string {
+  return modelType === 'llama' ? 'model.embed_tokens.weight' : 'transformer.wte.weight';
+}
+
 /** The loss of a token data set's batch { inputIds, labels }, both i32 [B, T]. */
 export const causalLoss: Loss<CausalLM> = (module, { inputIds, labels }) => module.loss(inputIds, labels);
 

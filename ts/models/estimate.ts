@@ -75,6 +75,11 @@ export interface EstimateOptions {
 
 const F32_BYTES = 4;
 
+/** Names of the parameters of a configuration. */
+export function parameterNames(config: ModelConfig): string[] {
+  return [...nameModules(createModel(config))].flatMap(([name, { derived }]) => (derived ? [] : [name]));
+}
+
 /** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
 export function countParameters(config: ModelConfig, frozen: readonly string[] = []): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, head: 0, trainable: 0 };

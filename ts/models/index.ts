@@ -1,6 +1,6 @@
 // Pure architectures, their configurations and what they cost. Knows no engine.
 
-export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType } from './causalLM';
+export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType, tokenTableName } from './causalLM';
 export {
   Classifier,
   type ClassifierConfig,
@@ -22,6 +22,7 @@ export {
   type FlopCounts,
   type MemoryCounts,
   type ParameterCounts,
+  parameterNames,
 } from './estimate';
 export { GPT, GPTTrunk } from './gpt';
 export { Llama, LlamaTrunk } from './llama';

@@ -1,14 +1,35 @@
 // The program of one micro-batch: loss, count, and gradients into their variables. Needs no engine to be built, so that its memory plan can be read
 // before there is one (models/estimate.ts); ts/train runs it.
 
-import { accumulate, assign, compile, differentiate, type Effect, type Program, scale, sum, type Tensor, type Variable } from '../graph';
+import {
+  accumulate,
+  assign,
+  compile,
+  constant,
+  differentiate,
+  type Effect,
+  mul,
+  type Program,
+  scale,
+  sum,
+  type Tensor,
+  type Variable,
+} from '../graph';
 import { asRowLoss, type Loss, type RowLoss } from './loss';
 import type { Module } from './module';
 
+/** What is trained, and the variable that holds the sum of its gradients. */
+export interface GradientTarget {
+  readonly parameter: Variable;
+  readonly gradient: Variable;
+  /** Only these rows of a [rows, columns] parameter are trained: the gradients of the others are zeros. Default: all. */
+  readonly rows?: readonly number[] | undefined;
+}
+
 /** Where the gradients of a micro-batch go. */
 export interface GradientTargets {
-  /** By parameter name: what is trained, and the variable that holds the sum of its gradients. */
-  readonly gradients: ReadonlyMap<string, { readonly parameter: Variable; readonly gradient: Variable }>;
+  /** By parameter name. */
+  readonly gradients: ReadonlyMap<string, GradientTarget>;
   /** f32 [1]: the sum of the counts. */
   readonly count: Variable;
   /** f32 [1]: 0, or NaN once a loss was not finite. It joins the gradient norm, so that such a step changes nothing. */
@@ -53,9 +74,17 @@ export function gradientProgram<M extends Module>(
     name: mode === 'first' ? 'grad' : 'grad+',
     outputs: { loss: total, count: rows.count, ...metricOutputs(rows) },
     effects: [
-      ...trained.map(({ parameter, gradient }) => put(gradient, gradients.get(parameter)!)),
+      ...trained.map(({ parameter, gradient, rows }) => put(gradient, onlyRows(gradients.get(parameter)!, rows))),
       put(targets.count, rows.count),
       put(targets.guard, scale(total, 0)),
     ],
   });
+}
+
+/** A gradient [rows, columns] with zeros in all other rows. */
+function onlyRows(gradient: Tensor, rows: readonly number[] | undefined): Tensor {
+  if (rows === undefined) return gradient;
+  const kept = new Float32Array(gradient.shape[0] as number);
+  for (const row of rows) kept[row] = 1;
+  return mul(gradient, constant(kept, [kept.length, 1]));
 }

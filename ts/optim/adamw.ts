@@ -3,7 +3,7 @@
 import { adamw, type Effect, type Tensor, Variable } from '../graph';
 import { integerPower } from '../math';
 import { checkValue, OPTIONS, readOptions } from '../options';
-import type { Optimizer, OptimizerState, ParameterUpdate, UpdateNumbers } from './optimizer';
+import { type Optimizer, type OptimizerState, type ParameterUpdate, rateName, rateScalars, type UpdateNumbers } from './optimizer';
 
 /** Options of `AdamW`, with Hugging Face's names. */
 export interface AdamWOptions {
@@ -44,29 +44,30 @@ export class AdamW implements Optimizer {
 
   effects(updates: readonly ParameterUpdate[], clip: Tensor): Effect[] {
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: eps, weightDecay } = this.options;
-    return updates.map(({ parameter, gradient, state }) =>
+    return updates.map(({ parameter, gradient, state, learningRateFactor, someRows }) =>
       adamw({
         parameter,
         gradient,
         m: state.m,
         v: state.v,
         clip,
-        lr: 'lr',
+        lr: rateName(learningRateFactor),
         c1: 'c1',
         c2: 'c2',
         beta1,
         beta2,
         eps,
-        weightDecay: parameter.decay ? weightDecay : 0,
+        weightDecay: parameter.decay && !someRows ? weightDecay : 0,
       }),
     );
   }
 
-  scalars({ learningRate, update, maxGradNorm }: UpdateNumbers): Record<string, number> {
+  scalars(numbers: UpdateNumbers): Record<string, number> {
+    const { learningRate, update, maxGradNorm } = numbers;
     checkValue('AdamW', OPTIONS.learningRate, learningRate);
     checkValue('AdamW', OPTIONS.maxGradNorm, maxGradNorm);
     const c1 = 1 - integerPower(this.options.adamBeta1, update);
     const c2 = Math.sqrt(1 - integerPower(this.options.adamBeta2, update));
-    return { lr: learningRate, c1, c2, maxNorm: maxGradNorm };
+    return { ...rateScalars(numbers), c1, c2, maxNorm: maxGradNorm };
   }
 }

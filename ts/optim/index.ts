@@ -2,6 +2,7 @@
 
 export { AdamW, type AdamWOptions } from './adamw';
 export { createOptimizer, type OptimizerOptions } from './create';
+export { layerDepths, layerwiseFactors } from './layerwise';
 export { clipGradients, type Optimizer, type OptimizerState, type ParameterUpdate, type UpdateNumbers } from './optimizer';
 export { Schedule, type ScheduleOptions, type ScheduleType } from './schedules';
 export { SGD, type SGDOptions } from './sgd';

@@ -9,6 +9,10 @@ export interface ParameterUpdate {
   readonly gradient: Variable;
   /** Made by `stateFor`. */
   readonly state: OptimizerState;
+  /** Multiplies the learning rate for this parameter. Default 1. */
+  readonly learningRateFactor?: number;
+  /** Some rows are not trained: their gradients are zeros, and nothing is decayed, so that they keep their bits. */
+  readonly someRows?: boolean;
 }
 
 /** An optimizer's variables for one parameter, by role: m and v of AdamW, the momentum buffer of SGD. */
@@ -22,6 +26,20 @@ export interface UpdateNumbers {
   update: number;
   /** Largest global gradient norm, 0 = off. */
   maxGradNorm: number;
+  /** The factors of all parameters, each once or oftener. */
+  learningRateFactors?: Iterable<number>;
+}
+
+/** The scalar input that is a parameter's learning rate: one for all that have the same factor, `lr` without one. */
+export function rateName(factor = 1): string {
+  return factor === 1 ? 'lr' : `lr*${factor}`;
+}
+
+/** The learning rates by their scalars. */
+export function rateScalars({ learningRate, learningRateFactors = [] }: UpdateNumbers): Record<string, number> {
+  const rates: Record<string, number> = { lr: learningRate };
+  for (const factor of learningRateFactors) rates[rateName(factor)] = learningRate * factor;
+  return rates;
 }
 
 /** A rule that changes parameters, given gradients. */

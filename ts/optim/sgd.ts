@@ -3,7 +3,7 @@
 import { FerroError } from '../errors';
 import { type Effect, sgd, type Tensor, Variable } from '../graph';
 import { checkValue, OPTIONS, readOptions } from '../options';
-import type { Optimizer, OptimizerState, ParameterUpdate, UpdateNumbers } from './optimizer';
+import { type Optimizer, type OptimizerState, type ParameterUpdate, rateName, rateScalars, type UpdateNumbers } from './optimizer';
 
 /** Options of `SGD`. */
 export interface SGDOptions {
@@ -42,23 +42,24 @@ export class SGD implements Optimizer {
 
   effects(updates: readonly ParameterUpdate[], clip: Tensor): Effect[] {
     const { momentum, nesterov, weightDecay } = this.options;
-    return updates.map(({ parameter, gradient, state }) =>
+    return updates.map(({ parameter, gradient, state, learningRateFactor, someRows }) =>
       sgd({
         parameter,
         gradient,
         momentumBuffer: state.momentum,
         clip,
-        lr: 'lr',
+        lr: rateName(learningRateFactor),
         momentum,
         nesterov,
-        weightDecay: parameter.decay ? weightDecay : 0,
+        weightDecay: parameter.decay && !someRows ? weightDecay : 0,
       }),
     );
   }
 
-  scalars({ learningRate, maxGradNorm }: UpdateNumbers): Record<string, number> {
+  scalars(numbers: UpdateNumbers): Record<string, number> {
+    const { learningRate, maxGradNorm } = numbers;
     checkValue('SGD', OPTIONS.learningRate, learningRate);
     checkValue('SGD', OPTIONS.maxGradNorm, maxGradNorm);
-    return { lr: learningRate, maxNorm: maxGradNorm };
+    return { ...rateScalars(numbers), maxNorm: maxGradNorm };
   }
 }

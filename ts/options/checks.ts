@@ -25,6 +25,8 @@ export const nonNegative = numeric('0 or a positive number', (x) => x >= 0);
 export const belowOne = numeric('a number from 0 to below 1', (x) => x >= 0 && x < 1);
 /** 0 ≤ x ≤ 1. */
 export const unit = numeric('a number from 0 to 1', (x) => x >= 0 && x <= 1);
+/** 0 < x ≤ 1. */
+export const share = numeric('a positive number, at most 1', (x) => x > 0 && x <= 1);
 /** An integer from 1 to 2³¹ − 1. */
 export const count = numeric('a positive integer (at most 2147483647)', (x) => Number.isInteger(x) && x >= 1 && x <= MAX_COUNT);
 /** An integer from 0 to 2³¹ − 1. */

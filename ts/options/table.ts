@@ -293,6 +293,18 @@ export const OPTIONS = named({
   momentum: option(check.belowOne, { default: 0, help: "SGD's momentum" }),
   nesterov: option(check.flag, { default: false, help: "SGD's Nesterov momentum" }),
   weightDecay: option(check.nonNegative, { default: 0.1, help: 'decoupled weight decay (none on norms and biases)' }),
+  freeze: option(check.names, {
+    help: 'parameters that are not trained: names, parts of names (h.0, wte), * for any text',
+    defaultText: 'none',
+  }),
+  trainableTokens: option(check.ids, {
+    help: 'of the token table only the rows of these ids are trained, also where it is frozen; they are not decayed',
+    defaultText: 'all',
+  }),
+  layerwiseLearningRateDecay: option(check.share, {
+    help: "a layer's learning rate is this to the power of its depth: 0 for head and final norm, 1 for the last block, the tables deepest",
+    defaultText: '1',
+  }),
   maxGradNorm: option(check.nonNegative, { default: 1, help: 'clip the global gradient norm; 0 = off' }),
   evalSteps: option(check.whole, { help: 'updates between evaluations; 0 = none', defaultText: 'a tenth of maxSteps' }),
   saveSteps: option(check.whole, { default: 500, help: 'updates between checkpoints; 0 = only at the end' }),

@@ -23,8 +23,8 @@ export interface Evaluation {
 /** The extent that is the number of rows. */
 const ROWS = 'batch';
 
-/** A data set has one trailing shape, so two programs are the rule at most. */
-const MAX_PROGRAMS = 8;
+/** A dozen lengths of sequences; a data set of one length needs two programs at most. */
+const MAX_PROGRAMS = 16;
 
 /**
  * Evaluates a module in batches of at most `batchSize` rows; the last batch may be shorter. One program serves them all where the loss can be built
@@ -34,7 +34,7 @@ export class Evaluator {
   readonly #bound: BoundModule;
   readonly #loss: Loss;
   readonly #batchSize: number;
-  readonly #handles = new Map<string, ProgramHandle>();
+  readonly #handles = new Map<string, ProgramHandle>(); // in order of last use
 
   constructor(bound: BoundModule, loss: Loss, batchSize: number) {
     this.#bound = bound;
@@ -73,9 +73,10 @@ export class Evaluator {
   async #program(tensors: Record<string, HostTensor>): Promise<ProgramHandle> {
     const exact = `${this.#bound.variantKey} ${batchSignature(tensors)}`;
     const anyRows = exact.replace(/\[\d+/g, '[*');
-    const known = this.#handles.get(anyRows) ?? this.#handles.get(exact);
-    if (known !== undefined) return known;
-    if (this.#handles.size >= MAX_PROGRAMS) await this.close();
+    for (const key of [anyRows, exact]) {
+      const known = this.#handles.get(key);
+      if (known !== undefined) return this.#use(key, known);
+    }
     let key = anyRows;
     let program: Program;
     try {
@@ -85,7 +86,15 @@ export class Evaluator {
       key = exact;
       program = this.#compile(batchInputs(tensors)); // throws again when it was not about the number of rows
     }
-    const handle = await this.#bound.load(program);
+    for (const [oldest, handle] of [...this.#handles].slice(0, Math.max(0, this.#handles.size + 1 - MAX_PROGRAMS))) {
+      this.#handles.delete(oldest);
+      await this.#bound.unload(handle);
+    }
+    return this.#use(key, await this.#bound.load(program));
+  }
+
+  #use(key: string, handle: ProgramHandle): ProgramHandle {
+    this.#handles.delete(key);
     this.#handles.set(key, handle);
     return handle;
   }

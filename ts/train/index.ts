@@ -1,6 +1,7 @@
 // Training: one step, the loop, evaluation, and what a run remembers.
 export { checkVocabulary, windowOf } from './checkData';
 export { type Evaluation, Evaluator } from './evaluate';
+export { matchParameters } from './freeze';
 export type { LogEntry } from './log';
 export { loadSafetensors, moduleToSafetensors } from './ownModule';
 export { type ReferenceOptions, withReference } from './preferences';

@@ -63,6 +63,10 @@ export async function describeRun(
       num_decay_steps: schedule.numDecaySteps,
       ...Object.fromEntries(OPTIMIZER.map((name) => [snakeCase(name), values[name]])),
       ...(values.labelSmoothing > 0 ? { label_smoothing: values.labelSmoothing } : {}),
+      // Undefined, and so not written, where everything is trained at one rate: runs begun before these options can be resumed.
+      freeze: values.freeze,
+      trainable_tokens: values.trainableTokens === undefined ? undefined : Array.from(values.trainableTokens),
+      layerwise_learning_rate_decay: values.layerwiseLearningRateDecay,
       // The best value so far is one of this score's.
       ...(bestBy.name === 'eval_loss' ? {} : { metric_for_best_model: bestBy.name, greater_is_better: bestBy.greaterIsBetter }),
     },

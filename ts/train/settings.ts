@@ -87,16 +87,19 @@ export function resolveSettings(values: TrainerValues, circumstances: Circumstan
 
 /** Fields of run.json's `training` that a resumed run keeps unless they are given again. */
 const SCHEDULE = ['lrSchedulerType', 'learningRate', 'warmupSteps', 'minLearningRate', 'numDecaySteps'] as const;
+/** What is trained, and how fast where. */
+const CHOICE = ['freeze', 'trainableTokens', 'layerwiseLearningRateDecay'] as const;
 
 /**
  * The options of a resumed run: what was not given is what the run was started with, so a changed maxSteps moves no default of the schedule.
  * @param training run.json's part of that name, as read
  * @throws INVALID_OPTION where one of them is not what the option table asks for
  */
-export function inheritSchedule(values: TrainerValues, training: unknown): TrainerValues {
+export function inheritTraining(values: TrainerValues, training: unknown): TrainerValues {
   const part = (typeof training === 'object' && training !== null ? training : {}) as Record<string, unknown>;
-  const given = SCHEDULE.filter((name) => part[snakeCase(name)] !== undefined).map((name) => [name, part[snakeCase(name)]]);
-  const stored = readOptions('resume: run.json', Object.fromEntries(given), SCHEDULE, { defaults: false });
+  const names = [...SCHEDULE, ...CHOICE] as const;
+  const given = names.filter((name) => part[snakeCase(name)] !== undefined).map((name) => [name, part[snakeCase(name)]]);
+  const stored = readOptions('resume: run.json', Object.fromEntries(given), names, { defaults: false });
   const type = values.lrSchedulerType ?? stored.lrSchedulerType;
   const warms = type !== 'constant';
   const toMinimum = type === 'cosine_with_min_lr' || type === 'warmup_stable_decay';
@@ -107,5 +110,8 @@ export function inheritSchedule(values: TrainerValues, training: unknown): Train
     warmupSteps: values.warmupSteps ?? (warms ? stored.warmupSteps : undefined),
     minLearningRate: values.minLearningRate ?? (toMinimum ? stored.minLearningRate : undefined),
     numDecaySteps: values.numDecaySteps ?? (type === 'warmup_stable_decay' ? stored.numDecaySteps : undefined),
+    freeze: values.freeze ?? stored.freeze,
+    trainableTokens: values.trainableTokens ?? stored.trainableTokens,
+    layerwiseLearningRateDecay: values.layerwiseLearningRateDecay ?? stored.layerwiseLearningRateDecay,
   };
 }

@@ -1,16 +1,17 @@
 // One training step of any module: gradients of some micro-batches, then one update. Used by Trainer and by engine.trainStep; it knows no data set,
 // no schedule and no files.
 
-import { type BoundModule, programInputs, programScalars } from '../bind';
+import { type BoundModule, type Parameter, programInputs, programScalars } from '../bind';
 import type { Outputs, ProgramHandle, RunCall } from '../engine';
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError, show, throwIfAborted } from '../errors';
 import { compile, isFrozenType, Variable } from '../graph';
 import { sourceOf, toBlob } from '../io/files';
 import { OPTIMIZER_FILE, optimizerStateFromFile, optimizerStateToFile } from '../io/trainingState';
 import { seedWords } from '../math';
 import { addMetrics, type Batch, batchInputs, batchSignature, type GradientTargets, gradientProgram, type Loss, type Module } from '../nn';
-import { clipGradients, createOptimizer, type Optimizer, type OptimizerOptions, type ParameterUpdate } from '../optim';
+import { clipGradients, createOptimizer, layerwiseFactors, type Optimizer, type OptimizerOptions, type ParameterUpdate } from '../optim';
 import { checkValue, OPTIONS } from '../options';
+import { matchParameters } from './freeze';
 import { OptimizerVariables } from './optimizerVariables';
 
 /** What a step is made from. */
@@ -24,6 +25,15 @@ export interface TrainStepOptions<M extends Module = Module> {
   seed?: number;
   /** Keep only each `Block`'s input for backward and compute the rest again there: less memory, more time, the same bits. Default false. */
   gradientCheckpointing?: boolean;
+  /**
+   * Parameters that are left as they are: names, parts of names (`h.0`, `wte`), patterns with `*` for any text. Nothing is computed or stored for them. Default: none, and what is not
+   * `trainable`.
+   */
+  freeze?: readonly string[];
+  /** Of these parameters [rows, columns] only some rows are trained, also where `freeze` names them; they are not decayed. */
+  trainableRows?: ReadonlyMap<string, readonly number[]>;
+  /** The learning rate of a layer is decay^depth times the given one: depth 0 for the head and the final norm, 1 for the last block …, the tables deepest. Default 1. */
+  layerwiseLearningRateDecay?: number;
 }
 
 /** What one step may say otherwise. */
@@ -61,9 +71,11 @@ interface Plan {
   readonly key: string;
   readonly targets: GradientTargets;
   readonly update: ProgramHandle;
+  readonly learningRateFactors: readonly number[];
 }
 
-const MAX_PROGRAMS = 16;
+/** A dozen lengths of sequences, each with its first micro-batch and its further ones. They share the engine's arena, so they cost what the largest costs. */
+const MAX_PROGRAMS = 32;
 
 /**
  * Compiles and runs training steps. Programs are made at the first step and again when the shapes of a micro-batch or the set of trainable parameters
@@ -82,6 +94,9 @@ export class TrainStep<M extends Module = Module> {
   readonly #maxGradNorm: number;
   readonly #seed: number;
   readonly #gradientCheckpointing: boolean;
+  readonly #freeze: readonly string[];
+  readonly #rows: ReadonlyMap<string, readonly number[]>;
+  readonly #decay: number;
   #running = false;
   #started = false;
   #closed = false;
@@ -105,6 +120,13 @@ export class TrainStep<M extends Module = Module> {
     this.#seed = checked('seed', options.seed ?? 42);
     this.#gradientCheckpointing = options.gradientCheckpointing ?? OPTIONS.gradientCheckpointing.default;
     checkValue('trainStep', OPTIONS.gradientCheckpointing, this.#gradientCheckpointing);
+    this.#freeze = options.freeze ?? [];
+    if (options.freeze !== undefined) checkValue('trainStep', OPTIONS.freeze, options.freeze);
+    this.#rows = options.trainableRows ?? new Map();
+    this.#decay = options.layerwiseLearningRateDecay ?? 1;
+    checkValue('trainStep', OPTIONS.layerwiseLearningRateDecay, this.#decay);
+    this.#trained(); // checks the names
+    this.#factors();
     this.#state = new OptimizerVariables(bound, this.optimizer);
   }
 
@@ -167,12 +189,13 @@ export class TrainStep<M extends Module = Module> {
     }
     const step = numbers.step ?? this.updates + 1;
     const [seedLo, seedHi] = seedWords(checked('seed', numbers.seed ?? this.#seed));
+    const plan = await this.#plan();
     const updateScalars = this.optimizer.scalars({
       learningRate: numbers.learningRate ?? this.optimizer.learningRate,
       update: this.updates + 1,
       maxGradNorm: checked('maxGradNorm', numbers.maxGradNorm ?? this.#maxGradNorm),
+      learningRateFactors: plan.learningRateFactors,
     });
-    const plan = await this.#plan();
     const calls: RunCall[] = [];
     for (const [micro, batch] of batches.entries()) {
       const handle = await this.#gradProgram(plan, batch, micro === 0 ? 'first' : 'accumulate');
@@ -227,13 +250,14 @@ export class TrainStep<M extends Module = Module> {
 
   /** Gradient variables and the update program for the parameters that are trainable now. */
   async #plan(): Promise<Plan> {
-    const trained = [...this.bound.trainedParameters].filter(([, parameter]) => parameter.trainable);
+    const trained = this.#trained();
     if (trained.length === 0) throw new FerroError('NOT_DIFFERENTIABLE', 'trainStep: at least one parameter must be trainable, got none');
     const key = [this.bound.variantKey, ...trained.map(([name]) => name)].join('\n');
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
 
     const states = await this.#state.of(trained.map(([name, { variable }]) => [name, variable] as const));
+    const factors = this.#factors();
     const updates: ParameterUpdate[] = [];
     const fresh: Variable[] = this.#started ? [] : [this.#count, this.#guard];
     const made = new Map<Variable, Variable>();
@@ -244,7 +268,8 @@ export class TrainStep<M extends Module = Module> {
         fresh.push(gradient);
         made.set(variable, gradient);
       }
-      updates.push({ name, parameter: variable, gradient, state: states.get(name)! });
+      const learningRateFactor = factors.get(name) ?? 1;
+      updates.push({ name, parameter: variable, gradient, state: states.get(name)!, learningRateFactor, someRows: this.#rows.has(name) });
     }
     await this.bound.allocate(fresh);
     this.#started = true;
@@ -252,11 +277,27 @@ export class TrainStep<M extends Module = Module> {
 
     const clip = clipGradients([...updates.map(({ gradient }) => gradient), this.#guard], this.#count);
     const update = await this.bound.load(compile({ name: 'update', outputs: { clip }, effects: this.optimizer.effects(updates, clip) }));
-    const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient }]));
-    const plan: Plan = { key, targets: { gradients, count: this.#count, guard: this.#guard }, update };
+    const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient, rows: this.#rows.get(name) }]));
+    const targets = { gradients, count: this.#count, guard: this.#guard };
+    const plan: Plan = { key, targets, update, learningRateFactors: [...new Set(factors.values())] };
     this.#plans.set(key, plan);
     this.bound.setGradients({ of: this.#gradients, count: this.#count });
     return plan;
+  }
+
+  /** What is trained now, by name. @throws INVALID_OPTION for a name that means nothing */
+  #trained(): [string, Parameter][] {
+    const { trainedParameters: all } = this.bound;
+    const frozen = new Set(this.#freeze.length === 0 ? [] : matchParameters('trainStep', 'freeze', this.#freeze, [...all.keys()]));
+    for (const [name, rows] of this.#rows) checkRows(name, rows, all.get(name));
+    return [...all].filter(([name, parameter]) => parameter.trainable && (!frozen.has(name) || this.#rows.has(name)));
+  }
+
+  /** What the learning rate of each parameter is multiplied by; empty where it is the same for all. */
+  #factors(): ReadonlyMap<string, number> {
+    if (this.#decay === 1) return new Map();
+    const names = new Set([...this.bound.parameters.keys(), ...this.bound.trainedParameters.keys()]);
+    return layerwiseFactors('trainStep', [...names], this.#decay);
   }
 
   async #gradProgram(plan: Plan, batch: Batch, mode: 'first' | 'accumulate'): Promise<ProgramHandle> {
@@ -284,6 +325,15 @@ export class TrainStep<M extends Module = Module> {
 
 function isOptimizer(value: Optimizer | OptimizerOptions): value is Optimizer {
   return typeof (value as Optimizer | undefined)?.effects === 'function';
+}
+
+/** @throws INVALID_OPTION unless `rows` are rows of a trainable matrix */
+function checkRows(name: string, rows: readonly number[], parameter: Parameter | undefined): void {
+  const count = parameter?.shape.length === 2 ? parameter.shape[0] : 0;
+  const wrong = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= count);
+  if (parameter !== undefined && rows.length > 0 && wrong === undefined) return;
+  const rule = `must be rows of ${name}${parameter === undefined ? ', which is not trained here' : `, from 0 to ${count - 1}`}`;
+  throw new FerroError('INVALID_OPTION', `trainStep: "trainableRows" ${rule}, got ${show(wrong ?? rows)}`);
 }
 
 function checked(name: 'maxGradNorm' | 'seed', value: number): number {

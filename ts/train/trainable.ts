@@ -23,6 +23,8 @@ export interface Trainable {
   readonly blockSize: number | undefined;
   /** Ids must be below it; undefined where the model reads no tokens. */
   readonly vocabSize: number | undefined;
+  /** The parameter whose rows are the tokens' vectors; undefined where there is none. */
+  readonly tokenTable?: string | undefined;
   /** Hash of the vocabulary; null without a tokenizer. */
   readonly tokenizerHash: string | null;
   /** The model's folder, complete. */
@@ -93,6 +95,10 @@ export class TrainedModel implements Trainable {
 
   get vocabSize(): number | undefined {
     return this.model.vocabSize;
+  }
+
+  get tokenTable(): string | undefined {
+    return this.model.tokenTable;
   }
 
   get tokenizerHash(): string | null {

@@ -8,11 +8,12 @@ import { createOptimizer } from '../optim';
 import { Stream } from '../stream';
 import { checkData } from './checkData';
 import { type Evaluation, Evaluator } from './evaluate';
+import { matchParameters } from './freeze';
 import type { LogEntry } from './log';
 import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
 import { RunDirectory } from './runDirectory';
 import { type ComputeMetrics, deciding, improves, logged, type Scores } from './scores';
-import { inheritSchedule, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
+import { inheritTraining, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
 import { asTrainable, type Trainable, type TrainableLike, type TrainedModel } from './trainable';
 import { checkState, freshState, readStateFiles, stateFiles, toJson } from './trainerState';
@@ -110,6 +111,7 @@ export class Trainer {
     if (this.#values.labelSmoothing > 0 && this.#values.loss !== undefined)
       throw new FerroError('INVALID_OPTION', 'Trainer: "labelSmoothing" must be 0 with a "loss" of your own, got both');
     void this.#trainingLoss; // a model without one is refused before anything is allocated
+    checkFreeze(this.#values.freeze, this.#model);
     this.#settings = this.#resolve(this.#values);
     this.#state = freshState(this.#settings.seed);
     this.#sampler = this.#makeSampler(0);
@@ -358,19 +360,15 @@ export class Trainer {
   async #openOnce(): Promise<void> {
     this.#model.bound.assertOpen('train');
     this.#model.assertSameVariant();
-    const { gradientCheckpointing } = this.#settings;
-    this.#step ??= new TrainStep(this.#model.bound, {
-      loss: this.#trainingLoss,
-      optimizer: createOptimizer(this.#values),
-      gradientCheckpointing,
-    });
+    this.#step ??= this.#makeStep();
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
     const stored = resume ? await this.#run.readConfig() : undefined;
     if (stored !== undefined) {
-      this.#values = inheritSchedule(this.#values, stored.training);
+      this.#values = inheritTraining(this.#values, stored.training);
       this.#settings = this.#resolve(this.#values);
+      this.#step = this.#makeStep(); // nothing is allocated before its first run
     }
     this.#config = await this.#describe();
     const config = this.#config;
@@ -426,6 +424,24 @@ export class Trainer {
     return files;
   }
 
+  #makeStep(): TrainStep {
+    const { freeze, layerwiseLearningRateDecay, trainableTokens } = this.#values;
+    return new TrainStep(this.#model.bound, {
+      loss: this.#trainingLoss,
+      optimizer: createOptimizer(this.#values),
+      gradientCheckpointing: this.#settings.gradientCheckpointing,
+      freeze,
+      layerwiseLearningRateDecay,
+      trainableRows: trainableTokens === undefined ? undefined : new Map([[this.#tokenTable, Array.from(trainableTokens)]]),
+    });
+  }
+
+  get #tokenTable(): string {
+    const { tokenTable } = this.#model;
+    if (tokenTable !== undefined) return tokenTable;
+    throw new FerroError('INVALID_OPTION', 'Trainer: "trainableTokens" needs a model with a token table, got a module of your own');
+  }
+
   #resolve(values: TrainerValues): Settings {
     return resolveSettings(values, {
       pretrained: this.#model.pretrained,
@@ -436,6 +452,12 @@ export class Trainer {
   #makeSampler(consumed: number): Sampler {
     return createSampler(this.#train, { blockSize: this.#blockSize, seed: this.#settings.seed, consumed });
   }
+}
+
+/** @throws INVALID_OPTION for a name that is none of the model's, before anything begins */
+function checkFreeze(freeze: readonly string[] | undefined, { bound }: Trainable): void {
+  if (freeze === undefined) return;
+  matchParameters('Trainer', 'freeze', freeze, [...new Set([...bound.parameters.keys(), ...bound.trainedParameters.keys()])]);
 }
 
 /** A micro-batch and what to remember once it has been trained on. */
