@@ -29,7 +29,7 @@ import {
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { measured, openEngine, scratch } from '../support/training';
+import { hashParameters, measured, openEngine, scratch } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 type Case = { kind: 'both' | 'encoder' | 'decoder' | 'attention'; causal?: boolean } & Record<string, unknown>;
@@ -195,6 +195,24 @@ test('a training step with gradientCheckpointing gives the same bits', async () 
     return found;
   };
   expect(await gradients(true)).toEqual(await gradients(false));
+});
+
+test('two steps with dropout give the same bits on one thread and on three', async () => {
+  const parameters = async (threads: number) => {
+    const engine = await openEngine({ threads });
+    const options = { dModel: 16, nHead: 2, numEncoderLayers: 1, numDecoderLayers: 1, dimFeedforward: 32, dropout: 0.1 };
+    const bound = await engine.bind(new TransformerModule(options), { seed: 3 });
+    const tensor = (seed: number) => ({
+      data: Float32Array.from({ length: 4 * 40 * 16 }, (_, i) => ((i * seed) % 97) / 48 - 1),
+      shape: [4, 40, 16],
+    });
+    const loss = (module: TransformerModule, { src, tgt, want }: Record<string, Tensor>) =>
+      sum(mul(module.forward(src, tgt, { causal: true }), want));
+    const step = engine.trainStep(bound, { loss, optimizer: { learningRate: 1e-2 } });
+    for (let t = 1; t <= 2; t++) await step({ src: tensor(31 + t), tgt: tensor(57 + t), want: tensor(71 + t) });
+    return hashParameters(bound);
+  };
+  expect(await parameters(3)).toBe(await parameters(1));
 });
 
 describe('decoding with caches', () => {

@@ -6,6 +6,7 @@ import { FerroError } from '../errors';
 import { dimEquals, type Effect, type Tensor, Variable } from '../graph';
 import {
   type AttentionMasks,
+  additiveMask,
   type CachePlace,
   checkNames,
   checkSequence,
@@ -76,8 +77,9 @@ export class TransformerEncoder extends Module {
   /** @param src f32 [B, S, C] @returns f32 [B, S, C]: the memory of a decoder */
   override forward(src: Tensor, masks: AttentionMasks = {}): Tensor {
     checkSequence('TransformerEncoder', 'src', src, this.dModel, 'forward takes a sequence');
+    const shared = { ...masks, mask: additiveMask(masks.mask) };
     let x = src;
-    for (const layer of this.layers) x = layer.forward(x, masks);
+    for (const layer of this.layers) x = layer.forward(x, shared);
     return this.norm === undefined ? x : this.norm.forward(x);
   }
 }
@@ -105,8 +107,9 @@ export class TransformerDecoder extends Module {
    */
   override forward(tgt: Tensor, memory: Tensor, masks: DecoderMasks = {}): Tensor {
     checkPair('TransformerDecoder', tgt, memory, this.dModel);
+    const shared = { ...masks, tgtMask: additiveMask(masks.tgtMask), memoryMask: additiveMask(masks.memoryMask) };
     let x = tgt;
-    for (const layer of this.layers) x = layer.forward(x, memory, masks);
+    for (const layer of this.layers) x = layer.forward(x, memory, shared);
     return this.norm === undefined ? x : this.norm.forward(x);
   }
 

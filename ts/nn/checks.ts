@@ -32,6 +32,6 @@ export function checkHeads(op: string, width: number, nHead: number, widthName =
 export function checkNames(op: string, options: object, known: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    throw new FerroError('UNKNOWN_OPTION', `${op}: options are ${known.join(', ')}, got ${JSON.stringify(unknown)}`);
+    throw new FerroError('UNKNOWN_OPTION', `${op}: options are ${known.join(', ')}, got ${show(unknown)}`);
   }
 }

@@ -45,6 +45,7 @@ export { type RotaryOptions, RotaryPositions } from './rotary';
 export { SwiGLUMLP, type SwiGLUMLPOptions } from './swigluMLP';
 export {
   type AttentionMasks,
+  additiveMask,
   checkSequence,
   type DecoderLayerCache,
   type DecoderMasks,

@@ -3,5 +3,5 @@
 export { type MemoryPlace, TransformerAttention, type TransformerAttentionOptions } from './attention';
 export { type DecoderLayerCache, type DecoderMasks, MISSING_MEMORY, TransformerDecoderLayer } from './decoderLayer';
 export { TransformerEncoderLayer } from './encoderLayer';
-export { type AttentionMasks, checkSequence } from './masks';
+export { type AttentionMasks, additiveMask, checkSequence } from './masks';
 export { LAYER_OPTIONS, type TransformerLayerOptions } from './options';

@@ -1,6 +1,6 @@
 // Options that encoder and decoder layers share, with torch's defaults and initial values.
 
-import { FerroError } from '../../errors';
+import { FerroError, show } from '../../errors';
 import { gelu, type Init, relu, type Tensor } from '../../graph';
 import { checkDropout, checkHeads, checkNames, checkSize } from '../checks';
 import { linearUniform, xavierUniform } from '../init';
@@ -73,7 +73,7 @@ export function resolveLayer(
 
 function checkOneOf(op: string, name: string, value: unknown, allowed: readonly unknown[]): void {
   if (allowed.includes(value)) return;
-  throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${allowed.join(' or ')}, got ${JSON.stringify(value)}`);
+  throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be ${allowed.join(' or ')}, got ${show(value)}`);
 }
 
 /** torch.nn.Linear with its initial values, or with Xavier-uniform weights. */
