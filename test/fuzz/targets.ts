@@ -12,6 +12,9 @@ import {
   loadTokenizer,
   OPTIONS,
   readOptions,
+  readRowFiles,
+  readRows,
+  SftDataset,
   TextDataset,
   type Tokenizer,
   Trainer,
@@ -130,6 +133,57 @@ export async function tokenizerTarget(): Promise<Target> {
     name: 'tokenizer',
     documents: tokenizers.map((tokenizer) => tokenizer.toFiles().get('tokenizer.json')!),
     check: async (input) => useTokenizer(await loadTokenizer(input)),
+  };
+}
+
+/** What a data set of pairs may refuse rows for that a reader accepts. */
+const REFUSED_ROWS: ReadonlySet<string | undefined> = new Set(['INVALID_DATA', 'EMPTY_DATA']);
+
+/**
+ * Rows in the format that the first line names, from one text and from a file; what is accepted must be the same both ways, and give batches or be refused
+ * by the data set.
+ */
+export function rowsTarget(): Target {
+  const chat = {
+    messages: [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ],
+  };
+  const lines = [{ prompt: 'a', completion: 'b' }, chat, { instruction: 'a', input: '', output: 'b' }, { text: 'a', label: 1 }];
+  return {
+    name: 'rows',
+    documents: [
+      `jsonl\n${lines.map((line) => JSON.stringify(line)).join('\n')}\n`,
+      `jsonl\n${JSON.stringify(lines)}`,
+      JSON.stringify(lines),
+      JSON.stringify(chat),
+      'tsv\nsource\ttarget\nGo.\tVa !\n"\t\\n\r\n\n',
+      'babi\n1 Mary moved.\n2 Where is Mary? \tbathroom\t1\n1 John left.\n2 Who?\tJohn\n',
+    ],
+    async check(input) {
+      const [, name = 'jsonl', rest] = /^(jsonl|tsv|babi)\n([^]*)$/.exec(input) ?? [];
+      const format = name as 'jsonl' | 'tsv' | 'babi';
+      const text = rest ?? input;
+      const rows = readRows(text, { format, defaultColumns: ['prompt', 'completion'] });
+      // A lone surrogate is no text that a file can have: encoded, it becomes U+FFFD.
+      if (!/\p{Surrogate}/u.test(text)) {
+        const read = await readRowFiles(new Blob([text]), { format, defaultColumns: ['prompt', 'completion'] });
+        if (JSON.stringify(read) !== JSON.stringify(rows)) throw new RangeError('a file gives other rows than its text');
+      }
+      try {
+        const dataset = new SftDataset(rows, {
+          tokenizer: new ByteTokenizer(),
+          blockSize: 64,
+          endOfText: 256,
+          packing: true,
+          template: 'chatml',
+        });
+        for (let index = 0; index < dataset.length; index++) dataset.batch([index]);
+      } catch (error) {
+        if (!REFUSED_ROWS.has((error as { code?: string }).code)) throw error;
+      }
+    },
   };
 }
 
