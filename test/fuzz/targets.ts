@@ -162,10 +162,10 @@ export function rowsTarget(): Target {
       'babi\n1 Mary moved.\n2 Where is Mary? \tbathroom\t1\n1 John left.\n2 Who?\tJohn\n',
     ],
     async check(input) {
-      const [, name = 'jsonl', rest] = /^(jsonl|tsv|babi)\n([^]*)$/.exec(input) ?? [];
+      const [, name = 'jsonl', rest] = /^(jsonl|tsv|babi)\n([\s\S]*)$/.exec(input) ?? [];
       const format = name as 'jsonl' | 'tsv' | 'babi';
       const text = rest ?? input;
-      const rows = readRows(text, { format, defaultColumns: ['prompt', 'completion'] });
+      const rows = readRows(text, { format, name: 'file 0', defaultColumns: ['prompt', 'completion'] });
       // A lone surrogate is no text that a file can have: encoded, it becomes U+FFFD.
       if (!/\p{Surrogate}/u.test(text)) {
         const read = await readRowFiles(new Blob([text]), { format, defaultColumns: ['prompt', 'completion'] });
