@@ -111,6 +111,7 @@ export {
 } from './metrics';
 export {
   type CausalLM,
+  type ContextOptions,
   type DpoOptions,
   dpoLoss,
   estimate,

@@ -8,6 +8,11 @@ import { asTrainable, checkVocabulary, type Evaluation, Evaluator, type Trainabl
 export interface EvaluateLossOptions {
   /** Rows of a batch. Default 12. */
   batchSize?: number;
+  /**
+   * Tokens from one window to the next, at most the context length, for a token data set: each window counts only what the one before has not, so that a smaller
+   * stride gives every token more context and takes proportionally longer. Default: the context length.
+   */
+  stride?: number;
   /** Default: the model's own. */
   loss?: Loss;
   signal?: AbortSignal;
@@ -20,7 +25,7 @@ export interface EvaluateLossOptions {
 export async function evaluateLoss(
   model: TrainableLike,
   dataset: Dataset,
-  { batchSize = 12, loss, signal }: EvaluateLossOptions = {},
+  { batchSize = 12, stride, loss, signal }: EvaluateLossOptions = {},
 ): Promise<Evaluation> {
   const trainable = asTrainable(model);
   trainable.bound.assertOpen('evaluateLoss');
@@ -30,7 +35,7 @@ export async function evaluateLoss(
   const blockSize = windowOf('evaluateLoss', trainable, dataset);
   const evaluator = new Evaluator(trainable.bound, used, batchSize);
   try {
-    return await evaluator.run(evalBatches(dataset, { blockSize, batchSize }), signal);
+    return await evaluator.run(evalBatches(dataset, { blockSize, batchSize, stride }), signal);
   } finally {
     await evaluator.close();
   }

@@ -33,6 +33,7 @@ import {
 import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
 import {
   type CausalLM,
+  type ContextOptions,
   causalLoss,
   createModel,
   describeConfig,
@@ -40,6 +41,7 @@ import {
   type ModelConfigOptions,
   resolveModelConfig,
   tokenTableName,
+  withContext,
   withDropout,
 } from '../models';
 import { type Loss, type Quantization, quantizeModule } from '../nn';
@@ -62,7 +64,7 @@ export type GPTOptions = ModelConfigOptions & {
 };
 
 /** Options of `GPT.fromPretrained`. */
-export interface PretrainedOptions extends OpenModelOptions {
+export interface PretrainedOptions extends OpenModelOptions, ContextOptions {
   /**
    * Weights of linear layers and tables are rounded while they are read: 'int8' to int8 blocks, a quarter of the memory, 'bf16' to bf16, half of it. Such
    * weights are frozen: the model cannot be trained, only adapters on it can.
@@ -144,7 +146,8 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     const opened = await openPretrained(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
-      const config = values.dropout === undefined ? opened.config : withDropout(opened.config, values.dropout);
+      const told = withContext('GPT.fromPretrained', opened.config, values);
+      const config = values.dropout === undefined ? told : withDropout(told, values.dropout);
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
       const { module, blocks } = makeModule(config, values.quantize ?? opened.quantization);
       const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal, empty: true });

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { type GenerateOptions, type GPT, loadModel, Transformer } from '../index';
 import type { TaskDescription } from '../io';
-import { COMMAND_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
+import { COMMAND_OPTIONS, CONTEXT_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
 import { addFlags, pickGiven, readCommandOptions, required, requireOne } from './flags';
 import { Output } from './output';
 import { noteUnexpected, withEngine } from './session';
@@ -33,8 +33,9 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   const task = values.task ?? saved?.task ?? 'lm';
   const description = describeTask(task, given, saved);
   await withEngine(values, output, async (engine) => {
-    const { quantize } = values;
-    const model = await openSaved(source, values.adapter, (folder) => loadModel(engine, folder, { quantize }));
+    const context = pickGiven(given, CONTEXT_OPTIONS);
+    const loading = { quantize: values.quantize, ...context };
+    const model = await openSaved(source, values.adapter, (folder) => loadModel(engine, folder, loading));
     noteUnexpected(output, model);
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = pickGiven(given, SAMPLING_OPTIONS);

@@ -9,9 +9,9 @@ const counting = (length: number) =>
     { vocabSize: 1 << 20 },
   );
 
-async function collect(dataset: Dataset, blockSize: number, batchSize: number): Promise<EvalBatch[]> {
+async function collect(dataset: Dataset, blockSize: number, batchSize: number, stride?: number): Promise<EvalBatch[]> {
   const batches: EvalBatch[] = [];
-  for await (const batch of evalBatches(dataset, { blockSize, batchSize })) batches.push(batch);
+  for await (const batch of evalBatches(dataset, { blockSize, batchSize, stride })) batches.push(batch);
   return batches;
 }
 
@@ -42,6 +42,42 @@ describe('evalBatches', () => {
     expect(batch.rows).toBe(3);
     expect([0, 8, 16].map((i) => batch.tensors.inputIds.data[i])).toEqual([0, 8, 16]);
     expect(Array.from(batch.tensors.labels.data.subarray(16))).toEqual([17, 18, 19, -100, -100, -100, -100, -100]);
+  });
+
+  test('with a stride every token is still predicted once, from what its window holds before it', async () => {
+    for (const [N, T, S] of [
+      [40, 8, 3],
+      [40, 8, 1],
+      [40, 8, 7],
+      [41, 8, 8],
+      [9, 8, 2],
+      [10, 8, 2],
+      [5, 8, 4],
+      [2, 8, 4],
+      [33, 16, 16],
+    ]) {
+      for (const batchSize of [1, 3, 50]) {
+        const found: [number, number][] = [];
+        for (const { tensors, rows, predictions } of await collect(counting(N), T, batchSize, S)) {
+          const [inputs, labels] = [tensors.inputIds.data, tensors.labels.data];
+          const before = found.length;
+          for (let at = 0; at < rows * T; at++) {
+            if (labels[at] === -100) continue;
+            expect(labels[at]).toBe(inputs[at] + 1);
+            found.push([labels[at], (at % T) + 1]);
+          }
+          expect(found.length - before).toBe(predictions);
+        }
+        // Token n is predicted in the first window k that reaches it, kS + T ≥ n, from n − kS tokens.
+        const want = Array.from({ length: N - 1 }, (_, i) => {
+          const n = i + 1;
+          return [n, n - Math.max(0, Math.ceil((n - T) / S)) * S];
+        });
+        expect(found, `${N} tokens, T ${T}, S ${S}, batches of ${batchSize}`).toEqual(want);
+      }
+    }
+    await expect(collect(counting(9), 8, 1, 9)).rejects.toThrowError('stride must be at most the context length 8, got 9');
+    await expect(collect(counting(9), 8, 1, 0)).rejects.toThrowError(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
 
   test('examples come in order, the last batch shorter', async () => {

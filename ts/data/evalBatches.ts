@@ -7,35 +7,50 @@ export interface EvalOptions {
   blockSize: number;
   /** Rows in a batch; the last one may have fewer. */
   batchSize: number;
+  /** Tokens from one window to the next, at most blockSize (token data sets only). Default blockSize. */
+  stride?: number;
 }
 
 /**
  * The batches of a data set, in order. For tokens: row k predicts tokens kT+1 … kT+T from kT … kT+T−1; the last, shorter window is filled up with
- * input 0 and label −100 (causal attention keeps the filling from mattering), so N tokens give N − 1 predictions.
+ * input 0 and label −100 (causal attention keeps the filling from mattering), so N tokens give N − 1 predictions. With a stride S row k begins at kS and counts
+ * only what the row before has not: its last S predictions, each with at least T − S + 1 tokens of context (Hugging Face's guide to perplexity does the same,
+ * but for its windows' first tokens, which it leaves out where S = T).
  * @throws EMPTY_DATA, DATA_TOO_SHORT with fewer than 2 tokens, INVALID_OPTION
  */
 export async function* evalBatches(dataset: Dataset, options: EvalOptions): AsyncGenerator<EvalBatch> {
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, value] of Object.entries(options) as [string, number | undefined][]) {
+    if (value === undefined) continue;
     if (Number.isSafeInteger(value) && value >= 1) continue;
     throw new FerroError('INVALID_OPTION', `evaluation: ${name} must be a positive integer, got ${value}`);
   }
+  const { blockSize, stride = blockSize } = options;
+  if (stride > blockSize)
+    throw new FerroError('INVALID_OPTION', `evaluation: stride must be at most the context length ${blockSize}, got ${stride}`);
   if (dataset.length === 0) throw new FerroError('EMPTY_DATA', 'evaluation data: must have something in it, got nothing');
   yield* isTokenDataset(dataset) ? windowBatches(dataset, options) : exampleBatches(dataset, options.batchSize);
 }
 
-function* windowBatches(dataset: TokenDataset, { blockSize: T, batchSize }: EvalOptions): Generator<EvalBatch> {
+function* windowBatches(dataset: TokenDataset, { blockSize: T, batchSize, stride = T }: EvalOptions): Generator<EvalBatch> {
   const total = dataset.length - 1;
   if (total < 1) throw new FerroError('DATA_TOO_SHORT', `evaluation data: must have at least 2 tokens, got ${dataset.length}`);
-  const windows = Math.ceil(total / T);
+  const windows = 1 + Math.ceil(Math.max(0, total - T) / stride);
   for (let first = 0; first < windows; first += batchSize) {
     const rows = Math.min(batchSize, windows - first);
-    const predictions = Math.min(rows * T, total - first * T);
-    const tokens = new Int32Array(predictions + 1);
-    dataset.copyTokens(first * T, predictions + 1, tokens, 0);
     const inputIds = new Int32Array(rows * T);
     const labels = new Int32Array(rows * T).fill(IGNORE_INDEX);
-    inputIds.set(tokens.subarray(0, predictions));
-    labels.set(tokens.subarray(1));
+    const tokens = new Int32Array(T + 1);
+    let predictions = 0;
+    for (let row = 0; row < rows; row++) {
+      const begin = (first + row) * stride;
+      const length = Math.min(T, total - begin);
+      // What the row before has predicted.
+      const known = begin === 0 ? 0 : T - stride;
+      dataset.copyTokens(begin, length + 1, tokens, 0);
+      inputIds.set(tokens.subarray(0, length), row * T);
+      labels.set(tokens.subarray(known + 1, length + 1), row * T + known);
+      predictions += length - known;
+    }
     yield { tensors: { inputIds: { data: inputIds, shape: [rows, T] }, labels: { data: labels, shape: [rows, T] } }, rows, predictions };
   }
 }

@@ -36,6 +36,8 @@ export interface Architecture<C extends FolderConfig> {
   readConfig(fields: ConfigFields): C;
   /** The object that config.json holds (without the dtype of the weights). */
   configToJson(config: C, ids: SpecialIds): Record<string, unknown>;
+  /** Whether transformers' architecture of this name computes something else: the folder's `model_type` is then 'ferroformer'. Default: never. */
+  isOwn?(config: C): boolean;
   layout(config: C): TensorLayout;
   /** How many tokens the folder's tokenizer may have; absent: vocabSize. */
   tokenizerVocabSize?(config: C): number;

@@ -2,8 +2,11 @@
 // approximated; fields that change no number are ignored.
 import { FerroError } from '../errors';
 import { type GPTConfig, type GPTConfigOptions, resolveConfig } from '../models/config';
+import { ROPE_THETA } from '../models/rope';
 import type { SpecialIds } from '../tokenizers';
 import { ConfigFields } from './configFields';
+import { readScaling, ropeFields, scalingToJson } from './llamaConfigFile';
+import { BASE_TYPE } from './quantized';
 
 /** The object that config.json holds. */
 export function gptConfigToJson(config: GPTConfig, ids: SpecialIds): Record<string, unknown> {
@@ -30,8 +33,14 @@ export function gptConfigToJson(config: GPTConfig, ids: SpecialIds): Record<stri
     pad_token_id: ids.padId,
     // GPT2LMHeadModel ignores the next two: saved biases are zeros and the position table is saved as it is, so it computes the same.
     bias: config.bias,
-    ferroformer: { version: 1, position_embedding: config.positionEmbedding, position_noise: config.positionNoise },
+    ferroformer: ownPart(config),
   };
+}
+
+/** What is not GPT-2's. Version 2 is for rotary positions, which transformers' GPT-2 does not compute: such a folder says that it is this library's. */
+function ownPart({ positionEmbedding, positionNoise, ropeTheta, ropeScaling = null }: GPTConfig): Record<string, unknown> {
+  if (positionEmbedding !== 'rotary') return { version: 1, position_embedding: positionEmbedding, position_noise: positionNoise };
+  return { version: 2, position_embedding: 'rotary', rope_theta: ropeTheta, rope_scaling: scalingToJson(ropeScaling) };
 }
 
 /** Refuses what this GPT does not compute. */
@@ -50,11 +59,16 @@ function readDropouts(fields: ConfigFields): Pick<GPTConfigOptions, 'dropout' | 
 }
 
 /** What only this library writes; absent in other folders. */
-function readOwnPart(fields: ConfigFields): Pick<GPTConfigOptions, 'positionEmbedding' | 'positionNoise'> {
+function readOwnPart(fields: ConfigFields): Pick<GPTConfigOptions, 'positionEmbedding' | 'positionNoise' | 'ropeTheta' | 'ropeScaling'> {
   const value = fields.values.get('ferroformer');
   if (value === undefined) return {};
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fields.invalid('ferroformer', 'an object');
   const own = new ConfigFields(`${fields.name} ferroformer`, new Map(Object.entries(value)));
+  if (fields.values.get(BASE_TYPE) !== undefined && own.values.get('version') === 2) {
+    if (own.values.get('position_embedding') !== 'rotary') throw own.invalid('position_embedding', '"rotary" in version 2');
+    const scaling = readScaling(ropeFields(own));
+    return { positionEmbedding: 'rotary', ropeTheta: own.number('rope_theta', ROPE_THETA), ropeScaling: scaling ?? 'none' };
+  }
   own.only('version', 1);
   const position = own.values.get('position_embedding') ?? 'learned';
   if (position !== 'learned' && position !== 'sinusoidal') throw own.invalid('position_embedding', '"learned" or "sinusoidal"');

@@ -15,10 +15,8 @@ const MASK_BUFFER = /^(?:transformer\.)?h\.\d+\.attn\.(?:bias|masked_bias)$/;
  */
 export function gptTensorShapes(config: GPTConfig): Map<string, number[]> {
   const { nLayer, nEmbd: C, nInner, blockSize, vocabSize } = config;
-  const shapes = new Map<string, number[]>([
-    [TOKENS, [vocabSize, C]],
-    ['transformer.wpe.weight', [blockSize, C]],
-  ]);
+  const shapes = new Map<string, number[]>([[TOKENS, [vocabSize, C]]]);
+  if (config.positionEmbedding !== 'rotary') shapes.set('transformer.wpe.weight', [blockSize, C]);
   const linear = (name: string, inputs: number, outputs: number) => {
     shapes.set(`${name}.weight`, [inputs, outputs]);
     shapes.set(`${name}.bias`, [outputs]);
@@ -53,6 +51,7 @@ export const GPT2: Architecture<GPTConfig> = {
   head: HEAD,
   readConfig: gptConfigFromFields,
   configToJson: gptConfigToJson,
+  isOwn: ({ positionEmbedding }) => positionEmbedding === 'rotary',
   prefix: 'transformer.',
   notParameters: MASK_BUFFER,
   layout,

@@ -34,7 +34,8 @@ export function llamaConfigToJson(config: LlamaConfig, ids: SpecialIds): Record<
   };
 }
 
-function scalingToJson(scaling: RotaryScaling | null): Record<string, unknown> | null {
+/** `rope_scaling` as Hugging Face writes it. */
+export function scalingToJson(scaling: RotaryScaling | null): Record<string, unknown> | null {
   if (scaling === null) return null;
   if (scaling.kind === 'linear') return { rope_type: 'linear', factor: scaling.factor };
   return {
@@ -47,14 +48,15 @@ function scalingToJson(scaling: RotaryScaling | null): Record<string, unknown> |
 }
 
 /** `rope_parameters` or `rope_scaling`, whichever there is; no fields where there is neither. */
-function ropeFields(fields: ConfigFields): ConfigFields {
+export function ropeFields(fields: ConfigFields): ConfigFields {
   const key = (fields.values.get('rope_parameters') ?? null) === null ? 'rope_scaling' : 'rope_parameters';
   const value = fields.values.get(key) ?? {};
   if (typeof value !== 'object' || Array.isArray(value)) throw fields.invalid(key, 'an object');
   return new ConfigFields(`${fields.name} ${key}`, new Map(Object.entries(value as object)));
 }
 
-function readScaling(rope: ConfigFields): RotaryScaling | null {
+/** The scaling that these fields say. @throws INVALID_CHECKPOINT, NOT_SUPPORTED */
+export function readScaling(rope: ConfigFields): RotaryScaling | null {
   const positive = (key: string): number => {
     const value = rope.number(key, Number.NaN);
     if (!(value > 0 && Number.isFinite(value))) throw rope.invalid(key, 'a positive number');

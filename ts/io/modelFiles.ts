@@ -11,7 +11,7 @@ import type { FileData } from './files';
 import { toBfloat16 } from './floats';
 import { checkedFloat16 } from './gguf/encodings';
 import { mismatch } from './modelFolder';
-import { matrixTensors, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
+import { matrixTensors, ownConfig, quantizedConfig, quantizedWeights, roundPieces } from './quantized';
 import { bytesOf, type TensorSource } from './safetensorsWriter';
 import { weightsToFiles } from './saveWeights';
 
@@ -148,8 +148,9 @@ export function modelToFiles<C extends FolderConfig>(
   const tensors = tensorsOf(architecture, contents, blocks, halves, dtype);
   const ids = { bosId: tokenizer?.bosId ?? null, eosId: tokenizer?.eosId ?? null, padId: tokenizer?.padId ?? null };
   const plain = architecture.configToJson(config, ids);
+  const own = architecture.isOwn?.(config) === true;
   const files = new Map<string, FileData>([
-    ['config.json', json({ ...(quantized ? quantizedConfig(plain) : plain), dtype })],
+    ['config.json', json({ ...(quantized ? quantizedConfig(plain) : own ? ownConfig(plain) : plain), dtype })],
     ['generation_config.json', json(generationConfigToJson(ids))],
     ...weightsToFiles(tensors, format.maxShardSize),
   ]);

@@ -11,7 +11,8 @@ import { bytesOf, type TensorSource } from './safetensorsWriter';
 import type { WeightFiles } from './weightFiles';
 
 const OWN_TYPE = 'ferroformer';
-const BASE_TYPE = 'base_model_type';
+/** The architecture of a folder whose `model_type` is this library's. */
+export const BASE_TYPE = 'base_model_type';
 const CONFIG_KEY = 'quantization_config';
 const QUANTIZATION_CONFIG = { quant_method: 'ferroformer-int8', version: 1, bits: 8, block_size: Q8_BLOCK, symmetric: true } as const;
 
@@ -23,10 +24,15 @@ export function quantizedWeights(config: FolderConfig, quantization: Quantizatio
   return quantizeModule(createModel(config as ModelConfig), quantization); // every configuration that is quantised is one of these
 }
 
+/** config.json of a folder that only this library computes, from the one that says it is the architecture's own. */
+export function ownConfig(plain: Record<string, unknown>): Record<string, unknown> {
+  const { architectures: _, model_type: base, ...rest } = plain;
+  return { model_type: OWN_TYPE, [BASE_TYPE]: base, ...rest };
+}
+
 /** config.json of a quantised folder, from that of the plain one. */
 export function quantizedConfig(plain: Record<string, unknown>): Record<string, unknown> {
-  const { architectures: _, model_type: base, ...rest } = plain;
-  return { model_type: OWN_TYPE, [BASE_TYPE]: base, ...rest, [CONFIG_KEY]: QUANTIZATION_CONFIG };
+  return { ...ownConfig(plain), [CONFIG_KEY]: QUANTIZATION_CONFIG };
 }
 
 /**
@@ -35,7 +41,13 @@ export function quantizedConfig(plain: Record<string, unknown>): Record<string, 
  */
 export function readQuantization(fields: ConfigFields): { fields: ConfigFields; quantization: Quantization | null } {
   const found = fields.values.get(CONFIG_KEY);
-  if (fields.values.get('model_type') !== OWN_TYPE || found === undefined) return { fields, quantization: null };
+  const base = fields.values.get(BASE_TYPE);
+  if (fields.values.get('model_type') !== OWN_TYPE || (found === undefined && base === undefined)) return { fields, quantization: null };
+  if (typeof base !== 'string') throw fields.invalid(BASE_TYPE, 'the name of an architecture');
+  const plain = new Map([...fields.values, ['model_type', base]]);
+  plain.delete(CONFIG_KEY);
+  const read = new ConfigFields(fields.name, plain);
+  if (found === undefined) return { fields: read, quantization: null };
   const told = new Map(typeof found === 'object' && found !== null ? Object.entries(found) : []);
   for (const [key, value] of Object.entries(QUANTIZATION_CONFIG)) {
     if (told.get(key) !== value) {
@@ -43,12 +55,7 @@ export function readQuantization(fields: ConfigFields): { fields: ConfigFields; 
       throw new FerroError('NOT_BUILT', `${fields.name}: "${CONFIG_KEY}.${key}" can only be ${JSON.stringify(value)}, got ${got}`);
     }
   }
-  const base = fields.values.get(BASE_TYPE);
-  if (typeof base !== 'string') throw fields.invalid(BASE_TYPE, 'the name of an architecture');
-  const plain = new Map(fields.values);
-  plain.delete(CONFIG_KEY);
-  plain.set('model_type', base);
-  return { fields: new ConfigFields(fields.name, plain), quantization: 'int8' };
+  return { fields: read, quantization: 'int8' };
 }
 
 /** What is wrong with the tensors of one quantised weight, or nothing. `stored` gives the file's name of ours. */

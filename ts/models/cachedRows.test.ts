@@ -30,6 +30,7 @@ function valuesOf(model: CausalLM): Values {
 
 describe.each([
   ['gpt2', resolveModelConfig(size, 'test')],
+  ['gpt2 with rotary positions', resolveModelConfig({ ...size, positionEmbedding: 'rotary' }, 'test')],
   ['llama', resolveModelConfig({ ...size, modelType: 'llama', nKvHead: 2, headDim: 4 }, 'test')],
 ])('%s', (_, config) => {
   const model = createModel(config);

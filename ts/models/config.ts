@@ -1,16 +1,18 @@
 // The configuration of a GPT: resolved from a user's options, checked before anything is built. What a checkpoint's config.json says is read in ts/io.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { checkHeads } from '../nn/checks';
+import type { RopeScalingOption } from '../options';
 import type { CausalConfig } from './causalLM';
 import type { PresetName } from './presets';
+import { ROPE_THETA, type RopeConfig, readRopeScaling } from './rope';
 import { readConfig } from './sizes';
 
 /** Hugging Face's names of the activations that a GPT can have. */
 export type ActivationFunction = 'gelu_new' | 'gelu_pytorch_tanh' | 'gelu' | 'relu';
 
 /** A GPT's shape, every field present: what all models have, and what is GPT-2's. */
-export interface GPTConfig extends CausalConfig {
+export interface GPTConfig extends CausalConfig, Partial<RopeConfig> {
   readonly modelType: 'gpt2';
   /** Attention heads of a block; divides nEmbd. */
   readonly nHead: number;
@@ -30,13 +32,15 @@ export interface GPTConfig extends CausalConfig {
   readonly activationFunction: ActivationFunction;
   /** Added to the variance in every norm. */
   readonly layerNormEpsilon: number;
-  readonly positionEmbedding: 'learned' | 'sinusoidal';
+  /** With 'rotary', which is not GPT-2's, ropeTheta and ropeScaling are there as well; a head's width is even. */
+  readonly positionEmbedding: 'learned' | 'sinusoidal' | 'rotary';
   /** Standard deviation of the noise on sinusoidal positions. */
   readonly positionNoise: number;
 }
 
 /** What a user may give: a preset, its parts, or both (parts win). snake_case keys are accepted. */
-export interface GPTConfigOptions extends Partial<GPTConfig> {
+export interface GPTConfigOptions extends Partial<Omit<GPTConfig, 'ropeScaling'>> {
+  readonly ropeScaling?: RopeScalingOption;
   readonly preset?: PresetName;
 }
 
@@ -46,7 +50,8 @@ export interface GPTConfigOptions extends Partial<GPTConfig> {
  * @throws UNKNOWN_OPTION, INVALID_OPTION naming the option, the rule and the value
  */
 export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig {
-  const { given, size } = readConfig(op, 'gpt2', options, { nInner: (size) => 4 * size('nEmbd') });
+  const { given, told, size } = readConfig(op, 'gpt2', options, { nInner: (size) => 4 * size('nEmbd') });
+  const rotary = given.positionEmbedding === 'rotary';
   const config: GPTConfig = {
     modelType: 'gpt2',
     nLayer: size('nLayer'),
@@ -65,12 +70,26 @@ export function resolveConfig(options: GPTConfigOptions, op = 'GPT'): GPTConfig 
     tieWordEmbeddings: given.tieWordEmbeddings,
     positionEmbedding: given.positionEmbedding,
     positionNoise: given.positionNoise,
+    ...(rotary ? { ropeTheta: given.ropeTheta ?? ROPE_THETA, ropeScaling: readRopeScaling(given.ropeScaling) } : {}),
   };
   checkHeads(op, config.nEmbd, config.nHead);
   if (config.positionNoise > 0 && config.positionEmbedding !== 'sinusoidal') {
     throw new FerroError(
       'INVALID_OPTION',
       `${op}: "positionNoise" is for positionEmbedding "sinusoidal", got ${config.positionNoise} with "${config.positionEmbedding}"`,
+    );
+  }
+  const rope = rotary ? undefined : (['ropeTheta', 'ropeScaling'] as const).find((name) => told.has(name));
+  if (rope !== undefined) {
+    throw new FerroError(
+      'INVALID_OPTION',
+      `${op}: "${rope}" is for positionEmbedding "rotary", got ${show(given[rope])} with "${config.positionEmbedding}"`,
+    );
+  }
+  if (rotary && (config.nEmbd / config.nHead) % 2 !== 0) {
+    throw new FerroError(
+      'INVALID_OPTION',
+      `${op}: "nEmbd" must be an even number of times nHead with rotary positions, got ${config.nEmbd} and ${config.nHead}`,
     );
   }
   return Object.freeze(config);

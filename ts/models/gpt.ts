@@ -13,6 +13,7 @@ import {
   Module,
   Projection,
   positionOf,
+  RotaryPositions,
   residualStd,
   SinusoidalPositions,
   withKeyCounts,
@@ -27,10 +28,13 @@ const ACTIVATIONS = { gelu_new: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', gel
 /** The trunk: everything but the head. Its fields carry GPT-2's names, hence `transformer.h.0.ln_1.weight` and so on. */
 export class GPTTrunk extends Module {
   readonly wte: Embedding;
-  readonly wpe: LearnedPositions | SinusoidalPositions;
+  /** The position table; undefined with rotary positions. */
+  readonly wpe: LearnedPositions | SinusoidalPositions | undefined;
   readonly drop: Dropout;
   readonly h: Block[];
   readonly ln_f: LayerNorm;
+  /** Turns the queries and keys of all blocks, where positions are rotary; no parameter. */
+  readonly rotary_emb: RotaryPositions | undefined;
 
   constructor(readonly config: GPTConfig) {
     super();
@@ -46,21 +50,27 @@ export class GPTTrunk extends Module {
       projectionStd: residualStd(nLayer),
     };
     this.wte = new Embedding(vocabSize, nEmbd);
-    this.wpe =
-      config.positionEmbedding === 'learned'
-        ? new LearnedPositions(blockSize, nEmbd)
-        : new SinusoidalPositions(blockSize, nEmbd, { noise: config.positionNoise });
+    this.wpe = positionTable(config);
     this.drop = new Dropout(config.embdPdrop);
     this.h = Array.from({ length: nLayer }, () => new Block(nEmbd, block));
     this.ln_f = new LayerNorm(nEmbd, { bias, eps });
+    const { ropeTheta: base, ropeScaling: scaling } = config;
+    this.rotary_emb = config.positionEmbedding === 'rotary' ? new RotaryPositions(blockSize, nEmbd / nHead, { base, scaling }) : undefined;
   }
 
   /** @param ids i32 [B, T], T ≤ P @returns f32 [B, T, C] after the final norm */
   override forward(ids: Tensor): Tensor {
-    let x = this.drop.forward(this.wpe.forward(this.wte.forward(ids))); // [B, T, C]
-    for (const block of this.h) x = block.forward(x);
+    const tokens = this.wte.forward(ids); // [B, T, C]
+    let x = this.drop.forward(this.wpe?.forward(tokens) ?? tokens);
+    for (const block of this.h) x = block.forward(x, { rotary: this.rotary_emb });
     return this.ln_f.forward(x);
   }
+}
+
+function positionTable(config: GPTConfig): LearnedPositions | SinusoidalPositions | undefined {
+  const { positionEmbedding, blockSize, nEmbd, positionNoise: noise } = config;
+  if (positionEmbedding === 'rotary') return undefined;
+  return positionEmbedding === 'learned' ? new LearnedPositions(blockSize, nEmbd) : new SinusoidalPositions(blockSize, nEmbd, { noise });
 }
 
 /** GPT-2: tokens plus positions, nLayer pre-norm blocks, a final norm, and a head that shares the token table (Radford et al. 2019) unless the configuration unties it. */
@@ -96,10 +106,11 @@ export class GPT extends CausalModel {
    * @returns f32 [B, 1, V]
    */
   forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor {
-    const { wte, wpe, h, ln_f } = this.transformer;
+    const { wte, wpe, h, ln_f, rotary_emb } = this.transformer;
     const shared = withKeyCounts(place);
-    let x = wpe.forward(wte.forward(ids), positionOf(place)); // [B, T, C]
-    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, cache.layers[i], shared);
+    const tokens = wte.forward(ids); // [B, T, C]
+    let x = wpe?.forward(tokens, positionOf(place)) ?? tokens;
+    for (let i = 0; i < h.length; i++) x = h[i].forwardCached(x, cache.layers[i], shared, rotary_emb);
     return this.head(ln_f.forward(lastRow(x)));
   }
 }

@@ -29,6 +29,7 @@ export { Llama, LlamaTrunk } from './llama';
 export { checkLlamaConfig, type LlamaConfig, type LlamaConfigOptions, resolveLlamaConfig } from './llamaConfig';
 export { type DpoOptions, dpoLoss, sequenceLogProbs } from './preferences';
 export { PRESETS, type Preset, type PresetName } from './presets';
+export { type ContextOptions, type RopeConfig, readRopeScaling, withContext } from './rope';
 export { Seq2Seq, type Seq2SeqBatch, type Seq2SeqLossOptions, seq2seqLoss } from './seq2seq';
 export { resolveSeq2SeqConfig, type Seq2SeqConfig, type Seq2SeqConfigOptions } from './seq2seqConfig';
 export {

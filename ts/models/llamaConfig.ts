@@ -1,14 +1,15 @@
 // The configuration of a Llama: resolved from a user's options, checked before anything is built. What a folder's config.json says is read in ts/io.
 
 import { FerroError, show } from '../errors';
-import type { RotaryScaling } from '../graph';
 import { checkHeads } from '../nn/checks';
+import type { RopeScalingOption } from '../options';
 import type { CausalConfig } from './causalLM';
 import type { PresetName } from './presets';
+import { ROPE_THETA, type RopeConfig, readRopeScaling } from './rope';
 import { readConfig, SIZE_LIMITS, type SizeName } from './sizes';
 
 /** A Llama's shape, every field present: what all models have, and what is Llama's. */
-export interface LlamaConfig extends CausalConfig {
+export interface LlamaConfig extends CausalConfig, RopeConfig {
   readonly modelType: 'llama';
   /** Heads of the queries; a multiple of nKvHead. */
   readonly nHead: number;
@@ -22,10 +23,6 @@ export interface LlamaConfig extends CausalConfig {
   readonly dropout: number;
   /** Added to the mean square in every norm. */
   readonly rmsNormEps: number;
-  /** Base of the rotary positions. */
-  readonly ropeTheta: number;
-  /** How the rotary positions are stretched; null: not. */
-  readonly ropeScaling: RotaryScaling | null;
   /** Biases in attention's four projections. */
   readonly attentionBias: boolean;
   /** Biases in the feed-forward layers. */
@@ -34,6 +31,7 @@ export interface LlamaConfig extends CausalConfig {
 
 /** What a user may give: a preset's size, its parts, or both (parts win). snake_case keys are accepted. */
 export interface LlamaConfigOptions extends Partial<Omit<LlamaConfig, 'ropeScaling' | 'attentionBias' | 'mlpBias'>> {
+  readonly ropeScaling?: RopeScalingOption;
   readonly preset?: PresetName;
 }
 
@@ -66,8 +64,8 @@ export function resolveLlamaConfig(options: LlamaConfigOptions, op = 'Llama'): L
     vocabSize: size('vocabSize'),
     dropout: given.dropout,
     rmsNormEps: given.rmsNormEps,
-    ropeTheta: given.ropeTheta,
-    ropeScaling: null,
+    ropeTheta: given.ropeTheta ?? ROPE_THETA,
+    ropeScaling: readRopeScaling(given.ropeScaling),
     tieWordEmbeddings: given.tieWordEmbeddings,
     attentionBias: false,
     mlpBias: false,

@@ -81,7 +81,7 @@ describe('GPT', () => {
     expect([...logits.shape]).toEqual([2, 1, 11]);
   });
   it('can have fixed sinusoidal positions, which are no trained parameter', () => {
-    const wpe = model({ positionEmbedding: 'sinusoidal', positionNoise: 0.01 }).transformer.wpe.weight;
+    const wpe = model({ positionEmbedding: 'sinusoidal', positionNoise: 0.01 }).transformer.wpe!.weight;
     expect([wpe.trainable, wpe.init]).toEqual([false, { kind: 'sinusoidal', noise: 0.01 }]);
   });
 });
@@ -151,7 +151,17 @@ describe('resolveConfig', () => {
     [{ dropout: 1 }, '"dropout" must be a number from 0 to below 1, got 1'],
     [{ dropout: -0.1 }, '"dropout"'],
     [{ bias: 'no' as unknown as boolean }, '"bias" must be true or false, got "no"'],
-    [{ positionEmbedding: 'rotary' as 'learned' }, '"positionEmbedding" must be one of "learned", "sinusoidal", got "rotary"'],
+    [{ positionEmbedding: 'alibi' as 'learned' }, '"positionEmbedding" must be one of "learned", "sinusoidal", "rotary", got "alibi"'],
+    [{ ropeTheta: 500 }, '"ropeTheta" is for positionEmbedding "rotary", got 500 with "learned"'],
+    [{ ropeScaling: 'linear:4' }, '"ropeScaling" is for positionEmbedding "rotary", got "linear:4" with "learned"'],
+    [
+      { positionEmbedding: 'rotary' as const, nHead: 8 },
+      '"nEmbd" must be an even number of times nHead with rotary positions, got 8 and 8',
+    ],
+    [{ positionEmbedding: 'rotary' as const, ropeScaling: 'linear:0' }, '"ropeScaling" must be "none", "linear:FACTOR"'],
+    [{ positionEmbedding: 'rotary' as const, ropeScaling: { kind: 'yarn', factor: 4 } as never }, '"ropeScaling" must be'],
+    [{ positionEmbedding: 'rotary' as const, ropeScaling: { kind: 'linear' } as never }, '"ropeScaling" must be'],
+    [{ positionEmbedding: 'rotary' as const, ropeScaling: 'llama3:8:1:4' }, '"ropeScaling" must be'],
     [{ positionNoise: 0.1 }, '"positionNoise" is for positionEmbedding "sinusoidal", got 0.1 with "learned"'],
     [{ preset: 'gpt-5' as 'gpt2' }, '"preset" must be one of'],
     [{ vocabSize: undefined }, '"vocabSize" must be given, or a tokenizer, got none'],

@@ -102,7 +102,7 @@ export function resolveSeq2SeqConfig(options: Seq2SeqConfigOptions, op = 'Transf
     layerNormEpsilon: given.layerNormEpsilon ?? 1e-5,
     normFirst: given.normFirst ?? true,
     bias: given.bias ?? true,
-    positionEmbedding: given.positionEmbedding ?? 'sinusoidal',
+    positionEmbedding: readPositions(op, given.positionEmbedding ?? 'sinusoidal'),
     shareEmbeddings: given.shareEmbeddings ?? false,
     tieWordEmbeddings: given.tieWordEmbeddings ?? true,
     maxSourceLength: size('maxSourceLength', 256),
@@ -115,6 +115,14 @@ export function resolveSeq2SeqConfig(options: Seq2SeqConfigOptions, op = 'Transf
   };
   checkSeq2SeqConfig(config, op);
   return Object.freeze(config);
+}
+
+function readPositions(op: string, name: string): 'sinusoidal' | 'learned' {
+  if (name === 'sinusoidal' || name === 'learned') return name;
+  throw new FerroError(
+    'INVALID_OPTION',
+    `${op}: "positionEmbedding" must be "sinusoidal" or "learned" in a Transformer, got ${JSON.stringify(name)}`,
+  );
 }
 
 function readActivation(op: string, name: string | undefined): 'relu' | 'gelu' {

@@ -22,12 +22,14 @@ export type SizeName = keyof typeof SIZE_LIMITS;
 /** Options that mean something for one architecture alone. */
 const OWN: Readonly<Record<ModelType, readonly OptionName[]>> = {
   gpt2: ['embdPdrop', 'residPdrop', 'attnPdrop', 'bias', 'activationFunction', 'layerNormEpsilon', 'positionEmbedding', 'positionNoise'],
-  llama: ['nKvHead', 'headDim', 'ropeTheta', 'rmsNormEps'],
+  llama: ['nKvHead', 'headDim', 'rmsNormEps'],
 };
 
 /** Checked options with the table's defaults, and their sizes: as given, else derived from others, else the preset's. */
 export interface ConfigReader {
   readonly given: OptionValues<(typeof GPT_CONFIG_OPTIONS)[number]>;
+  /** The names of those that were given. */
+  readonly told: ReadonlySet<string>;
   /** @throws INVALID_OPTION where there is none, or one beyond its limit */
   size(name: SizeName): number;
 }
@@ -60,5 +62,5 @@ export function readConfig(
       throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be at most ${SIZE_LIMITS[name]}, got ${value}`);
     return value;
   };
-  return { given, size };
+  return { given, told: new Set(Object.keys(told)), size };
 }

@@ -6,6 +6,7 @@ import { LayerNorm } from './layerNorm';
 import { MLP, type MLPOptions } from './mlp';
 import { Module } from './module';
 import { MultiHeadAttention } from './multiHeadAttention';
+import type { RotaryPositions } from './rotary';
 
 /** Options of `Block`. */
 export interface BlockOptions {
@@ -52,8 +53,8 @@ export class Block extends Module {
     this.mlp = new MLP(width, { hidden: options.hidden, activation: options.activation, bias, dropout, projectionStd });
   }
 
-  /** @param x f32 [B, T, C] @returns f32 [B, T, C] */
-  override forward(x: Tensor, options: { keyMask?: Tensor } = {}): Tensor {
+  /** @param options.rotary turns queries and keys; the same for all blocks of a model @param x f32 [B, T, C] @returns f32 [B, T, C] */
+  override forward(x: Tensor, options: { keyMask?: Tensor; rotary?: RotaryPositions } = {}): Tensor {
     return this.checkpoint(() => {
       const attended = add(x, this.attn.forward(this.ln_1.forward(x), options));
       return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
@@ -61,8 +62,8 @@ export class Block extends Module {
   }
 
   /** The same for new positions behind a cache of earlier ones. @param x f32 [B, T, C] @returns f32 [B, T, C] */
-  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace): Tensor {
-    const attended = add(x, this.attn.forwardCached(this.ln_1.forward(x), cache, place));
+  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace, rotary?: RotaryPositions): Tensor {
+    const attended = add(x, this.attn.forwardCached(this.ln_1.forward(x), cache, place, rotary));
     return add(attended, this.mlp.forward(this.ln_2.forward(attended)));
   }
 }

@@ -8,6 +8,7 @@ import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';
 import { Linear } from './linear';
 import { Module, pathOf } from './module';
+import type { RotaryPositions } from './rotary';
 
 /** Options of `MultiHeadAttention`. */
 export interface MultiHeadAttentionOptions {
@@ -25,6 +26,13 @@ export interface MultiHeadAttentionOptions {
   contextWidth?: number;
   /** Standard deviation of c_proj's initial weights. Default 0.02; GPT-2 uses `residualStd(nLayer)`. */
   projectionStd?: number;
+}
+
+/** What `forward` takes beside its queries. */
+export interface AttentionInputs {
+  context?: Tensor;
+  keyMask?: Tensor;
+  rotary?: RotaryPositions;
 }
 
 /**
@@ -73,13 +81,14 @@ export class MultiHeadAttention extends Module {
    * @param x f32 [B, Tq, C]: the queries, and without a context the keys and values too
    * @param options.context f32 [B, Tk, contextWidth], needed with `contextWidth` and refused without
    * @param options.keyMask i32 [B, Tk]: 1 keep, 0 leave that key out
+   * @param options.rotary turns queries and keys by their positions (self-attention only)
    * @returns f32 [B, Tq, C]
    */
-  override forward(x: Tensor, options: { context?: Tensor; keyMask?: Tensor } = {}): Tensor {
-    return this.dropout.forward(this.c_proj.forward(this.#mix(x, options.context, options.keyMask)));
+  override forward(x: Tensor, options: AttentionInputs = {}): Tensor {
+    return this.dropout.forward(this.c_proj.forward(this.#mix(x, options)));
   }
 
-  #mix(x: Tensor, context: Tensor | undefined, keyMask: Tensor | undefined): Tensor {
+  #mix(x: Tensor, { context, keyMask, rotary }: AttentionInputs): Tensor {
     const drops = this.training && this.attentionDropout > 0;
     const options = {
       nHead: this.nHead,
@@ -89,9 +98,11 @@ export class MultiHeadAttention extends Module {
     };
     if (this.c_attn !== undefined) {
       if (context !== undefined) throw contextError('no context: it was made without contextWidth', 'one');
-      return attentionQkv(this.c_attn.forward(x), options);
+      const qkv = this.c_attn.forward(x);
+      return attentionQkv(rotary === undefined ? qkv : rotary.forward(qkv, { nHead: 2 * this.nHead }), options);
     }
     if (context === undefined) throw contextError('a context: it was made with contextWidth', 'none');
+    if (rotary !== undefined) throw contextError('no rotary positions: it was made with contextWidth', 'some');
     return attention(this.q_attn!.forward(x), this.k_attn!.forward(context), this.v_attn!.forward(context), options);
   }
 
@@ -100,12 +111,13 @@ export class MultiHeadAttention extends Module {
    * @param x f32 [B, T, C], the new positions
    * @returns f32 [B, T, C]
    */
-  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace): Tensor {
+  forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace, rotary?: RotaryPositions): Tensor {
     if (this.c_attn === undefined || !this.causal) {
       throw new FerroError('INVALID_OPTION', 'MultiHeadAttention: a cache needs causal self-attention, got another kind');
     }
     const position = positionOf(place);
-    const qkv = this.c_attn.forward(x);
+    const plain = this.c_attn.forward(x);
+    const qkv = rotary === undefined ? plain : rotary.forward(plain, { nHead: 2 * this.nHead, position });
     const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), position);
     const values = writeRows(cache.values, qkvPart(qkv, 'v'), position);
     return this.c_proj.forward(

@@ -128,6 +128,48 @@ export const earlyStopping: Check<boolean | 'never' | 'true' | 'false'> = {
     typeof value === 'boolean' || value === 'never' || value === 'true' || value === 'false',
 };
 
+/** How rotary positions are stretched: an object, or as text. */
+export type RopeScalingOption =
+  | string
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalPositions: number;
+    };
+
+const ROPE_FACTORS: Readonly<Record<string, readonly string[]>> = {
+  linear: ['factor'],
+  llama3: ['factor', 'lowFrequencyFactor', 'highFrequencyFactor', 'originalPositions'],
+};
+
+/** "none", a kind with its factors, or these as an object. Whoever uses it turns text into numbers. */
+export const ropeScaling: Check<RopeScalingOption> = {
+  kind: 'string',
+  rule: '"none", "linear:FACTOR", "llama3:FACTOR:LOW:HIGH:POSITIONS" with positive numbers, or the same as an object { kind, factor, … }',
+  accepts: (value): value is RopeScalingOption => {
+    if (value === 'none') return true;
+    if (typeof value !== 'string' && !instance.accepts(value)) return false;
+    const { kind, ...given } = (typeof value === 'string' ? factorsOf(value) : value) as { kind?: unknown };
+    const wanted = typeof kind === 'string' && Object.hasOwn(ROPE_FACTORS, kind) ? ROPE_FACTORS[kind] : undefined;
+    const names = Object.keys(given);
+    return (
+      wanted !== undefined &&
+      names.length === wanted.length &&
+      wanted.every((factor) => names.includes(factor) && positive.accepts((given as Record<string, unknown>)[factor]))
+    );
+  },
+};
+
+function factorsOf(written: string): object {
+  const [kind, ...numbers] = written.split(':');
+  const wanted = Object.hasOwn(ROPE_FACTORS, kind) ? ROPE_FACTORS[kind] : [];
+  const toNumber = (number: string) => (/^\d+(?:\.\d+)?$/.test(number) ? Number(number) : Number.NaN);
+  return Object.fromEntries([['kind', kind], ...numbers.map((number, i) => [wanted[i] ?? String(i), toNumber(number)])]);
+}
+
 /** An object of any class (a data set, a tokenizer, a URL …); whoever uses it checks the rest. */
 export const instance: Check<object> = {
   kind: 'opaque',

@@ -41,6 +41,7 @@ export const GPT_CONFIG_OPTIONS = list(
   'nKvHead',
   'headDim',
   'ropeTheta',
+  'ropeScaling',
   'rmsNormEps',
 );
 
@@ -82,8 +83,11 @@ export const TRANSFORMER_PRETRAINED_OPTIONS = list('signal', 'onProgress', 'toke
 /** `transformer.save` and `transformer.toFiles`. */
 export const TRANSFORMER_SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
 
+/** What may be changed of a model's context when it is loaded. */
+export const CONTEXT_OPTIONS = list('blockSize', 'ropeTheta', 'ropeScaling');
+
 /** `GPT.fromPretrained`. */
-export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed');
+export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed', ...CONTEXT_OPTIONS);
 
 /** `SequenceClassifier.create`. */
 export const CLASSIFIER_OPTIONS = list(...GPT_OPTIONS, 'labels', 'pooling');
@@ -293,6 +297,7 @@ export const COMMAND_OPTIONS = {
     'model',
     'adapter',
     'quantize',
+    ...CONTEXT_OPTIONS,
     'task',
     'template',
     'taskPrefix',
@@ -307,6 +312,8 @@ export const COMMAND_OPTIONS = {
     'model',
     'adapter',
     'quantize',
+    ...CONTEXT_OPTIONS,
+    'stride',
     'data',
     ...TASK_OPTIONS,
     ...SCORED_TEXT_OPTIONS,

@@ -92,7 +92,11 @@ export const OPTIONS = named({
   nEmbd: option(check.count, { help: 'width of the residual stream' }),
   nKvHead: option(check.count, { help: 'llama: heads of keys and values; must divide nHead', defaultText: 'nHead' }),
   headDim: option(check.count, { help: 'llama: width of a head', defaultText: 'nEmbd / nHead' }),
-  ropeTheta: option(check.positive, { default: 10000, help: 'llama: base of the rotary positions' }),
+  ropeTheta: option(check.positive, { help: 'base of the rotary positions', defaultText: '10000' }),
+  ropeScaling: option(check.ropeScaling, {
+    help: 'how rotary positions are stretched for contexts longer than those of training: linear:FACTOR or llama3:FACTOR:LOW:HIGH:POSITIONS',
+    defaultText: 'none',
+  }),
   rmsNormEps: option(check.positive, { default: 1e-5, help: 'llama: added to the mean square in norms' }),
   blockSize: option(check.count, { help: 'context length in tokens', defaultText: '64 for the small presets, 1024 for GPT-2 sizes' }),
   vocabSize: option(check.count, { help: 'size of the vocabulary', defaultText: "the tokenizer's; 4096 for one to train" }),
@@ -111,7 +115,7 @@ export const OPTIONS = named({
   }),
   layerNormEpsilon: option(check.positive, { default: 1e-5, help: 'added to the variance in norms' }),
   tieWordEmbeddings: option(check.flag, { default: true, help: 'the head is the token table; false gives it weights of its own' }),
-  positionEmbedding: option(check.oneOf('learned', 'sinusoidal'), { default: 'learned', help: 'position encoding' }),
+  positionEmbedding: option(check.oneOf('learned', 'sinusoidal', 'rotary'), { default: 'learned', help: 'gpt2: position encoding' }),
   positionNoise: option(check.nonNegative, { default: 0, help: 'standard deviation of the noise added to sinusoidal positions' }),
   tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
 
@@ -202,6 +206,10 @@ export const OPTIONS = named({
   quantize: option(check.oneOf('int8', 'bf16'), {
     help: 'weights of linear layers and tables as int8 blocks or bf16: a quarter or half of the memory, faster generation, only adapters can be trained',
     defaultText: 'as the model is',
+  }),
+  stride: option(check.count, {
+    help: 'tokens from one window of the evaluation to the next: each token is predicted from at least the context length less this many before it',
+    defaultText: 'the context length',
   }),
   maxShardSize: option(check.sizeInBytes, { help: 'largest weight file: bytes, or 200MB, 1GiB', defaultText: 'one file' }),
 

@@ -1,16 +1,17 @@
 // What the tasks of the command line are made from, and how they open models: a new one for the texts of the data, a saved one with or without an adapter. No task is named here.
 import { adapterFromFlags } from '../../adapters';
 import { FerroError } from '../../errors';
-import { type Engine, GPT } from '../../index';
+import { type ContextOptions, type Engine, GPT, type PretrainedOptions } from '../../index';
 import { type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
 import { openModelFolder } from '../../io/node';
 import { parseJson } from '../../json';
 import { BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer } from '../../tokenizers';
 import { DEFAULT_BPE, openTokenizer } from '../data';
+import { pickGiven } from '../flags';
 import type { Output } from '../output';
 import { noteUnexpected } from '../session';
 import type { TrainValues } from '../train';
-import { createModel, refuseArchitecture } from './lm';
+import { createModel, LOADED_OPTIONS, refuseArchitecture } from './lm';
 import type { EvalValues } from './measured';
 
 /** What a run of `train` is made from. */
@@ -73,7 +74,7 @@ export async function modelToTrain(
 
   async function savedModel(source: string): Promise<SavedGpt> {
     refuseArchitecture(given);
-    const model = await openGpt(engine, source, { dropout: given.dropout, quantize: given.quantize });
+    const model = await openGpt(engine, source, pickGiven(given, LOADED_OPTIONS));
     noteUnexpected(output, model);
     return withTokenizer('train: "--init-from"', model, source);
   }
@@ -129,9 +130,9 @@ export async function openSaved<M extends Adaptable>(
 export function openGpt(
   engine: Engine,
   source: string,
-  { adapter, dropout, quantize }: { adapter?: string; dropout?: number; quantize?: 'int8' | 'bf16' } = {},
+  { adapter, ...options }: { adapter?: string } & Pick<PretrainedOptions, 'dropout' | 'quantize' | keyof ContextOptions> = {},
 ): Promise<GPT> {
-  return openSaved(source, adapter, (folder) => GPT.fromPretrained(engine, folder, { dropout, quantize }));
+  return openSaved(source, adapter, (folder) => GPT.fromPretrained(engine, folder, options));
 }
 
 /** The model that an adapter's folder names as its base; null for a folder of a model. @throws INVALID_CHECKPOINT for an adapter without a base */

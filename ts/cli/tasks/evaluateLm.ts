@@ -2,7 +2,9 @@
 import { evalBatches, TextDataset } from '../../data';
 import { FerroError } from '../../errors';
 import { type Engine, GPT, type PretrainedOptions, type Tokenizer } from '../../index';
+import { CONTEXT_OPTIONS } from '../../options';
 import { Evaluator } from '../../train';
+import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import type { EvalContext } from './context';
 import type { EvalValues, Measured } from './measured';
@@ -16,9 +18,10 @@ export async function evaluateLm({ engine, source, data, values }: EvalContext):
     dataset ??= await TextDataset.fromFiles(data, tokenizer);
     return dataset;
   };
-  const plain = await measure(engine, source, tokensOf, values, {});
+  const context = pickGiven(values, CONTEXT_OPTIONS);
+  const plain = await measure(engine, source, tokensOf, values, context);
   if (quantize === undefined || plain.quantized !== null) return { result: plain, text: textOf(plain) };
-  const quantized = await measure(engine, source, tokensOf, values, { quantize });
+  const quantized = await measure(engine, source, tokensOf, values, { ...context, quantize });
   const difference = { loss: quantized.loss - plain.loss, perplexity: quantized.perplexity - plain.perplexity };
   const percent = (100 * difference.perplexity) / plain.perplexity;
   const change = `${quantize} against f32: loss ${signed(difference.loss, 5)}, perplexity ${signed(difference.perplexity, 4)} (${signed(percent, 3)} %)`;
@@ -32,7 +35,7 @@ async function measure(
   engine: Engine,
   source: string,
   tokensOf: (tokenizer: Tokenizer) => Promise<TextDataset>,
-  { batchSize }: Pick<EvalValues, 'batchSize'>,
+  { batchSize, stride }: Pick<EvalValues, 'batchSize' | 'stride'>,
   options: PretrainedOptions,
 ) {
   const model = await GPT.fromPretrained(engine, source, options);
@@ -40,7 +43,7 @@ async function measure(
     if (model.tokenizer === null)
       throw new FerroError('INVALID_TOKENIZER', `eval: the model must have a tokenizer, got none in ${JSON.stringify(source)}`);
     const dataset = await tokensOf(model.tokenizer);
-    const batches = evalBatches(dataset, { blockSize: model.blockSize, batchSize });
+    const batches = evalBatches(dataset, { blockSize: model.blockSize, batchSize, stride });
     const { loss, perplexity, tokens } = await new Evaluator(model.bound, model.loss, batchSize).run(batches);
     // The first token is not predicted, so its bytes do not count.
     const bytes = dataset.countBytes(1);

@@ -1,7 +1,7 @@
 // The task `lm`: the next token of text files, from scratch or from a saved model.
 import { FerroError } from '../../errors';
 import { type Engine, GPT, type GPTOptions } from '../../index';
-import { GPT_CONFIG_OPTIONS } from '../../options';
+import { CONTEXT_OPTIONS, GPT_CONFIG_OPTIONS } from '../../options';
 import { chooseTokenizer, loadData, type RunData } from '../data';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
@@ -80,10 +80,13 @@ export function createModel(engine: Engine, values: TrainValues, given: Given, m
   return GPT.create(engine, { ...options, preset, ...more, seed: values.seed } as GPTOptions);
 }
 
-/** A saved model brings its own architecture and tokenizer: flags about them are refused. @throws INVALID_OPTION */
+/** What may be said of a saved model that is trained further. */
+export const LOADED_OPTIONS = ['dropout', 'quantize', ...CONTEXT_OPTIONS] as const;
+
+/** A saved model brings its own architecture and tokenizer: flags about them are refused, but for its context. @throws INVALID_OPTION */
 export function refuseArchitecture(given: Given): void {
   for (const name of [...GPT_CONFIG_OPTIONS, 'tokenizerName'] as const) {
-    if (name in given && name !== 'dropout') {
+    if (name in given && !(LOADED_OPTIONS as readonly string[]).includes(name)) {
       throw new FerroError(
         'INVALID_OPTION',
         `train: "${name}" must not be given with --init-from, whose model decides it, got ${JSON.stringify(given[name])}`,
@@ -100,7 +103,7 @@ async function load(
   data: readonly string[],
 ): Promise<{ model: GPT; runData: RunData }> {
   refuseArchitecture(given);
-  const model = await openGpt(engine, values.initFrom!, { dropout: given.dropout, quantize: given.quantize });
+  const model = await openGpt(engine, values.initFrom!, pickGiven(given, LOADED_OPTIONS));
   noteUnexpected(output, model);
   const { tokenizer } = withTokenizer('train: "--init-from"', model, values.initFrom!);
   return { model, runData: await loadData({ ...values, data }, tokenizer) };

@@ -2,6 +2,7 @@
 import { type Row, SftDataset, type SftOptions, type Template } from '../../data';
 import { evaluateLoss } from '../../index';
 import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
+import { CONTEXT_OPTIONS } from '../../options';
 import type { Tokenizer } from '../../tokenizers';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
@@ -144,7 +145,11 @@ async function scoreSft(
 export async function evaluateSft({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
   const description = describeTask('sft', given, saved);
   const template = templateOf(description);
-  const model = withTokenizer('eval: "--model"', await openGpt(engine, source, values), source);
+  const model = withTokenizer(
+    'eval: "--model"',
+    await openGpt(engine, source, pickGiven(values, ['adapter', 'quantize', ...CONTEXT_OPTIONS])),
+    source,
+  );
   const rows = await loadRows(data, values, SFT_COLUMNS);
   const dataset = new SftDataset(rows, { ...datasetOptions(model, template, description), overflow: values.overflow });
   noteReport(output, 'data', dataset.report);

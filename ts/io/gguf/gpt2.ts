@@ -14,6 +14,12 @@ export function gpt2Parts({ config, read }: GgufSource<GPTConfig>): Parts {
       `export: "activationFunction" must be gelu_new or gelu_pytorch_tanh, which llama.cpp's GPT-2 computes, got ${config.activationFunction}`,
     );
   }
+  if (config.positionEmbedding === 'rotary') {
+    throw new FerroError(
+      'NOT_SUPPORTED',
+      'export: "positionEmbedding" must be learned or sinusoidal, which llama.cpp\'s GPT-2 computes, got rotary (modelType llama has rotary positions there)',
+    );
+  }
   const parts: Part[] = [];
   const vector = (name: string, from: string, size: number) =>
     parts.push({ name, shape: [size], read: async () => (await read(from)) ?? new Float32Array(size) });
