@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { dimMul, Extent, Variable } from '../graph';
 import { Handmade } from '../graph/testing/handmade';
+import { fnv1a64, philox4x32, seedWords } from '../math';
 import { probeSimd } from './build';
 import { closeAll, start } from './testing/inThread';
 import { filled, increment, rejection, trapOn, UNARY } from './testing/programs';
@@ -110,6 +111,17 @@ describe('variables', () => {
     const variance = first.reduce((sum, x) => sum + (x - mean) ** 2, 0) / first.length;
     expect(Math.abs(mean - 1)).toBeLessThan(0.02); // 4 standard errors
     expect(Math.abs(Math.sqrt(variance) - 0.5)).toBeLessThan(0.015);
+  });
+
+  it('uniform ones are words of Philox between low and high', async () => {
+    const host = await start();
+    const [seed, name] = [42 + 2 ** 33, 'encoder.weight'];
+    const variable = new Variable({ name, shape: [3, 5], init: { kind: 'uniform', low: -0.25, high: 0.5 } });
+    await host.allocate([variable], { seed });
+    const last = 0xffffffff; // step and micro of initial values
+    const key = philox4x32(seedWords(seed), [last, last, ...fnv1a64(name)], new Uint32Array(4));
+    const words = Array.from({ length: 4 }, (_, block) => [...philox4x32(key, [block, 0, 0, 0], new Uint32Array(4))]).flat();
+    expect(await host.read(variable)).toEqual(Float32Array.from({ length: 15 }, (_, i) => -0.25 + 0.75 * (words[i] / 2 ** 32)));
   });
 
   it('sinusoidal ones are the table of sines and cosines', async () => {

@@ -121,6 +121,12 @@ const REFUSED: [() => unknown, string, string][] = [
     'INVALID_OPTION',
     'Variable "r": scaling.highFrequencyFactor must be above lowFrequencyFactor, got 4',
   ],
+  [
+    () => g.splitRows(f(6, 2), [4, 3]),
+    'INVALID_SHAPE',
+    'splitRows: the sizes must be positive integers whose sum is the first size of x, got [4, 3] and [6, 2]',
+  ],
+  [() => g.splitRows(f(B, 2), [4]), 'INVALID_SHAPE', 'splitRows: x must have one axis or more, all of fixed sizes, got [batch≤12, 2]'],
   [() => g.transpose(f(3)), 'INVALID_SHAPE', 'transpose: x must have at least two axes, got [3]'],
   [() => g.embedding(f(5, 3, 1), i(2)), 'INVALID_SHAPE', 'embedding: table must be [V, C], got [5, 3, 1]'],
   [() => g.embedding(f(5, 3), f(2)), 'INVALID_DTYPE', 'embedding: ids must be i32, got f32[2]'],
@@ -354,6 +360,16 @@ const REFUSED: [() => unknown, string, string][] = [
     () => new g.Variable({ name: 'w', shape: [2], init: { kind: 'normal', mean: 0, std: -1 } }),
     'INVALID_OPTION',
     'Variable "w": std must be finite and at least 0, got -1',
+  ],
+  [
+    () => new g.Variable({ name: 'w', shape: [2], init: { kind: 'uniform', low: 1, high: 0 } }),
+    'INVALID_OPTION',
+    'Variable "w": low and high must be finite and in this order, got 1 and 0',
+  ],
+  [
+    () => new g.Variable({ name: 'w', shape: [2], dtype: 'i32', init: { kind: 'uniform', low: 0, high: 1 } }),
+    'INVALID_OPTION',
+    'Variable "w": an i32 variable cannot have random init, got uniform',
   ],
   [
     () => new g.Variable({ name: 'w', shape: [2], init: { kind: 'sinusoidal', noise: 0 } }),
