@@ -32,18 +32,20 @@ export function windowOf(op: string, model: Trainable, dataset: Dataset): number
 
 /** @throws VOCABULARY_MISMATCH */
 export function checkVocabulary(name: string, model: Trainable, dataset: Dataset): void {
-  if (!isTokenDataset(dataset) || model.vocabSize === undefined) return;
-  const hash = (dataset as Partial<TextDataset>).tokenizer?.hash;
+  // Data sets of examples say it where their examples are tokens (SftDataset, ClassificationDataset, PreferenceDataset).
+  const { vocabSize, tokenizer } = dataset as Partial<TextDataset>;
+  if (typeof vocabSize !== 'number' || model.vocabSize === undefined) return;
+  const hash = tokenizer?.hash;
   if (hash !== undefined && model.tokenizerHash !== null && hash !== model.tokenizerHash) {
     throw new FerroError(
       'VOCABULARY_MISMATCH',
-      `Trainer: "${name}" must be encoded with the model's tokenizer, got another one (${dataset.vocabSize} tokens, the model's has ${model.vocabSize})`,
+      `Trainer: "${name}" must be encoded with the model's tokenizer, got another one (${vocabSize} tokens, the model's has ${model.vocabSize})`,
     );
   }
-  if (dataset.vocabSize > model.vocabSize) {
+  if (vocabSize > model.vocabSize) {
     throw new FerroError(
       'VOCABULARY_MISMATCH',
-      `Trainer: ids of "${name}" must be below the model's vocabSize ${model.vocabSize}, got a data set with ${dataset.vocabSize}`,
+      `Trainer: ids of "${name}" must be below the model's vocabSize ${model.vocabSize}, got a data set with ${vocabSize}`,
     );
   }
 }
