@@ -2,8 +2,9 @@
 //   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it; options.save goes to model.save
 //   node ours.mjs adapter FOLDER OPTIONS-JSON    makes a model (FOLDER/base), trains an adapter (options.adapter) on it (FOLDER/adapter), exports both as one (FOLDER/merged)
 //   node ours.mjs adapted FOLDER IDS-JSON        logits of FOLDER/base with FOLDER/adapter, which is written again (FOLDER/again)
+//   node ours.mjs seq2seq FOLDER OPTIONS-JSON    makes a sequence-to-sequence model (options.options), trains it a little, saves it (options.save), loads it again: logits, greedy target
 //   node ours.mjs logits FOLDER IDS-JSON         logits of a batch of ids, and the greedy continuation of its first row
-import { CharTokenizer, Engine, exportModel, GPT, TextDataset, Trainer } from '../../dist/index.node.js';
+import { CharTokenizer, Engine, exportModel, GPT, TextDataset, Trainer, Transformer } from '../../dist/index.node.js';
 
 export const TEXT = Array.from({ length: 150 }, (_, i) => `Call me ${i % 13}; the sea is ${i % 7} – “deep” 🐋.\n`).join('');
 
@@ -37,6 +38,31 @@ async function adapted(engine, folder, ids) {
   return { logits: Array.from(data) };
 }
 
+async function seq2seq(engine, folder, { options, save }) {
+  const tokenizer = CharTokenizer.fromText('abcdefgh');
+  const made = await Transformer.create(engine, {
+    tokenizer,
+    nLayer: 2,
+    nHead: 2,
+    dModel: 32,
+    maxSourceLength: 12,
+    maxTargetLength: 14,
+    seed: 3,
+    ...options,
+  });
+  const { bosId, eosId } = made.config;
+  const [source, target] = ['abcdefgh', 'hgfed'].map((text) => Array.from(tokenizer.encode(text)));
+  const tensor = (data) => ({ data: Int32Array.from(data), shape: [1, data.length] });
+  const batch = { inputIds: tensor(source), decoderInputIds: tensor([bosId, ...target]), labels: tensor([...target, eosId]) };
+  const step = engine.trainStep(made, { loss: made.loss, optimizer: { learningRate: 3e-3 } });
+  for (let t = 0; t < 8; t++) await step(batch);
+  await made.save(folder, save);
+  const model = await Transformer.fromPretrained(engine, folder);
+  const { data } = await model.bound.forward({ inputIds: batch.inputIds, decoderInputIds: batch.decoderInputIds });
+  const { ids } = await model.generate(source, { doSample: false, maxNewTokens: 8 });
+  return { source, target: [bosId, ...target], logits: Array.from(data), greedy: ids };
+}
+
 async function logits(engine, folder, ids) {
   const model = await GPT.fromPretrained(engine, folder);
   const { data, shape } = await model.bound.forward({ data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0].length] });
@@ -49,7 +75,7 @@ async function logits(engine, folder, ids) {
 const [what, folder, json] = process.argv.slice(2);
 const engine = await Engine.start({ threads: 1, simd: 'portable' });
 try {
-  const work = { create, logits, adapter, adapted }[what];
+  const work = { create, logits, adapter, adapted, seq2seq }[what];
   console.log(JSON.stringify(await work(engine, folder, JSON.parse(json))));
 } finally {
   await engine.close();

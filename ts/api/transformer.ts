@@ -322,25 +322,28 @@ function chooseTokenizers(tokenizer: Tokenizer | undefined, target: Tokenizer | 
 /** The configuration with what the tokenizers say where nothing else was given. */
 function withVocabularies({ source, target }: Tokenizers, given: Seq2SeqConfigOptions): Seq2SeqConfigOptions {
   const one = source !== null && source === target;
-  const words = target === null ? undefined : target.vocabSize + (target.eosId === null && given.eosId === undefined ? 1 : 0);
-  const outputDim = given.outputDim ?? words;
+  const eosId = given.eosId ?? target?.eosId ?? target?.vocabSize;
+  const bosId = given.bosId ?? target?.bosId ?? undefined;
+  const padId = given.padId ?? target?.padId ?? undefined;
+  const outputDim =
+    given.outputDim ?? (target === null ? undefined : Math.max(target.vocabSize, 1 + Math.max(eosId!, bosId ?? 0, padId ?? 0)));
   const shareEmbeddings = given.shareEmbeddings ?? (one && (given.inputDim ?? outputDim) === outputDim);
   return {
     ...given,
     outputDim,
     inputDim: given.inputDim ?? (shareEmbeddings ? outputDim : source?.vocabSize),
     shareEmbeddings,
-    eosId: given.eosId ?? target?.eosId ?? target?.vocabSize,
-    bosId: given.bosId ?? target?.bosId ?? undefined,
-    padId: given.padId ?? target?.padId ?? undefined,
+    eosId,
+    bosId,
+    padId,
   };
 }
 
 /** @throws VOCABULARY_MISMATCH for a tokenizer with more words than the model */
 function checkVocabularies(op: string, { source, target }: Tokenizers, { inputDim, outputDim }: Seq2SeqConfig): void {
   for (const [name, dim, tokenizer] of [
-    ['inputDim', inputDim, source],
     ['outputDim', outputDim, target],
+    ['inputDim', inputDim, source],
   ] as const) {
     if (tokenizer !== null && dim < tokenizer.vocabSize)
       throw new FerroError('VOCABULARY_MISMATCH', `${op}: "${name}" must be at least the tokenizer's ${tokenizer.vocabSize}, got ${dim}`);

@@ -97,7 +97,9 @@ async function readConfig<C extends FolderConfig>(
     const end = fields.values.get('eos_token_id');
     if (architecture !== undefined) return { architecture, config: architecture.readConfig(fields), quantization, end };
     const known = architectures.map(({ modelType }) => `"${modelType}"`).join(' or ');
-    throw new FerroError('NOT_BUILT', `${fields.name}: "model_type" can only be ${known} so far, got ${JSON.stringify(type)}`);
+    const own = type === 'ferroformer' && fields.values.get('architecture') === 'transformer';
+    const hint = own ? ' (Transformer.fromPretrained opens it)' : '';
+    throw new FerroError('NOT_BUILT', `${fields.name}: "model_type" can only be ${known} here, got ${JSON.stringify(type)}${hint}`);
   } catch (error) {
     throw checkpointError(error);
   }

@@ -142,7 +142,7 @@ function checkSeq2SeqConfig(config: Seq2SeqConfig, op: string): void {
     throw new FerroError('INVALID_OPTION', `${op}: "shareEmbeddings" must be false with inputKind "features", got true`);
   if (shareEmbeddings && inputDim !== outputDim)
     throw new FerroError('INVALID_OPTION', `${op}: "inputDim" must be outputDim ${outputDim} with shareEmbeddings, got ${inputDim}`);
-  for (const name of ['bosId', 'eosId'] as const) {
+  for (const name of ['eosId', 'bosId'] as const) {
     if (config[name] >= outputDim)
       throw new FerroError('INVALID_OPTION', `${op}: "${name}" must be below outputDim ${outputDim}, got ${config[name]}`);
   }
