@@ -5,6 +5,7 @@ import { apply, type OpDefinition } from '../op';
 import { MATMUL_FORM } from '../opcodes';
 import type { Tensor } from '../tensor';
 import { gather } from './reduce';
+import { transpose } from './transpose';
 
 /** NN: a[m,k] b[k,n]; NT: a[m,k] b[n,k]; TN: a[k,m] b[k,n]; each `batch` times. */
 export interface GemmAttrs {
@@ -23,6 +24,9 @@ const BACKWARD = {
   NT: { da: ['NN', 'dc', 'b'], db: ['TN', 'dc', 'a'] },
   TN: { da: ['NT', 'b', 'dc'], db: ['NN', 'a', 'dc'] },
 } as const;
+
+/** Up to this many rows of a result the kernel reads its right operand in place (crates/kernels/src/matmul/plan.rs). */
+const FEW_ROWS = 8;
 
 const gemmOp: OpDefinition<GemmAttrs> = {
   name: 'matmul',
@@ -43,7 +47,14 @@ const gemmOp: OpDefinition<GemmAttrs> = {
     ): Tensor => gemm(tensors[left], tensors[right], undefined, { form: newForm, batch, m: rows, n: cols, k: inner, shape: like.shape });
     // a is [m,k] (TN: [k,m]) and b is [k,n] (NT: [n,k]): each gradient has its operand's layout and sums over the third size.
     const da = needed[0] ? (form === 'TN' ? product(BACKWARD.TN.da, a, k, m, n) : product(BACKWARD[form].da, a, m, k, n)) : undefined;
-    const db = needed[1] ? (form === 'NT' ? product(BACKWARD.NT.db, b, n, k, m) : product(BACKWARD[form].db, b, k, n, m)) : undefined;
+    const weightGradient = (): Tensor => {
+      if (form !== 'NT') return product(BACKWARD[form].db, b, k, n, m);
+      if (batch !== 1 || typeof k !== 'number' || k > FEW_ROWS || typeof n !== 'number' || n <= FEW_ROWS)
+        return product(BACKWARD.NT.db, b, n, k, m);
+      // The transpose, a few long rows: dC is read in place instead of being packed for so little. The bits are the same.
+      return transpose(gemm(a, dc, undefined, { form: 'TN', batch, m: k, n, k: m, shape: [k, n] }));
+    };
+    const db = needed[1] ? weightGradient() : undefined;
     const dbias = bias !== undefined && needed[2] ? gather(dc, bias.shape, 'row', dimMul(batch, m), n) : undefined;
     return [da, db, dbias];
   },
