@@ -1,10 +1,11 @@
 // The library's side of test_transformers.py, on the built package. Prints one JSON object.
 //   node ours.mjs create FOLDER OPTIONS-JSON     makes a model (char tokenizer), trains it a little, saves it; options.save goes to model.save
 //   node ours.mjs adapter FOLDER OPTIONS-JSON    makes a model (FOLDER/base), trains an adapter (options.adapter) on it (FOLDER/adapter), exports both as one (FOLDER/merged)
+//   node ours.mjs classified FOLDER IDS-JSON      probabilities of each row of ids by the classifier in FOLDER/base with FOLDER/adapter, which is written again (FOLDER/again)
 //   node ours.mjs adapted FOLDER IDS-JSON        logits of FOLDER/base with FOLDER/adapter, which is written again (FOLDER/again)
 //   node ours.mjs seq2seq FOLDER OPTIONS-JSON    makes a sequence-to-sequence model (options.options), trains it a little, saves it (options.save), loads it again: logits, greedy target
 //   node ours.mjs logits FOLDER IDS-JSON         logits of a batch of ids, and the greedy continuation of its first row
-import { CharTokenizer, Engine, exportModel, GPT, TextDataset, Trainer, Transformer } from '../../dist/index.node.js';
+import { CharTokenizer, Engine, exportModel, GPT, SequenceClassifier, TextDataset, Trainer, Transformer } from '../../dist/index.node.js';
 
 export const TEXT = Array.from({ length: 150 }, (_, i) => `Call me ${i % 13}; the sea is ${i % 7} – “deep” 🐋.\n`).join('');
 
@@ -63,6 +64,14 @@ async function seq2seq(engine, folder, { options, save }) {
   return { source, target: [bosId, ...target], logits: Array.from(data), greedy: ids };
 }
 
+async function classified(engine, folder, ids) {
+  const model = await SequenceClassifier.fromPretrained(engine, `${folder}/base`);
+  await model.loadAdapter(`${folder}/adapter`);
+  await model.saveAdapter(`${folder}/again`);
+  const found = await model.classify(ids);
+  return { probabilities: found.map(({ probabilities }) => Object.values(probabilities)) };
+}
+
 async function logits(engine, folder, ids) {
   const model = await GPT.fromPretrained(engine, folder);
   const { data, shape } = await model.bound.forward({ data: Int32Array.from(ids.flat()), shape: [ids.length, ids[0].length] });
@@ -75,7 +84,7 @@ async function logits(engine, folder, ids) {
 const [what, folder, json] = process.argv.slice(2);
 const engine = await Engine.start({ threads: 1, simd: 'portable' });
 try {
-  const work = { create, logits, adapter, adapted, seq2seq }[what];
+  const work = { create, logits, adapter, adapted, classified, seq2seq }[what];
   console.log(JSON.stringify(await work(engine, folder, JSON.parse(json))));
 } finally {
   await engine.close();

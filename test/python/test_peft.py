@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from test_transformers import TOLERANCE, ours, strict_load, torch_logits
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 KINDS = {"gpt2": GPT2LMHeadModel, "llama": LlamaForCausalLM}
 NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
@@ -102,6 +102,30 @@ class PeftInOurs(unittest.TestCase):
 
     def test_sixteen_bits(self):
         self.check("gpt2", half=torch.bfloat16)
+
+
+class Classifiers(unittest.TestCase):
+    def test_the_head_comes_with_the_adapter(self):
+        torch.manual_seed(6)
+        sizes = {"vocab_size": 50, "n_positions": 24, "n_embd": 32, "n_layer": 2, "n_head": 4, "num_labels": 3, "pad_token_id": 0}
+        base = GPT2ForSequenceClassification(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = pathlib.Path(scratch)
+            base.save_pretrained(folder / "base")
+            model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", r=4, fan_in_fan_out=True)).eval()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    if parameter.requires_grad:
+                        parameter.add_(torch.randn_like(parameter) * 0.3)
+            model.save_pretrained(folder / "adapter")
+            ids = torch.randint(1, 50, (4, 17)).tolist()
+            theirs = torch_logits(model, ids).softmax(-1)
+            here = ours("classified", folder, ids)
+            self.assertLessEqual(difference(here["probabilities"], theirs), TOLERANCE)
+            config = json.loads((folder / "again" / "adapter_config.json").read_text("utf-8"))
+            self.assertEqual([config["task_type"], config["modules_to_save"]], ["SEQ_CLS", ["score"]])
+            again = PeftModel.from_pretrained(GPT2ForSequenceClassification.from_pretrained(folder / "base"), folder / "again").eval()
+            self.assertTrue(torch.equal(torch_logits(again, ids).softmax(-1), theirs))
 
 
 if __name__ == "__main__":

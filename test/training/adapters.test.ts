@@ -1,17 +1,11 @@
 // What adapters do: they train alone, are saved small, resumed bit for bit, switched, merged and removed; what does not fit is refused with names and shapes.
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import {
   adaptersOf,
-  CharTokenizer,
-  dpoLoss,
-  type Engine,
   exportModel,
-  FerroError,
   GPT,
-  type HostTensor,
   Linear,
-  logSigmoid,
   Module,
   mean,
   Projection,
@@ -20,60 +14,12 @@ import {
   type Tensor,
   TextDataset,
   Trainer,
-  type TrainerOptions,
   tanh,
-  Variable,
-  withReference,
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
+import { BACKWARDS, create, createTrained, failure, IDS, logits, options, TOKENIZER, worst } from '../support/adapters';
 import { readTensors } from '../support/safetensors';
-import { hashParameters, makeText, measured, openEngine, scratch } from '../support/training';
-
-const TEXT = makeText(8_000);
-const TOKENIZER = CharTokenizer.fromText(TEXT);
-const DATASET = TextDataset.fromText(TEXT, TOKENIZER);
-/** The text backwards: other statistics in the same letters, for adapters to learn. */
-const BACKWARDS = TextDataset.fromText(Array.from(TEXT).reverse().join(''), TOKENIZER);
-const IDS: HostTensor = { data: Int32Array.from(TOKENIZER.encode(TEXT.slice(0, 32))), shape: [2, 16] };
-
-const create = (engine: Engine, more: object = {}) =>
-  GPT.create(engine, { nLayer: 2, nHead: 2, nEmbd: 16, blockSize: 16, tokenizer: TOKENIZER, ...more });
-/** A base that has learned something. */
-async function createTrained(engine: Engine, more: object = {}): Promise<GPT> {
-  const model = await create(engine, more);
-  await new Trainer(model, { dataset: DATASET, maxSteps: 60, batchSize: 8, learningRate: 1e-2, evalSteps: 0 }).train();
-  return model;
-}
-const options = (more: Partial<TrainerOptions> = {}): TrainerOptions => ({
-  dataset: DATASET,
-  maxSteps: 20,
-  batchSize: 4,
-  learningRate: 2e-2,
-  evalSteps: 0,
-  ...more,
-});
-const logits = async (model: GPT) => (await model.bound.forward(IDS)).data as Float32Array;
-const worst = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
-
-const failure = async (work: () => unknown): Promise<FerroError> => {
-  try {
-    await work();
-  } catch (error) {
-    expect(error).toBeInstanceOf(FerroError);
-    return error as FerroError;
-  }
-  throw new Error('nothing was thrown');
-};
-
-/** Writes the files of an adapter, some of them changed. */
-async function adapterFiles(model: GPT, change: (config: Record<string, unknown>) => object = (config) => config): Promise<File[]> {
-  const blobs = await model.adapterToFiles();
-  const config = change(JSON.parse(await blobs.get('adapter_config.json')!.text()));
-  return [
-    new File([JSON.stringify(config)], 'adapter_config.json'),
-    new File([blobs.get('adapter_model.safetensors')!], 'adapter_model.safetensors'),
-  ];
-}
+import { hashParameters, measured, openEngine, scratch } from '../support/training';
 
 describe('training', () => {
   test.each(['gpt2', 'llama'] as const)('%s: a new adapter changes nothing, and then it alone is trained', async (modelType) => {
@@ -237,160 +183,6 @@ describe('training', () => {
   });
 });
 
-describe('on a frozen base in fewer bits', () => {
-  test.each(['int8', 'bf16'] as const)(
-    '%s: the adapter trains, is saved and loaded; the base keeps its bits and cannot be merged into',
-    async (quantize) => {
-      const engine = await openEngine();
-      const plain = await createTrained(engine);
-      const model = await plain.quantize(quantize);
-      expect((await failure(() => engine.trainStep(model, { loss: model.loss }))).code).toBe('QUANTIZED_MODEL');
-      const [hash, before] = [await hashParameters(model), await logits(model)];
-      expect(worst(before, await logits(plain))).toBeLessThan(0.1);
-      // A module that is trained whole is a copy in f32, whatever the base has.
-      const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn', 'c_proj'], modulesToSave: ['mlp.c_fc', 'ln_f'] });
-      expect(worst(await logits(model), before)).toBeLessThan(quantize === 'int8' ? 2e-3 : 1e-6);
-      const trainer = new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 40, learningRate: 1e-2 }));
-      const { loss: first } = await trainer.evaluate();
-      await trainer.train();
-      const { loss: last } = await trainer.evaluate();
-      expect(last).toBeLessThan(first - 0.3);
-      expect(await hashParameters(model)).toBe(hash);
-      const again = await plain.quantize(quantize);
-      await again.loadAdapter(await adapterFiles(model));
-      expect(await logits(again)).toEqual(await logits(model));
-      // The same adapter on the base in f32 is nearly as good.
-      const wide = await create(engine);
-      for (const [name, parameter] of wide.parameters) await parameter.set((await plain.parameters.get(name)!.data()) as Float32Array);
-      await wide.loadAdapter(await adapterFiles(model));
-      expect(Math.abs((await new Trainer(wide, options({ dataset: BACKWARDS })).evaluate()).loss - last)).toBeLessThan(0.05);
-      const error = await failure(() => model.mergeAdapter());
-      expect(error.code).toBe('QUANTIZED_MODEL');
-      expect(model.activeAdapter).toBe('default');
-      expect(adapter.saved.get('transformer.h.0.mlp.c_fc.weight')!.copy.shape).toEqual([16, 64]);
-    },
-  );
-
-  test.each(['int8', 'bf16'] as const)('%s: its gradients are those of the numbers the base stands for', async (quantize) => {
-    const engine = await openEngine();
-    const model = await (await createTrained(engine)).quantize(quantize);
-    const wide = await create(engine);
-    for (const [name, parameter] of wide.parameters) {
-      const [data, { shape }] = [(await model.parameters.get(name)!.data()) as Float32Array, model.parameters.get(name)!];
-      const same = shape.join() === parameter.shape.join() && !(quantize === 'int8' && /attn|mlp/.test(name) && name.endsWith('weight'));
-      const transposed = () => Float32Array.from(data, (_, i) => data[(i % shape[0]) * shape[1] + Math.floor(i / shape[0])]);
-      await parameter.set(same ? data : transposed());
-    }
-    const gradients = [];
-    for (const one of [model, wide]) {
-      const adapter = await one.addAdapter({ rank: 4, targetModules: 'all-linear', seed: 5 });
-      for (const [name, parameter] of adapter.parameters) {
-        if (name.includes('lora_B'))
-          await parameter.set(Float32Array.from({ length: parameter.size }, (_, i) => ((i * 7) % 13) / 130 - 0.05));
-      }
-      await engine.trainStep(one, { loss: one.loss, optimizer: { learningRate: 0 } })({ inputIds: IDS, labels: IDS });
-      gradients.push(
-        await Promise.all(Array.from(adapter.parameters, async ([name, parameter]) => [name, await parameter.grad()] as const)),
-      );
-    }
-    expect(gradients[0]).toHaveLength(16);
-    for (const [i, [name, gradient]] of gradients[0].entries()) {
-      const expected = gradients[1][i][1]!;
-      const largest = Math.max(...Array.from(expected, Math.abs));
-      expect(largest, name).toBeGreaterThan(0);
-      expect(worst(gradient!, expected), name).toBeLessThanOrEqual(1e-5 * largest);
-    }
-  });
-});
-
-describe('folders', () => {
-  test('an adapter that was saved and loaded gives the same bits; its configuration is PEFT’s', async () => {
-    const folder = await scratch();
-    const engine = await openEngine();
-    const model = await create(engine);
-    await model.save(`${folder}/base`);
-    const base = await GPT.fromPretrained(engine, `${folder}/base`);
-    await base.addAdapter({ rank: 4, alpha: 6, dropout: 0.1, targetModules: ['h.*.mlp.c_fc', 'attn.c_proj'] });
-    await new Trainer(base, options({ maxSteps: 5 })).train();
-    await base.saveAdapter(`${folder}/adapter`);
-    const config = JSON.parse(await readFile(`${folder}/adapter/adapter_config.json`, 'utf8'));
-    expect(config).toMatchObject({
-      peft_type: 'LORA',
-      task_type: 'CAUSAL_LM',
-      r: 4,
-      lora_alpha: 6,
-      lora_dropout: 0.1,
-      fan_in_fan_out: true,
-      bias: 'none',
-      base_model_name_or_path: `${folder}/base`,
-      modules_to_save: null,
-    });
-    // "c_proj" alone would mean the feed-forward layers too.
-    expect(config.target_modules).toEqual([0, 1].flatMap((i) => [`transformer.h.${i}.attn.c_proj`, `transformer.h.${i}.mlp.c_fc`]));
-    const again = await GPT.fromPretrained(engine, `${folder}/base`);
-    const adapter = await again.loadAdapter(`${folder}/adapter`, { name: 'mine' });
-    expect(again.activeAdapter).toBe('mine');
-    expect(adapter.config).toMatchObject({ rank: 4, alpha: 6, dropout: 0.1 });
-    expect(await logits(again)).toEqual(await logits(base));
-  });
-
-  test('ranks and alphas of single layers are read and written', async () => {
-    const engine = await openEngine();
-    const model = await create(engine);
-    await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
-    await new Trainer(model, options({ maxSteps: 3 })).train();
-    const mlp = { alpha_pattern: { 'mlp.c_fc': 12 } };
-    const other = await create(engine);
-    const adapter = await other.loadAdapter(await adapterFiles(model, (config) => ({ ...config, ...mlp })));
-    expect(adapter.branches.get('transformer.h.1.mlp.c_fc')!.branch.scale).toBe(3);
-    expect(adapter.branches.get('transformer.h.1.mlp.c_proj')!.branch.scale).toBe(1);
-    const config = JSON.parse(await (await other.adapterToFiles()).get('adapter_config.json')!.text());
-    expect(config.alpha_pattern).toEqual({ 'transformer.h.0.mlp.c_fc': 12, 'transformer.h.1.mlp.c_fc': 12 });
-  });
-
-  test('an adapter for another base is refused with names and shapes; nothing is left of it', async () => {
-    const engine = await openEngine();
-    const model = await create(engine);
-    await model.addAdapter({ rank: 4, modulesToSave: ['ln_f'] });
-    const files = await adapterFiles(model);
-    const wider = await create(engine, { nEmbd: 32, nLayer: 1 });
-    const { regions } = await engine.info.bytes();
-    const error = await failure(() => wider.loadAdapter(files));
-    expect(error.code).toBe('ADAPTER_MISMATCH');
-    expect(error.message).toContain('transformer.h.0.attn.c_attn.lora_A [4, 16], not [4, 32]');
-    expect(error.message).toContain('transformer.h.0.attn.c_attn.lora_B [48, 4], not [96, 4]');
-    expect(error.message).toContain('transformer.h.1.attn.c_attn [4,16], which is no linear layer of the model');
-    expect(error.message).toContain('transformer.ln_f.weight [16], not [32]');
-    expect(wider.adapters.size).toBe(0);
-    expect((await engine.info.bytes()).regions).toBe(regions);
-    const llama = await failure(async () => (await create(engine, { modelType: 'llama' })).loadAdapter(files));
-    expect(llama.message).toContain('unexpected transformer.ln_f.weight [16]');
-  });
-
-  test('what is no plain LoRA is refused', async () => {
-    const folder = await scratch();
-    const engine = await openEngine();
-    const model = await create(engine);
-    await model.addAdapter();
-    const other = await create(engine);
-    const code = async (change: object) =>
-      (await failure(async () => other.loadAdapter(await adapterFiles(model, (config) => ({ ...config, ...change }))))).code;
-    expect(await code({ peft_type: 'IA3' })).toBe('NOT_SUPPORTED');
-    expect(await code({ use_dora: true })).toBe('NOT_SUPPORTED');
-    expect(await code({ bias: 'all' })).toBe('NOT_SUPPORTED');
-    expect(await code({ init_lora_weights: 'pissa_niter_4' })).toBe('NOT_SUPPORTED');
-    expect(await code({ alpha_pattern: { '(a+)+$': 3 } })).toBe('NOT_SUPPORTED');
-    expect(await code({ lora_dropout: 1 })).toBe('INVALID_CHECKPOINT');
-    expect(await code({ r: -1 })).toBe('INVALID_CHECKPOINT');
-    await writeFile(`${folder}/adapter_config.json`, '{"peft_type":"LORA"}');
-    expect((await failure(() => other.loadAdapter(folder))).code).toBe('INVALID_CHECKPOINT');
-    await writeFile(`${folder}/adapter_model.bin`, 'x');
-    expect((await failure(() => other.loadAdapter(folder))).code).toBe('PICKLE_REFUSED');
-    expect((await failure(() => other.loadAdapter(`${folder}/none`))).code).toBe('FILE_NOT_FOUND');
-    expect(other.adapters.size).toBe(0);
-  });
-});
-
 describe('switching, merging, removing', () => {
   test('two adapters and the base take turns, in generation and conversations too', async () => {
     const engine = await openEngine();
@@ -508,79 +300,5 @@ describe('bad input', () => {
     expect(model.adapters.size).toBe(0);
     await model.close();
     expect((await failure(() => model.addAdapter())).code).toBe('MODEL_CLOSED');
-  });
-});
-
-describe('preferences', () => {
-  /** Pairs: the text goes on as in the corpus, or in capital nonsense of the same length. */
-  const pairs = {
-    length: 24,
-    batch: (indices: readonly number[]) => {
-      const rows = (swap: boolean) =>
-        indices.flatMap((i) => {
-          const ids = Array.from(TOKENIZER.encode(TEXT.slice(i * 20, i * 20 + 16)));
-          return swap ? [...ids.slice(0, 8), ...ids.slice(8).reverse()] : ids;
-        });
-      const tensor = (values: number[]): HostTensor => ({ data: Int32Array.from(values), shape: [indices.length, 16] });
-      const labels = (ids: number[]) => ids.map((_, at) => (at % 16 < 7 || at % 16 === 15 ? -100 : ids[at + 1]));
-      const [chosen, rejected] = [rows(false), rows(true)];
-      return {
-        chosenIds: tensor(chosen),
-        chosenLabels: tensor(labels(chosen)),
-        rejectedIds: tensor(rejected),
-        rejectedLabels: tensor(labels(rejected)),
-      };
-    },
-  };
-
-  test('DPO on an adapter, with the base as reference: margins grow, the log has TRL’s names', async () => {
-    const model = await create(await openEngine());
-    await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
-    const dataset = await withReference(model, pairs);
-    const trainer = new Trainer(
-      model,
-      options({ dataset, evalDataset: dataset, loss: dpoLoss({ beta: 0.5 }), maxSteps: 60, evalSteps: 30 }),
-    );
-    const first = await trainer.evaluate();
-    expect(first.loss).toBeCloseTo(Math.LN2, 5); // the model is its reference
-    expect(first.tokens).toBe(24); // pairs
-    expect(first.metrics!['rewards/margins']).toBeCloseTo(0, 5);
-    await trainer.train();
-    const last = await trainer.evaluate();
-    expect(last.loss).toBeLessThan(0.5);
-    expect(last.metrics!['rewards/margins']).toBeGreaterThan(0.3);
-    expect(last.metrics!['rewards/accuracies']).toBeGreaterThanOrEqual(0.75);
-    const entry = trainer.log.at(-1)!;
-    for (const name of ['rewards/chosen', 'rewards/rejected', 'rewards/accuracies', 'rewards/margins', 'logps/chosen', 'logps/rejected']) {
-      expect(Number.isFinite(entry[name]), name).toBe(true);
-      expect(Number.isFinite(entry[`eval_${name}`]), name).toBe(true);
-    }
-  });
-
-  test('logSigmoid is finite and right far from 0, and has its gradient at 0', async () => {
-    const engine = await openEngine();
-    const points = [-1e30, -1000, -88, -20, -1e-3, 0, 1e-3, 1, 20, 200, 1e30];
-    class At extends Module {
-      readonly x = new Variable({ name: 'x', shape: [points.length], init: { kind: 'data', data: Float32Array.from(points) } });
-      override forward(): Tensor {
-        return logSigmoid(this.x);
-      }
-    }
-    const at = await engine.bind(new At());
-    const { data } = await engine.read(at.module.forward());
-    const exact = points.map((x) => Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x))));
-    for (const [i, y] of exact.entries())
-      expect(Math.abs(data[i] - y), `${points[i]}`).toBeLessThanOrEqual(2e-7 * Math.max(1, Math.abs(y)));
-    await engine.trainStep(at, { loss: (module) => module.forward(), optimizer: { learningRate: 0 } })({});
-    const gradient = (await at.parameters.get('x')!.grad())!;
-    for (const [i, x] of points.entries()) expect(Math.abs(gradient[i] - 1 / (1 + Math.exp(x))), `${x}`).toBeLessThanOrEqual(2e-7);
-  });
-
-  test('options are checked', async () => {
-    expect((await failure(() => dpoLoss({ beta: 0 }))).message).toContain('"beta" must be a positive number');
-    expect((await failure(() => dpoLoss({ lossType: 'ipo', labelSmoothing: 0.1 }))).message).toContain('is for lossType sigmoid');
-    const model = await create(await openEngine());
-    const bad = { length: 1, batch: () => ({ inputIds: IDS }) };
-    expect((await failure(() => withReference(model, bad))).message).toContain('must have chosenIds and chosenLabels, got inputIds');
   });
 });

@@ -17,7 +17,7 @@ export interface AdapterOptions {
   dropout?: number;
   /**
    * Layers with a branch: names as PEFT takes them, the whole path or its end ('c_attn', 'attn.c_proj', with * for any text), or 'all-linear': every linear layer but
-   * the head. Default as PEFT's: c_attn for GPT-2's architecture, q_proj and v_proj for Llama's.
+   * the head. Default as PEFT's: c_attn for GPT-2's architecture, q_proj and v_proj for Llama's; out_proj, linear1 and linear2 for torch.nn.Transformer's.
    */
   targetModules?: string | readonly string[];
   /** Modules that are trained whole and saved with the adapter, such as 'score'. Default: none; a classifier's head. */
@@ -58,10 +58,11 @@ export interface ChosenAdapter {
   parts: AdapterParts;
 }
 
-/** PEFT's own choice of layers. */
+/** PEFT's own choice of layers; it has none for torch.nn.Transformer, whose attention keeps its first projection as a bare parameter. */
 const DEFAULT_TARGETS: ReadonlyMap<string, readonly string[]> = new Map([
   ['gpt2', ['c_attn']],
   ['llama', ['q_proj', 'v_proj']],
+  ['transformer', ['out_proj', 'linear1', 'linear2']],
 ]);
 const ALL = 'all-linear';
 /** The head that PEFT trains whole for a classifier. */
@@ -166,10 +167,10 @@ function parametersOf(bound: AdaptedModule, names: readonly string[]): AdapterPa
 
 const parentOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf('.')));
 
-/** A language model's head is multiplied with by blocks of rows, not by the layer's own forward. */
+/** Heads over a vocabulary (a language model's, a sequence-to-sequence model's) are multiplied with by blocks of rows, not by the layer's own forward. */
 function layersOf(module: Module): Map<string, LoraLayer> {
-  const { lm_head: head } = module as { lm_head?: unknown };
-  return loraLayers(module, new Set(head instanceof Projection ? [head] : []));
+  const { lm_head, generator } = module as { lm_head?: unknown; generator?: unknown };
+  return loraLayers(module, new Set([lm_head, generator].filter((head) => head instanceof Projection)));
 }
 
 const modulePaths = (module: Module): string[] => [...module.namedModules().keys()].filter((path) => path !== '');

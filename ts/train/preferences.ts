@@ -1,7 +1,7 @@
 // What preference losses need beside the batch: the log-probabilities of a frozen reference, computed once before training.
 import { adaptersOf } from '../adapters';
 import type { BoundModule } from '../bind';
-import type { BatchTensors, ExampleDataset } from '../data';
+import type { BatchTensors, ExampleDataset, PreferenceDataset } from '../data';
 import { FerroError, show, throwIfAborted } from '../errors';
 import { type CausalLM, sequenceLogProbs } from '../models';
 
@@ -16,7 +16,7 @@ export interface ReferenceOptions {
 
 /**
  * A data set of pairs with the reference's log-probabilities in each batch, as `dpoLoss` needs them: chosenReference and rejectedReference f32 [B]. The reference is the
- * model as it is now, without its active adapter. Call it before training.
+ * model as it is now, without its active adapter. Call it before training. A PreferenceDataset takes them and is given back.
  * @param dataset batches { chosenIds, chosenLabels, rejectedIds, rejectedLabels i32 [B, T] }
  * @throws INVALID_OPTION for a data set without these; ABORTED, MODEL_CLOSED
  */
@@ -40,7 +40,14 @@ export async function withReference(
       onProgress?.(start + indices.length, dataset.length);
     }
   });
-  return new ReferencedDataset(dataset, chosen, rejected);
+  if (!takesReferences(dataset)) return new ReferencedDataset(dataset, chosen, rejected);
+  dataset.setReferences({ chosen, rejected });
+  return dataset;
+}
+
+/** Whether a data set keeps the references itself, as PreferenceDataset does. */
+function takesReferences(dataset: ExampleDataset): dataset is ExampleDataset & Pick<PreferenceDataset, 'setReferences'> {
+  return typeof (dataset as Partial<PreferenceDataset>).setReferences === 'function';
 }
 
 async function logProbs(
@@ -66,12 +73,14 @@ async function logProbs(
 class ReferencedDataset implements ExampleDataset {
   /** The pairs' own: the references follow from them and from the model, which the run names. */
   readonly hash: ExampleDataset['hash'];
+  readonly lengths: ExampleDataset['lengths'];
 
   constructor(
     readonly dataset: ExampleDataset,
     readonly chosen: Float32Array,
     readonly rejected: Float32Array,
   ) {
+    if (dataset.lengths !== undefined) this.lengths = dataset.lengths;
     if (dataset.hash !== undefined) this.hash = () => dataset.hash!();
   }
 

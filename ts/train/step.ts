@@ -288,7 +288,8 @@ export class TrainStep<M extends Module = Module> {
   /** What is trained now, by name. @throws INVALID_OPTION for a name that means nothing */
   #trained(): [string, Parameter][] {
     const { trainedParameters: all } = this.bound;
-    const frozen = new Set(this.#freeze.length === 0 ? [] : matchParameters('trainStep', 'freeze', this.#freeze, [...all.keys()]));
+    const names = [...new Set([...this.bound.parameters.keys(), ...all.keys()])]; // with an adapter active the module's own are frozen anyway
+    const frozen = new Set(this.#freeze.length === 0 ? [] : matchParameters('trainStep', 'freeze', this.#freeze, names));
     for (const [name, rows] of this.#rows) checkRows(name, rows, all.get(name));
     return [...all].filter(([name, parameter]) => parameter.trainable && (!frozen.has(name) || this.#rows.has(name)));
   }

@@ -1,0 +1,160 @@
+// Adapters as folders in PEFT's layout, and on bases in fewer bits.
+import { readFile, writeFile } from 'node:fs/promises';
+import { GPT, Trainer } from 'ferroformer';
+import { describe, expect, test } from 'vitest';
+import { adapterFiles, BACKWARDS, create, createTrained, failure, IDS, logits, options, worst } from '../support/adapters';
+import { hashParameters, openEngine, scratch } from '../support/training';
+
+describe('folders', () => {
+  test('an adapter that was saved and loaded gives the same bits; its configuration is PEFT’s', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const model = await create(engine);
+    await model.save(`${folder}/base`);
+    const base = await GPT.fromPretrained(engine, `${folder}/base`);
+    await base.addAdapter({ rank: 4, alpha: 6, dropout: 0.1, targetModules: ['h.*.mlp.c_fc', 'attn.c_proj'] });
+    await new Trainer(base, options({ maxSteps: 5 })).train();
+    await base.saveAdapter(`${folder}/adapter`);
+    const config = JSON.parse(await readFile(`${folder}/adapter/adapter_config.json`, 'utf8'));
+    expect(config).toMatchObject({
+      peft_type: 'LORA',
+      task_type: 'CAUSAL_LM',
+      r: 4,
+      lora_alpha: 6,
+      lora_dropout: 0.1,
+      fan_in_fan_out: true,
+      bias: 'none',
+      base_model_name_or_path: `${folder}/base`,
+      modules_to_save: null,
+    });
+    // "c_proj" alone would mean the feed-forward layers too.
+    expect(config.target_modules).toEqual([0, 1].flatMap((i) => [`transformer.h.${i}.attn.c_proj`, `transformer.h.${i}.mlp.c_fc`]));
+    const again = await GPT.fromPretrained(engine, `${folder}/base`);
+    const adapter = await again.loadAdapter(`${folder}/adapter`, { name: 'mine' });
+    expect(again.activeAdapter).toBe('mine');
+    expect(adapter.config).toMatchObject({ rank: 4, alpha: 6, dropout: 0.1 });
+    expect(await logits(again)).toEqual(await logits(base));
+  });
+
+  test('ranks and alphas of single layers are read and written', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
+    await new Trainer(model, options({ maxSteps: 3 })).train();
+    const mlp = { alpha_pattern: { 'mlp.c_fc': 12 } };
+    const other = await create(engine);
+    const adapter = await other.loadAdapter(await adapterFiles(model, (config) => ({ ...config, ...mlp })));
+    expect(adapter.branches.get('transformer.h.1.mlp.c_fc')!.branch.scale).toBe(3);
+    expect(adapter.branches.get('transformer.h.1.mlp.c_proj')!.branch.scale).toBe(1);
+    const config = JSON.parse(await (await other.adapterToFiles()).get('adapter_config.json')!.text());
+    expect(config.alpha_pattern).toEqual({ 'transformer.h.0.mlp.c_fc': 12, 'transformer.h.1.mlp.c_fc': 12 });
+  });
+
+  test('an adapter for another base is refused with names and shapes; nothing is left of it', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    await model.addAdapter({ rank: 4, modulesToSave: ['ln_f'] });
+    const files = await adapterFiles(model);
+    const wider = await create(engine, { nEmbd: 32, nLayer: 1 });
+    const { regions } = await engine.info.bytes();
+    const error = await failure(() => wider.loadAdapter(files));
+    expect(error.code).toBe('ADAPTER_MISMATCH');
+    expect(error.message).toContain('transformer.h.0.attn.c_attn.lora_A [4, 16], not [4, 32]');
+    expect(error.message).toContain('transformer.h.0.attn.c_attn.lora_B [48, 4], not [96, 4]');
+    expect(error.message).toContain('transformer.h.1.attn.c_attn [4,16], which is no linear layer of the model');
+    expect(error.message).toContain('transformer.ln_f.weight [16], not [32]');
+    expect(wider.adapters.size).toBe(0);
+    expect((await engine.info.bytes()).regions).toBe(regions);
+    const llama = await failure(async () => (await create(engine, { modelType: 'llama' })).loadAdapter(files));
+    expect(llama.message).toContain('unexpected transformer.ln_f.weight [16]');
+  });
+
+  test('what is no plain LoRA is refused', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const model = await create(engine);
+    await model.addAdapter();
+    const other = await create(engine);
+    const code = async (change: object) =>
+      (await failure(async () => other.loadAdapter(await adapterFiles(model, (config) => ({ ...config, ...change }))))).code;
+    expect(await code({ peft_type: 'IA3' })).toBe('NOT_SUPPORTED');
+    expect(await code({ use_dora: true })).toBe('NOT_SUPPORTED');
+    expect(await code({ bias: 'all' })).toBe('NOT_SUPPORTED');
+    expect(await code({ init_lora_weights: 'pissa_niter_4' })).toBe('NOT_SUPPORTED');
+    expect(await code({ alpha_pattern: { '(a+)+$': 3 } })).toBe('NOT_SUPPORTED');
+    expect(await code({ lora_dropout: 1 })).toBe('INVALID_CHECKPOINT');
+    expect(await code({ r: -1 })).toBe('INVALID_CHECKPOINT');
+    await writeFile(`${folder}/adapter_config.json`, '{"peft_type":"LORA"}');
+    expect((await failure(() => other.loadAdapter(folder))).code).toBe('INVALID_CHECKPOINT');
+    await writeFile(`${folder}/adapter_model.bin`, 'x');
+    expect((await failure(() => other.loadAdapter(folder))).code).toBe('PICKLE_REFUSED');
+    expect((await failure(() => other.loadAdapter(`${folder}/none`))).code).toBe('FILE_NOT_FOUND');
+    expect(other.adapters.size).toBe(0);
+  });
+});
+
+describe('on a frozen base in fewer bits', () => {
+  test.each(['int8', 'bf16'] as const)(
+    '%s: the adapter trains, is saved and loaded; the base keeps its bits and cannot be merged into',
+    async (quantize) => {
+      const engine = await openEngine();
+      const plain = await createTrained(engine);
+      const model = await plain.quantize(quantize);
+      expect((await failure(() => engine.trainStep(model, { loss: model.loss }))).code).toBe('QUANTIZED_MODEL');
+      const [hash, before] = [await hashParameters(model), await logits(model)];
+      expect(worst(before, await logits(plain))).toBeLessThan(0.1);
+      // A module that is trained whole is a copy in f32, whatever the base has.
+      const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn', 'c_proj'], modulesToSave: ['mlp.c_fc', 'ln_f'] });
+      expect(worst(await logits(model), before)).toBeLessThan(quantize === 'int8' ? 2e-3 : 1e-6);
+      const trainer = new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 40, learningRate: 1e-2 }));
+      const { loss: first } = await trainer.evaluate();
+      await trainer.train();
+      const { loss: last } = await trainer.evaluate();
+      expect(last).toBeLessThan(first - 0.3);
+      expect(await hashParameters(model)).toBe(hash);
+      const again = await plain.quantize(quantize);
+      await again.loadAdapter(await adapterFiles(model));
+      expect(await logits(again)).toEqual(await logits(model));
+      // The same adapter on the base in f32 is nearly as good.
+      const wide = await create(engine);
+      for (const [name, parameter] of wide.parameters) await parameter.set((await plain.parameters.get(name)!.data()) as Float32Array);
+      await wide.loadAdapter(await adapterFiles(model));
+      expect(Math.abs((await new Trainer(wide, options({ dataset: BACKWARDS })).evaluate()).loss - last)).toBeLessThan(0.05);
+      const error = await failure(() => model.mergeAdapter());
+      expect(error.code).toBe('QUANTIZED_MODEL');
+      expect(model.activeAdapter).toBe('default');
+      expect(adapter.saved.get('transformer.h.0.mlp.c_fc.weight')!.copy.shape).toEqual([16, 64]);
+    },
+  );
+
+  test.each(['int8', 'bf16'] as const)('%s: its gradients are those of the numbers the base stands for', async (quantize) => {
+    const engine = await openEngine();
+    const model = await (await createTrained(engine)).quantize(quantize);
+    const wide = await create(engine);
+    for (const [name, parameter] of wide.parameters) {
+      const [data, { shape }] = [(await model.parameters.get(name)!.data()) as Float32Array, model.parameters.get(name)!];
+      const same = shape.join() === parameter.shape.join() && !(quantize === 'int8' && /attn|mlp/.test(name) && name.endsWith('weight'));
+      const transposed = () => Float32Array.from(data, (_, i) => data[(i % shape[0]) * shape[1] + Math.floor(i / shape[0])]);
+      await parameter.set(same ? data : transposed());
+    }
+    const gradients = [];
+    for (const one of [model, wide]) {
+      const adapter = await one.addAdapter({ rank: 4, targetModules: 'all-linear', seed: 5 });
+      for (const [name, parameter] of adapter.parameters) {
+        if (name.includes('lora_B'))
+          await parameter.set(Float32Array.from({ length: parameter.size }, (_, i) => ((i * 7) % 13) / 130 - 0.05));
+      }
+      await engine.trainStep(one, { loss: one.loss, optimizer: { learningRate: 0 } })({ inputIds: IDS, labels: IDS });
+      gradients.push(
+        await Promise.all(Array.from(adapter.parameters, async ([name, parameter]) => [name, await parameter.grad()] as const)),
+      );
+    }
+    expect(gradients[0]).toHaveLength(16);
+    for (const [i, [name, gradient]] of gradients[0].entries()) {
+      const expected = gradients[1][i][1]!;
+      const largest = Math.max(...Array.from(expected, Math.abs));
+      expect(largest, name).toBeGreaterThan(0);
+      expect(worst(gradient!, expected), name).toBeLessThanOrEqual(1e-5 * largest);
+    }
+  });
+});
