@@ -177,6 +177,7 @@ export const SEQ2SEQ_DATA_OPTIONS = list(
   'eosId',
   'template',
   'taskPrefix',
+  'taskTokens',
   'overflow',
   'groupByLength',
 );

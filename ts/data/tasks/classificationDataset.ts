@@ -68,14 +68,15 @@ export class ClassificationDataset implements ExampleDataset {
     if (classOf.size !== this.labels.length)
       throw new FerroError('INVALID_OPTION', `${op}: "labels" must be different, got ${show(this.labels)}`);
     this.template = templateOf(op, rest as TemplateSettings);
-    const task = this.template.taskIds(tokenizer);
-    this.vocabSize = Math.max(tokenizer.vocabSize, ...task.map((id) => id + 1));
+    this.vocabSize = Math.max(tokenizer.vocabSize, ...this.template.allTaskIds(tokenizer).map((id) => id + 1));
     const store = new ExampleStore(this.vocabSize);
     const classes: number[] = [];
     const report = emptyReport(list.length);
     const encoder = new SegmentEncoder(tokenizer, []);
-    const encode = (row: Row) =>
-      withTask(encoder.encode(withoutBorder(this.template.promptSegments(row, tokenizer))).ids, task, tokenizer.bosId);
+    const encode = (row: Row) => {
+      const { ids } = encoder.encode(withoutBorder(this.template.promptSegments(row, tokenizer)));
+      return withTask(ids, this.template.taskIds(row, tokenizer), tokenizer.bosId);
+    };
     for (const [i, row] of list.entries()) {
       const label = given[i];
       if (label === undefined) continue; // a fault already

@@ -44,7 +44,6 @@ export class PairEncoder {
   readonly #op: string;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: SegmentEncoder;
-  readonly #task: readonly number[];
   readonly #end: readonly number[];
   readonly #blockSize: number;
   readonly #overflow: Overflow;
@@ -61,19 +60,18 @@ export class PairEncoder {
     this.#blockSize = options.blockSize;
     this.#overflow = options.overflow;
     this.template = templateOf(op, options);
-    this.#task = this.template.taskIds(tokenizer);
     this.#end = endIds(op, tokenizer, options.endOfText);
     this.#encoder = new SegmentEncoder(tokenizer, this.#end);
-    this.vocabSize = Math.max(tokenizer.vocabSize, ...this.#task.map((id) => id + 1), ...this.#end.map((id) => id + 1));
+    this.vocabSize = Math.max(tokenizer.vocabSize, ...[...this.template.allTaskIds(tokenizer), ...this.#end].map((id) => id + 1));
   }
 
   /**
-   * The ids of segments. An empty prompt begins with the beginning-of-text token, or else the end-of-text id, if there is one: the first token that is learned
+   * The ids of a row's segments. An empty prompt begins with the beginning-of-text token, or else the end-of-text id, if there is one: the first token that is learned
    * needs one before it.
    */
-  encode(segments: readonly Segment[]): Encoded {
+  encode(segments: readonly Segment[], row: Row): Encoded {
     const encoded = this.#encoder.encode(segments);
-    const ids = withTask(encoded.ids, this.#task, this.#tokenizer.bosId);
+    const ids = withTask(encoded.ids, this.template.taskIds(row, this.#tokenizer), this.#tokenizer.bosId);
     const counted =
       ids === encoded.ids ? encoded.counted : [...new Array<number>(ids.length - encoded.ids.length).fill(0), ...encoded.counted];
     if (counted[0] !== 1) return { ids, counted };

@@ -68,8 +68,10 @@ export class PreferenceDataset implements ExampleDataset {
       faults.try(() => {
         // Both sides are judged by a report of their own: a row is kept or left out as a whole.
         const tries = { ...emptyReport(0), longest: report.longest, firstTooLong: report.firstTooLong };
-        const encode = (side: Side) =>
-          encoder.fit(lastTurn(encoder.encode(encoder.template.segments(pairOf(row, side), tokenizer))), row, tries);
+        const encode = (side: Side) => {
+          const segments = encoder.template.segments(pairOf(row, side), tokenizer);
+          return encoder.fit(lastTurn(encoder.encode(segments, row)), row, tries);
+        };
         const [chosen, rejected] = [encode('chosen'), encode('rejected')];
         report.longest = tries.longest;
         report.firstTooLong = tries.firstTooLong;
@@ -165,7 +167,7 @@ function longer(stores: Readonly<Record<Side, ExampleStore>>, index: number): nu
 /** One side of a row as a row that templates know. @throws INVALID_DATA */
 function pairOf(row: Row, side: Side): Row {
   if (!Array.isArray(row.get(side))) {
-    const fields = { prompt: textOf(row, 'prompt'), completion: textOf(row, side) };
+    const fields = { ...row.fields, prompt: textOf(row, 'prompt'), completion: textOf(row, side) };
     return new Row(fields, row.file, row.line);
   }
   const before = row.get('prompt') === undefined ? [] : messagesOf(row, 'prompt');

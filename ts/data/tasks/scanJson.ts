@@ -113,9 +113,9 @@ class Scanner {
   /** Goes on behind what the pattern matches here; false where that is nothing. */
   #take(pattern: RegExp): boolean {
     pattern.lastIndex = this.#at;
-    const length = pattern.exec(this.#text)?.[0].length ?? 0;
-    this.#at += length;
-    return length > 0;
+    if (!pattern.test(this.#text) || pattern.lastIndex === this.#at) return false;
+    this.#at = pattern.lastIndex;
+    return true;
   }
 
   #fail(rule: string, at = this.#at, got?: string): never {

@@ -10,9 +10,9 @@ import { fitText, type Overflow, requireTokenizer, type TemplateSettings, templa
 import { type RowFileOptions, readRowFiles } from './readRows';
 import { asRows, Faults, type Row, type RowInput } from './row';
 import { type Segment, SegmentEncoder, withoutBorder } from './segments';
-import type { Template } from './template';
+import { type Template, withTask } from './template';
 
-export interface Seq2SeqOptions extends Omit<TemplateSettings, 'taskTokens'> {
+export interface Seq2SeqOptions extends TemplateSettings {
   /** Encodes the sources, and the targets where `targetTokenizer` is not given. */
   tokenizer: Tokenizer;
   targetTokenizer?: Tokenizer;
@@ -50,6 +50,7 @@ export class Seq2SeqDataset implements ExampleDataset {
   readonly bosId: number;
   readonly eosId: number;
   readonly lengths?: readonly number[];
+  readonly #encoder: SegmentEncoder;
   readonly #sources: ExampleStore;
   readonly #targets: ExampleStore;
   readonly #maxSource: number;
@@ -73,10 +74,11 @@ export class Seq2SeqDataset implements ExampleDataset {
     this.template = templateOf(op, rest as TemplateSettings);
     this.bosId = roleId(op, 'bosId', rest.bosId, targetTokenizer);
     this.eosId = roleId(op, 'eosId', rest.eosId, targetTokenizer);
+    this.#encoder = new SegmentEncoder(tokenizer, []);
     this.#maxSource = maxSourceLength;
     this.#maxTarget = maxTargetLength;
     this.#padIds = [tokenizer.padId ?? 0, targetTokenizer.padId ?? 0];
-    this.#sources = new ExampleStore(tokenizer.vocabSize);
+    this.#sources = new ExampleStore(Math.max(tokenizer.vocabSize, ...this.template.allTaskIds(tokenizer).map((id) => id + 1)));
     this.#targets = new ExampleStore(Math.max(targetTokenizer.vocabSize, this.bosId + 1, this.eosId + 1));
     this.report = Object.freeze(this.#read(asRows(op, rows), op, overflow));
     this.length = this.report.kept;
@@ -96,7 +98,7 @@ export class Seq2SeqDataset implements ExampleDataset {
   /** The ids of a source as in training, to generate from; the row need not have a target. @throws INVALID_DATA, UNKNOWN_CHARACTER */
   sourceIds(row: RowInput): Int32Array {
     const [given] = asRows('sourceIds', [row]);
-    return Int32Array.from(this.#source(this.template.promptSegments(given, this.tokenizer)));
+    return Int32Array.from(this.#source(this.template.promptSegments(given, this.tokenizer), given));
   }
 
   batch(indices: readonly number[]): BatchTensors {
@@ -126,8 +128,9 @@ export class Seq2SeqDataset implements ExampleDataset {
     return this.#hash;
   }
 
-  #source(segments: readonly Segment[]): readonly number[] {
-    return new SegmentEncoder(this.tokenizer, []).encode(withoutBorder(segments)).ids;
+  #source(segments: readonly Segment[], row: Row): readonly number[] {
+    const { ids } = this.#encoder.encode(withoutBorder(segments));
+    return withTask(ids, this.template.taskIds(row, this.tokenizer), this.tokenizer.bosId);
   }
 
   #read(rows: readonly Row[], op: string, overflow: Overflow): TaskReport {
@@ -144,7 +147,10 @@ export class Seq2SeqDataset implements ExampleDataset {
     const segments = this.template.segments(row, this.tokenizer);
     const answer = segments.filter(({ counted, end }) => counted && !end);
     const target = this.targetTokenizer.encode(answer.map(({ text }) => text).join(''));
-    const source = this.#source(segments.filter(({ counted }) => !counted));
+    const source = this.#source(
+      segments.filter(({ counted }) => !counted),
+      row,
+    );
     if (source.length === 0 || target.length === 0) {
       report.empty++;
       return;

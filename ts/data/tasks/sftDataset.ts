@@ -71,7 +71,7 @@ export class SftDataset implements ExampleDataset {
           report.empty++;
           return;
         }
-        const kept = encoder.fit(encoder.encode(segments), row, report);
+        const kept = encoder.fit(encoder.encode(segments, row), row, report);
         if (kept === null) return;
         report.kept++;
         report.tokens += kept.ids.length;

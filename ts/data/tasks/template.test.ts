@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { BpeTokenizer, ByteTokenizer, loadTokenizer, type Tokenizer } from '../../tokenizers';
 import { readRows } from './readRows';
 import type { RowInput } from './row';
+import { Seq2SeqDataset } from './seq2seqDataset';
 import { SftDataset, type SftOptions } from './sftDataset';
 import { Template, type TemplateOptions, type TemplateParts } from './template';
 
@@ -189,6 +190,33 @@ describe('special tokens', () => {
     }
     expect(make(row, { taskTokens: [300] }).vocabSize).toBe(301);
     expect(failure(() => make(row, { taskTokens: ['<|de|>'] }))).toMatch(/^INVALID_OPTION: template: "taskTokens" must be special tokens/);
+  });
+});
+
+describe('several tasks in one data set', () => {
+  const template = () => new Template('plain', { taskTokens: { french: ['<|fr|>'], english: [300, 301] } });
+  const rows = [
+    { task: 'french', source: 'a', target: 'b' },
+    { task: 'english', source: 'a', target: 'c' },
+  ];
+
+  test('each row has its own task in front', () => {
+    const dataset = new SftDataset(rows, { tokenizer: chat, blockSize: 50, template: template() });
+    expect(dataset.vocabSize).toBe(302);
+    const begin = (index: number) => [...dataset.batch([index]).inputIds.data.subarray(0, 3)];
+    expect(begin(0)).toEqual([chat.tokenId('<|fr|>'), ...chat.encode('a\n')].slice(0, 3));
+    expect(begin(1)).toEqual([300, 301, chat.encode('a')[0]]);
+    expect([...template().promptIds({ task: 'english', source: 'a' }, chat)].slice(0, 2)).toEqual([300, 301]);
+    const pairs = new Seq2SeqDataset(rows, { tokenizer: chat, template: template() });
+    expect([...pairs.batch([1]).inputIds.data.subarray(0, 3)]).toEqual([300, 301, chat.encode('a')[0]]);
+    expect([...pairs.sourceIds({ task: 'french', source: 'a' })]).toEqual([chat.tokenId('<|fr|>'), ...chat.encode('a')]);
+  });
+
+  test('a row of another task, or of none, is an error', () => {
+    const make = (row: object) =>
+      failure(() => new SftDataset([{ ...rows[0], ...row }], { tokenizer: chat, blockSize: 50, template: template() }));
+    expect(make({ task: 'toString' })).toBe('INVALID_DATA: row 1: "task" must be one of ["french", "english"], got "toString"');
+    expect(make({ task: undefined })).toBe('INVALID_DATA: row 1: "task" must be a text, got none');
   });
 });
 

@@ -17,9 +17,15 @@ export interface TemplateParts {
 export interface TemplateOptions {
   /** Text in front of what is read: the prompt (plain and templates of one's own), the instruction (alpaca), the first user message (chatml). */
   taskPrefix?: string;
-  /** Tokens in front of it all (behind a beginning-of-text token): special tokens of the tokenizer by their text, or ids. */
-  taskTokens?: readonly (string | number)[];
+  /**
+   * Tokens in front of it all (behind a beginning-of-text token): special tokens of the tokenizer by their text, or ids. With a list for each of several tasks,
+   * a row's field `task` says which.
+   */
+  taskTokens?: TaskTokens | Readonly<Record<string, TaskTokens>>;
 }
+
+/** Special tokens by their text, or ids. */
+type TaskTokens = readonly (string | number)[];
 
 /** Literal text, or the name of a field. */
 type Part = { readonly text: string } | { readonly field: string };
@@ -71,7 +77,7 @@ export class Template {
   readonly description: string;
   readonly #own: { readonly prompt: Part[]; readonly completion: Part[] | null } | null;
   readonly #prefix: string;
-  readonly #taskTokens: readonly (string | number)[];
+  readonly #taskTokens: TaskTokens | Readonly<Record<string, TaskTokens>>;
 
   /**
    * @param spec a name, a text with {fields} (the completion begins with the field of the answer; without one, the row's answer follows), or two texts
@@ -90,9 +96,22 @@ export class Template {
     this.description = JSON.stringify([typeof spec === 'string' ? spec : [spec.prompt, spec.completion], this.#prefix, this.#taskTokens]);
   }
 
-  /** The ids that stand for the task, in front of everything else. @throws INVALID_OPTION for a text that is no special token */
-  taskIds(tokenizer: Tokenizer): number[] {
-    return this.#taskTokens.map((token) => {
+  /** All ids that stand for tasks. @throws INVALID_OPTION for a text that is no special token */
+  allTaskIds(tokenizer: Tokenizer): number[] {
+    return this.#idsOf(isList(this.#taskTokens) ? this.#taskTokens : Object.values(this.#taskTokens).flat(), tokenizer);
+  }
+
+  /** The ids that stand for the row's task, in front of everything else. @throws INVALID_DATA where `task` is none of the tasks; INVALID_OPTION */
+  taskIds(row: Row, tokenizer: Tokenizer): number[] {
+    const tokens = this.#taskTokens;
+    if (isList(tokens)) return this.#idsOf(tokens, tokenizer);
+    const name = textOf(row, 'task');
+    if (Object.hasOwn(tokens, name)) return this.#idsOf(tokens[name], tokenizer);
+    throw row.fault('task', `"task" must be one of ${show(Object.keys(tokens))}`, show(name));
+  }
+
+  #idsOf(tokens: TaskTokens, tokenizer: Tokenizer): number[] {
+    return tokens.map((token) => {
       if (typeof token === 'number') return token;
       const id = specialTokens(tokenizer).find(({ content }) => content === token)?.id;
       if (id !== undefined) return id;
@@ -126,7 +145,7 @@ export class Template {
   promptIds(row: RowInput, tokenizer: Tokenizer): Int32Array {
     const [given] = asRows('promptIds', [row]);
     const { ids } = new SegmentEncoder(tokenizer, []).encode(this.promptSegments(given, tokenizer));
-    return Int32Array.from(withTask(ids, this.taskIds(tokenizer), tokenizer.bosId));
+    return Int32Array.from(withTask(ids, this.taskIds(given, tokenizer), tokenizer.bosId));
   }
 
   /** The prompt as text, where special tokens are written out. @throws INVALID_DATA */
@@ -137,6 +156,8 @@ export class Template {
       .join('');
   }
 }
+
+const isList = (tokens: object): tokens is TaskTokens => Array.isArray(tokens);
 
 /** Ids of a task in front of a text, behind its beginning-of-text token if it has one. */
 export function withTask(ids: readonly number[], task: readonly number[], bosId: number | null): readonly number[] {
