@@ -7,14 +7,14 @@
 
 use crate::decode::{Op, Trap};
 use crate::engine::{Engine, ProgramId};
-use crate::error::{bad, Code, EngineError};
-use crate::executor::{FaultReport, Job, Shared, NO_TRAP};
+use crate::error::{Code, EngineError, bad};
+use crate::executor::{FaultReport, Job, NO_TRAP, Shared};
 use crate::fill::{Distribution, Drawn, Source};
 use crate::profile::Profile;
 use crate::program::{Program, Stage};
 use crate::regions::RegionId;
 use kernels::position::fill_sinusoidal;
-use kernels::rotary::{fill_rotary, RotaryScaling};
+use kernels::rotary::{RotaryScaling, fill_rotary};
 
 /// Thread 0 looks at the clock after so much work, as estimated: a call into JavaScript per tile would show.
 const LOOK_NS: f64 = 1e5;
@@ -232,11 +232,23 @@ impl Engine {
     }
 
     /// Fills an f32 region with uniform numbers from `low` to below `high`, on all threads.
-    pub fn region_fill_uniform(&mut self, id: RegionId, low: f64, high: f64, source: Source) -> Result<(), EngineError> {
+    pub fn region_fill_uniform(
+        &mut self,
+        id: RegionId,
+        low: f64,
+        high: f64,
+        source: Source,
+    ) -> Result<(), EngineError> {
         self.draw("region_fill_uniform", id, Distribution::Uniform { low, high }, source)
     }
 
-    fn draw(&mut self, what: &str, id: RegionId, distribution: Distribution, source: Source) -> Result<(), EngineError> {
+    fn draw(
+        &mut self,
+        what: &str,
+        id: RegionId,
+        distribution: Distribution,
+        source: Source,
+    ) -> Result<(), EngineError> {
         let (out, n) = self.floats(what, id)?;
         self.run_alone(Op::Drawn(Drawn { out, n, distribution, source }))?;
         self.regions.touch(id);

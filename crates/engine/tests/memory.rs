@@ -46,6 +46,7 @@ fn ids_are_never_used_again_and_unknown_ones_are_refused() {
             engine.region_touch(id).unwrap_err(),
             engine.region_fill(id, 1.0).unwrap_err(),
             engine.region_fill_normal(id, 0.0, 1.0, source).unwrap_err(),
+            engine.region_fill_uniform(id, 0.0, 1.0, source).unwrap_err(),
             engine.region_fill_sinusoidal(id, 1, 1, 0.0, source).unwrap_err(),
             engine.program_free(id).unwrap_err(),
             engine.run_begin(id, &[], &[]).unwrap_err(),

@@ -133,7 +133,8 @@ mod tests {
             assert!((inside - 1.0 / 16.0).abs() < 0.0018, "part {part}: {inside}");
         }
         for lag in 1..=4 {
-            let product = x.iter().zip(&x[lag..]).map(|(&a, &b)| (f64::from(a) - 0.25) * (f64::from(b) - 0.25)).sum::<f64>();
+            let product =
+                x.iter().zip(&x[lag..]).map(|(&a, &b)| (f64::from(a) - 0.25) * (f64::from(b) - 0.25)).sum::<f64>();
             assert!((product / n as f64).abs() < 6e-4, "lag {lag}"); // standard error 1/12/√n = 1.3e-4
         }
         for cut in 0..=19 {
