@@ -1,13 +1,19 @@
 // One token per Unicode code point: the tokenizer of small experiments. The vocabulary is the characters of a text in the order of their code
-// points. On disk it is a WordLevel model behind a split into single characters. It never maps an unknown character to something else.
+// points, and special tokens behind them if there are any. On disk it is a WordLevel model behind a split into single characters. It never maps an unknown character to
+// something else.
 import { FerroError } from '../errors';
+import { type AddedToken, AddedTokenFinder, addedTokenJson, checkAllowed, noneAllowed, specialToken } from './addedTokens';
+import type { SpecialIds } from './specialIds';
 import {
   checkId,
+  type DecodeOptions,
+  type EncodeOptions,
   type StreamingDecoder,
   type StreamingEncoder,
   type Tokenizer,
-  tokenizerFiles,
+  tokenizerConfigText,
   tokenizerHash,
+  tokenizerJsonText,
   wholeCharacters,
 } from './tokenizer';
 
@@ -65,20 +71,25 @@ export class CharVocabulary {
 export class CharTokenizer implements Tokenizer {
   readonly kind = 'char';
   readonly vocabSize: number;
-  readonly bosId = null;
-  readonly eosId = null;
-  readonly padId = null;
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly padId: number | null;
+  /** The special tokens: their ids follow those of the characters. */
+  readonly addedTokens: readonly AddedToken[];
   /** The characters by id. */
   readonly characters: readonly string[];
   /** Id by code point, −1 where the vocabulary has none; as long as the greatest code point asks for. */
   readonly #idOf: Int32Array;
+  readonly #finder: AddedTokenFinder;
   #hash: string | undefined;
 
   /**
    * @param characters the vocabulary by id: at least one string, each exactly one code point, none twice.
+   * @param specialTokens texts of special tokens, each longer than one character; in a text they count where `allowSpecial` says so
+   * @param roles ids of those that begin and end texts and fill batches
    * @throws INVALID_TOKENIZER otherwise.
    */
-  constructor(characters: readonly string[]) {
+  constructor(characters: readonly string[], specialTokens: readonly string[] = [], roles: Partial<SpecialIds> = {}) {
     if (characters.length === 0)
       throw new FerroError('INVALID_TOKENIZER', 'CharTokenizer: the vocabulary must not be empty, got 0 characters');
     let greatest = 0;
@@ -105,7 +116,17 @@ export class CharTokenizer implements Tokenizer {
       this.#idOf[point] = id;
     }
     this.characters = Object.freeze([...characters]);
-    this.vocabSize = characters.length;
+    this.addedTokens = Object.freeze(specialTokens.map((content, i) => specialToken(characters.length + i, content)));
+    const wrong = specialTokens.find((content, i) => [...content].length < 2 || specialTokens.indexOf(content) !== i);
+    if (wrong !== undefined) {
+      throw new FerroError(
+        'INVALID_TOKENIZER',
+        `CharTokenizer: special tokens must be different texts of more than one character, got ${JSON.stringify(wrong)}`,
+      );
+    }
+    this.#finder = new AddedTokenFinder(this.addedTokens.map((token) => ({ token, text: token.content })));
+    this.vocabSize = characters.length + specialTokens.length;
+    ({ bosId: this.bosId = null, eosId: this.eosId = null, padId: this.padId = null } = roles);
   }
 
   /** The tokenizer of a text's characters, sorted by code point. @throws EMPTY_DATA for ''. */
@@ -125,11 +146,18 @@ export class CharTokenizer implements Tokenizer {
     return this.#hash;
   }
 
-  encode(text: string): Int32Array {
-    return this.#encode(text, 0);
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    const allowed = this.#allowed(options);
+    if (allowed === noneAllowed) return this.#encode(text, 0);
+    return this.#encodeSpecial(text, Number.POSITIVE_INFINITY, 0, allowed).ids;
   }
 
-  encoder(): StreamingEncoder {
+  encoder(options: EncodeOptions = {}): StreamingEncoder {
+    const allowed = this.#allowed(options);
+    return allowed === noneAllowed ? this.#plainEncoder() : this.#specialEncoder(allowed);
+  }
+
+  #plainEncoder(): StreamingEncoder {
     let held = '';
     let characters = 0;
     return {
@@ -150,26 +178,82 @@ export class CharTokenizer implements Tokenizer {
     };
   }
 
-  decode(ids: ArrayLike<number>): string {
+  /** What could be the beginning of a special token is held back. */
+  #specialEncoder(allowed: (token: AddedToken) => boolean): StreamingEncoder {
+    const longest = Math.max(...this.addedTokens.map(({ content }) => content.length));
+    let held = '';
+    let characters = 0;
+    const take = (end: number): Int32Array => {
+      const { ids, taken } = this.#encodeSpecial(held, end, characters, allowed);
+      held = held.slice(taken);
+      characters += ids.length;
+      return ids;
+    };
+    return {
+      push: (text) => {
+        held += text;
+        return take(wholeCharacters(held.slice(0, Math.max(0, held.length - longest + 1))));
+      },
+      flush: () => {
+        const ids = take(Number.POSITIVE_INFINITY);
+        characters = 0;
+        return ids;
+      },
+    };
+  }
+
+  /** Ids of what begins before `end`: a special token that does is taken whole. */
+  #encodeSpecial(text: string, end: number, before: number, allowed: (token: AddedToken) => boolean): { ids: Int32Array; taken: number } {
+    const ids: number[] = [];
+    let at = 0;
+    for (const section of this.#finder.split(text, allowed)) {
+      if (at >= end) break;
+      if ('token' in section) {
+        ids.push(section.token.id);
+        at += section.token.content.length;
+        continue;
+      }
+      const part = section.text.slice(0, end - at);
+      for (const id of this.#encode(part, before + ids.length)) ids.push(id);
+      at += part.length;
+      if (part.length < section.text.length) break;
+    }
+    return { ids: Int32Array.from(ids), taken: at };
+  }
+
+  /** Which special tokens count in a text. @throws INVALID_OPTION for one that there is not */
+  #allowed({ allowSpecial = false }: EncodeOptions): (token: AddedToken) => boolean {
+    if (typeof allowSpecial === 'boolean') return allowSpecial && this.addedTokens.length > 0 ? () => true : noneAllowed;
+    checkAllowed(allowSpecial, this.addedTokens);
+    const list = new Set(allowSpecial);
+    return list.size === 0 ? noneAllowed : (token) => list.has(token.content);
+  }
+
+  decode(ids: ArrayLike<number>, { skipSpecialTokens = false }: DecodeOptions = {}): string {
     // In slices: one string per character of a long text would take many times the text's memory.
     let text = '';
     for (let start = 0; start < ids.length; start += 4096) {
       const slice: string[] = [];
       for (let i = start; i < Math.min(start + 4096, ids.length); i++) {
         checkId('decode', ids[i], this.vocabSize, i);
-        slice.push(this.characters[ids[i]]);
+        slice.push(this.characters[ids[i]] ?? (skipSpecialTokens ? '' : this.#special(ids[i])));
       }
       text += slice.join('');
     }
     return text;
   }
 
-  decoder(): StreamingDecoder {
-    return { push: (ids) => this.decode(typeof ids === 'number' ? [ids] : ids), flush: () => '' };
+  decoder(options?: DecodeOptions): StreamingDecoder {
+    return { push: (ids) => this.decode(typeof ids === 'number' ? [ids] : ids, options), flush: () => '' };
+  }
+
+  #special(id: number): string {
+    return this.addedTokens[id - this.characters.length].content;
   }
 
   byteLength(id: number): number {
     checkId('byteLength', id, this.vocabSize, 0);
+    if (id >= this.characters.length) return new TextEncoder().encode(this.#special(id)).length;
     const point = this.characters[id].codePointAt(0)!;
     return point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
   }
@@ -178,13 +262,19 @@ export class CharTokenizer implements Tokenizer {
     // Object.fromEntries defines own properties, whatever the key; a Map cannot be given to JSON.stringify.
     const vocab = Object.fromEntries(this.characters.map((character, id) => [character, id]));
     const tokenizer = {
+      added_tokens: this.addedTokens.map(addedTokenJson),
       pre_tokenizer: { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
       post_processor: null,
       decoder: { type: 'Fuse' },
       // The unknown token is deliberately not in the vocabulary: an unknown character is then an error in Python too.
       model: { type: 'WordLevel', vocab, unk_token: '[UNK]' },
     };
-    return tokenizerFiles(tokenizer, options.modelMaxLength);
+    const content = (id: number | null) => (id === null ? null : (this.characters[id] ?? this.#special(id)));
+    const roles = { bos: content(this.bosId), eos: content(this.eosId), pad: content(this.padId) };
+    return new Map([
+      ['tokenizer.json', tokenizerJsonText(tokenizer)],
+      ['tokenizer_config.json', tokenizerConfigText(options.modelMaxLength, roles)],
+    ]);
   }
 
   /** `before` characters came in earlier pieces; they count in the message's offset. */

@@ -141,6 +141,11 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return new HuggingFaceTokenizer({ json, files, added, frame, special, vocabulary }, pack, all);
   }
 
+  /** The added tokens, special ones among them. */
+  get addedTokens(): readonly AddedToken[] {
+    return this.#parts.added;
+  }
+
   encode(text: string, options: EncodeOptions = {}): Int32Array {
     const { addSpecialTokens = false } = options;
     const { before, after } = this.#parts.frame;

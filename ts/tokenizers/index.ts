@@ -1,5 +1,6 @@
 // The tokenizers' public names. Nothing here needs an engine.
 export type { AddedToken } from './addedTokens';
+export { addSpecialTokens, type GrownTokenizer, type TokenRoles, taskTokens } from './addTokens';
 export { BpeTokenizer } from './bpeTokenizer';
 export type { BpeTrainOptions } from './bpeTrain';
 export { ByteTokenizer } from './byteTokenizer';

@@ -30,21 +30,39 @@ function isCharacters(root: JsonObject): boolean {
   const decoder = objectOrNull(root.get('decoder'), 'tokenizer.json: decoder');
   const single = split?.get('type') === 'Split' && pattern?.get('Regex') === '[\\s\\S]';
   const isolated = (split?.get('behavior') ?? 'Isolated') === 'Isolated' && (split?.get('invert') ?? false) === false;
-  return single && isolated && decoder?.get('type') === 'Fuse' && addsNothing(root);
+  return single && isolated && decoder?.get('type') === 'Fuse' && leavesText(root) && addsSpecialAtEnd(root);
 }
 
-/** No normalizer, no added tokens, no special tokens around a text. */
-function addsNothing(root: JsonObject): boolean {
+/** No normalizer, no special tokens around a text. */
+function leavesText(root: JsonObject): boolean {
   const { before, after } = readPostProcessor(root.get('post_processor'), 'tokenizer.json: post_processor');
-  const added = listOf(root.get('added_tokens'), 'tokenizer.json: added_tokens');
-  return (root.get('normalizer') ?? null) === null && added.length + before.length + after.length === 0;
+  return (root.get('normalizer') ?? null) === null && before.length + after.length === 0;
 }
 
-function readCharacters(model: JsonObject): CharTokenizer {
+/** The same, and no added tokens. */
+function addsNothing(root: JsonObject): boolean {
+  return leavesText(root) && listOf(root.get('added_tokens'), 'tokenizer.json: added_tokens').length === 0;
+}
+
+/** Added tokens, if any, are special ones without flags whose ids follow those of the vocabulary. */
+function addsSpecialAtEnd(root: JsonObject): boolean {
+  const vocab = objectOrNull(objectOrNull(root.get('model'), 'tokenizer.json: model')?.get('vocab'), 'tokenizer.json: model.vocab');
+  const added = readAddedTokens(root.get('added_tokens'), 'tokenizer.json: added_tokens');
+  return added.every(
+    (token, i) =>
+      token.id === (vocab?.size ?? 0) + i && token.special && !(token.singleWord || token.lstrip || token.rstrip || token.normalized),
+  );
+}
+
+function readCharacters(root: JsonObject, model: JsonObject, files: ReadonlyMap<string, string>): CharTokenizer {
   const { tokens } = readVocabulary(asObject(model.get('vocab'), 'tokenizer.json: model.vocab'), 'tokenizer.json: model.vocab');
   const hole = Array.from(tokens).indexOf(undefined);
   if (hole >= 0) throw invalid(`tokenizer.json: model.vocab: ids must be 0 to ${tokens.length - 1}, each once, got none for ${hole}`);
-  return new CharTokenizer(tokens as string[]);
+  const added = readAddedTokens(root.get('added_tokens'), 'tokenizer.json: added_tokens').map(({ content }) => content);
+  // A tokenizer without special tokens has no roles, whatever the files beside it say.
+  if (added.length === 0) return new CharTokenizer(tokens as string[]);
+  const idOf = (content: string) => (added.includes(content) ? tokens.length + added.indexOf(content) : undefined);
+  return new CharTokenizer(tokens as string[], added, readSpecialIds(files, idOf, tokens.length + added.length));
 }
 
 /** The ids' bytes where the vocabulary is the 256 bytes and nothing else; null otherwise. */
@@ -144,7 +162,7 @@ export async function loadTokenizer(files: string | ReadonlyMap<string, string>)
   // Old files do not name the model's type: only BPE has merges.
   const type = model.get('type') ?? (model.has('merges') ? 'BPE' : undefined);
   if (typeof type !== 'string') throw invalid(`tokenizer.json: model.type: must be text, got ${show(type)}`);
-  if (type === 'WordLevel' && isCharacters(root)) return readCharacters(model);
+  if (type === 'WordLevel' && isCharacters(root)) return readCharacters(root, model, byName);
   if (type === 'BPE' && isByteLevel(root.get('pre_tokenizer'))) return readByteLevel(root, model, byName);
   if (!['BPE', 'Unigram', 'WordPiece', 'WordLevel'].includes(type)) throw unsupported(`tokenizer.json: model.type: got ${show(type)}`);
   return HuggingFaceTokenizer.open(root, byName);
