@@ -27,7 +27,15 @@ export {
   type TextPrediction,
 } from './api/evaluateTexts';
 export { type Exported, type ExportOptions, exportModel } from './api/export';
-export { type GgufExportOptions, GPT, type GPTOptions, type PretrainedOptions, type SaveOptions } from './api/gpt';
+export {
+  type AddedTokens,
+  type AddTokensOptions,
+  type GgufExportOptions,
+  GPT,
+  type GPTOptions,
+  type PretrainedOptions,
+  type SaveOptions,
+} from './api/gpt';
 export { loadModel } from './api/loadModel';
 export type { PretrainedSource } from './api/sources';
 export {
@@ -183,6 +191,7 @@ export {
   type EncodeOptions,
   loadTokenizer,
   type Tokenizer,
+  taskTokens,
 } from './tokenizers';
 export {
   type ComputeMetrics,

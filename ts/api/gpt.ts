@@ -45,13 +45,14 @@ import {
   withDropout,
 } from '../models';
 import { type Loss, type Quantization, quantizeModule } from '../nn';
-import { GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
+import { ADD_TOKENS_OPTIONS, GGUF_OPTIONS, GPT_OPTIONS, PRETRAINED_OPTIONS, readOptions, SAVE_OPTIONS } from '../options';
 import { Stream } from '../stream';
-import type { Tokenizer } from '../tokenizers';
+import { addSpecialTokens, type Tokenizer, type TokenRoles } from '../tokenizers';
 import type { Trainable } from '../train';
 import { AdaptableModel } from './adaptable';
 import { Engine } from './engine';
 import { nameOf, type PretrainedSource, sourceFolder } from './sources';
+import { growVocabulary } from './vocabulary';
 import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
 
 /** Options of `GPT.create`. */
@@ -78,6 +79,19 @@ export interface PretrainedOptions extends OpenModelOptions, ContextOptions {
   seed?: number;
 }
 
+/** Options of `model.addTokens`. */
+export interface AddTokensOptions extends TokenRoles {
+  signal?: AbortSignal;
+}
+
+/** What `model.addTokens` did. */
+export interface AddedTokens {
+  /** Ids of the tokens, in their order. */
+  ids: number[];
+  /** How many of them are new. */
+  added: number;
+}
+
 /** Options of `model.save` and `model.toFiles`. */
 export interface SaveOptions extends SaveFormat {
   signal?: AbortSignal;
@@ -91,13 +105,12 @@ export interface GgufExportOptions extends GgufOptions {
 /** A causal language model in an engine, of any architecture (`config.modelType`). */
 export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
   readonly bound: BoundModule<CausalLM>;
-  /** What encodes its texts; null for a model made from a vocabSize alone. */
-  readonly tokenizer: Tokenizer | null;
   readonly pretrained: boolean;
   readonly loss: Loss = causalLoss as Loss;
   /** What loading its folder found beside its own tensors; null for a model that was not loaded. */
   readonly loadReport: LoadReport | null;
-  readonly #sessions: GenerationSessions;
+  #tokenizer: Tokenizer | null;
+  #sessions: GenerationSessions;
   /** Ids that end a text by the folder, beside the tokenizer's. */
   readonly #endIds: readonly number[];
   readonly #blocks: Blocks;
@@ -114,11 +127,20 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     this.#endIds = endIds;
     this.#blocks = blocks;
     this.bound = bound;
-    this.tokenizer = tokenizer;
+    this.#tokenizer = tokenizer;
     this.pretrained = loadReport !== null;
     this.loadReport = loadReport;
     this.adapterSet.origin = { taskType: 'CAUSAL_LM', baseModel };
-    this.#sessions = new GenerationSessions(bound, tokenizer?.vocabSize ?? bound.module.config.vocabSize);
+    this.#sessions = this.#newSessions();
+  }
+
+  #newSessions(): GenerationSessions {
+    return new GenerationSessions(this.bound, this.#tokenizer?.vocabSize ?? this.vocabSize);
+  }
+
+  /** What encodes its texts; null for a model made from a vocabSize alone. */
+  get tokenizer(): Tokenizer | null {
+    return this.#tokenizer;
   }
 
   /**
@@ -193,6 +215,32 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
       throw error;
     }
     return new GPT(bound, this.tokenizer, this.loadReport, blocks, this.#endIds, this.adapterSet.origin.baseModel);
+  }
+
+  /**
+   * Adds special tokens to the tokenizer and their rows to the token table (and to a head of its own): the mean of the rows of the old tokens plus normal numbers of standard
+   * deviation 0.02, so that a new token begins as likely as an average one (Hewitt 2021). Ids and all other numbers stay. `model.tokenizer` is another one afterwards: data sets
+   * and Trainers are made after this.
+   * @param tokens texts such as '<|task:summary|>'; one that is a special token already keeps its id
+   * @param options.eosToken, options.bosToken, options.padToken which of the special tokens end or begin a text or fill batches from now on
+   * @throws INVALID_OPTION for texts that are no tokens, without a tokenizer, or with adapters; QUANTIZED_MODEL; OUT_OF_MEMORY, ABORTED, MODEL_CLOSED: nothing was changed then
+   */
+  async addTokens(tokens: readonly string[], options: AddTokensOptions = {}): Promise<AddedTokens> {
+    const op = 'addTokens';
+    this.bound.assertOpen(op);
+    const { signal, ...roles } = readOptions(op, options, ADD_TOKENS_OPTIONS, { defaults: false });
+    if (this.#tokenizer === null) throw new FerroError('INVALID_OPTION', `${op}: the model must have a tokenizer, got one without`);
+    if (this.adapters.size > 0)
+      throw new FerroError('INVALID_OPTION', `${op}: tokens must be added before adapters, got ${this.adapters.size}`);
+    if (this.quantized !== null) throw new FerroError('QUANTIZED_MODEL', `${op}: the weights must be f32, got ${this.quantized}`);
+    const grown = await addSpecialTokens(this.#tokenizer, tokens, roles);
+    const before = this.#tokenizer.vocabSize;
+    await growVocabulary(this.bound, before, grown.tokenizer.vocabSize, signal);
+    this.#tokenizer = grown.tokenizer;
+    const old = this.#sessions;
+    this.#sessions = this.#newSessions();
+    await old.close();
+    return { ids: grown.ids, added: grown.tokenizer.vocabSize - before };
   }
 
   /** The architecture. */

@@ -176,6 +176,20 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     await this.#releaseOwned(variables);
   }
 
+  /**
+   * Says that the module's variables in `replaced` have become others, which `allocate` gave memory and whoever calls this has filled. The old ones are freed, and what
+   * was compiled for them here; programs that others hold refuse to run (UNBOUND_VARIABLE).
+   */
+  async replace(replaced: ReadonlyMap<Variable, Variable>): Promise<void> {
+    const parameters = this.parameters as Map<string, Parameter>;
+    for (const [name, { variable }] of parameters) {
+      const other = replaced.get(variable);
+      if (other !== undefined) parameters.set(name, new Parameter(this, name, other));
+    }
+    await this.#programs.clear();
+    await this.release([...replaced.keys()]);
+  }
+
   /** Loads a program for as long as it is needed: until `unload` or `close`. */
   async load(program: Program): Promise<ProgramHandle> {
     this.assertOpen(program.name);

@@ -34,6 +34,14 @@ export class GenerationSessions {
     else await session.close();
   }
 
+  /** Frees those that are kept. */
+  async close(): Promise<void> {
+    const kept = [this.#single, this.#batch];
+    this.#single = undefined;
+    this.#batch = undefined;
+    for (const session of kept) await session?.close();
+  }
+
   /** Runs `work` with a session of its own. */
   async *use<T, R>(rows: number, work: (session: GenerationSession) => AsyncGenerator<T, R, void>): AsyncGenerator<T, R, void> {
     const session = await this.take(rows);

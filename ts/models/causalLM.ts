@@ -3,7 +3,7 @@
 
 import { FerroError } from '../errors';
 import type { Tensor, Variable } from '../graph';
-import type { CachePlace, Loss, Module, RowLoss } from '../nn';
+import type { CachePlace, Loss, Module, Packing, RowLoss } from '../nn';
 
 /** The architectures, by the names that Hugging Face gives them. */
 export type ModelType = 'gpt2' | 'llama';
@@ -39,8 +39,8 @@ export interface CausalLM extends Module {
   /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
   forward(ids: Tensor): Tensor;
 
-  /** The trunk's output after its final norm: ids i32 [B, T], T ≤ P → f32 [B, T, C]. */
-  hidden(ids: Tensor): Tensor;
+  /** The trunk's output after its final norm: ids i32 [B, T], T ≤ P → f32 [B, T, C]. @param packing where several documents lie in a row */
+  hidden(ids: Tensor, packing?: Packing): Tensor;
 
   /** Logits of the trunk's output: f32 [.., C] → f32 [.., V]. */
   head(x: Tensor): Tensor;
@@ -49,8 +49,15 @@ export interface CausalLM extends Module {
    * Next-token cross-entropy in nats per row, without ever holding all logits.
    * @param ids i32 [B, T]
    * @param labels i32 [B, T]: the token that follows each position (already shifted); −100 leaves a row out
+   * @param packing where several documents lie in a row: what each gets is what it gets alone
    */
-  loss(ids: Tensor, labels: Tensor): RowLoss;
+  loss(ids: Tensor, labels: Tensor, packing?: Packing): RowLoss;
+
+  /** The token table, and a head of its own: [V, C]. */
+  readonly vocabularyWeights: Variable[];
+
+  /** Takes others of another V in place of these, in their order; their numbers and memory are the caller's business. */
+  replaceVocabulary(weights: readonly Variable[]): void;
 
   /** A cache for `batch` sequences of up to P positions. */
   makeCache(batch?: number): CausalCache;
@@ -69,8 +76,9 @@ export function tokenTableName(modelType: ModelType): string {
   return modelType === 'llama' ? 'model.embed_tokens.weight' : 'transformer.wte.weight';
 }
 
-/** The loss of a token data set's batch { inputIds, labels }, both i32 [B, T]. */
-export const causalLoss: Loss<CausalLM> = (module, { inputIds, labels }) => module.loss(inputIds, labels);
+/** The loss of a batch { inputIds, labels }, both i32 [B, T], as token data sets give it; packed documents come with { starts, positions } i32 [B, T]. */
+export const causalLoss: Loss<CausalLM> = (module, { inputIds, labels, starts, positions }) =>
+  module.loss(inputIds, labels, { starts, positions });
 
 /** All variables of a cache. */
 export function cacheVariables(cache: CausalCache): Variable[] {

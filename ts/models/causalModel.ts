@@ -2,7 +2,7 @@
 // Letters in shapes: B batch, T time, C width, V vocabSize, P blockSize.
 
 import { countLabels, IGNORE_INDEX, linear, linearCrossEntropy, type Tensor, Variable } from '../graph';
-import { type CachePlace, type Embedding, Module, type Projection, type RowLoss } from '../nn';
+import { type CachePlace, type Embedding, Module, type Packing, type Projection, type RowLoss } from '../nn';
 import type { CausalCache, CausalConfig, CausalLM } from './causalLM';
 
 /** The base of all architectures. It has no fields: those of a model give its parameters their names and order. */
@@ -15,7 +15,7 @@ export abstract class CausalModel extends Module implements CausalLM {
   /** Width of all heads of keys. */
   protected abstract get keyWidth(): number;
 
-  abstract hidden(ids: Tensor): Tensor;
+  abstract hidden(ids: Tensor, packing?: Packing): Tensor;
   abstract forwardCached(ids: Tensor, cache: CausalCache, place: CachePlace): Tensor;
 
   /** Logits: ids i32 [B, T] → f32 [B, T, V]. */
@@ -37,10 +37,23 @@ export abstract class CausalModel extends Module implements CausalLM {
    * Next-token cross-entropy in nats per row, without ever holding all logits.
    * @param ids i32 [B, T]
    * @param labels i32 [B, T]: the token that follows each position (already shifted); −100 leaves a row out
+   * @param packing where several documents lie in a row
    */
-  loss(ids: Tensor, labels: Tensor): RowLoss {
-    const { loss } = linearCrossEntropy(this.hidden(ids), this.#headWeight, labels, { ignoreIndex: IGNORE_INDEX });
+  loss(ids: Tensor, labels: Tensor, packing?: Packing): RowLoss {
+    const { loss } = linearCrossEntropy(this.hidden(ids, packing), this.#headWeight, labels, { ignoreIndex: IGNORE_INDEX });
     return { sum: loss, count: countLabels(labels, IGNORE_INDEX) };
+  }
+
+  /** The token table, and a head of its own: [V, C]. */
+  get vocabularyWeights(): Variable[] {
+    return [this.tokenTable, this.lm_head].flatMap((layer) => (layer === undefined ? [] : [layer.weight]));
+  }
+
+  /** Takes others of another size in place of these, in their order. */
+  replaceVocabulary(weights: readonly Variable[]): void {
+    const layers = [this.tokenTable, this.lm_head].filter((layer) => layer !== undefined);
+    for (const [i, layer] of layers.entries()) layer.replace(weights[i]);
+    (this as { config: CausalConfig }).config = Object.freeze({ ...this.config, vocabSize: weights[0].shape[0] });
   }
 
   /** Keys and values of `batch` sequences: two persistent variables f32 [batch, P, keyWidth] for each layer, which whoever holds an engine allocates. */

@@ -11,6 +11,7 @@ import {
   LayerNorm,
   LearnedPositions,
   Module,
+  type Packing,
   Projection,
   positionOf,
   RotaryPositions,
@@ -58,11 +59,11 @@ export class GPTTrunk extends Module {
     this.rotary_emb = config.positionEmbedding === 'rotary' ? new RotaryPositions(blockSize, nEmbd / nHead, { base, scaling }) : undefined;
   }
 
-  /** @param ids i32 [B, T], T ≤ P @returns f32 [B, T, C] after the final norm */
-  override forward(ids: Tensor): Tensor {
+  /** @param ids i32 [B, T], T ≤ P @param packing where several documents lie in a row @returns f32 [B, T, C] after the final norm */
+  override forward(ids: Tensor, packing: Packing = {}): Tensor {
     const tokens = this.wte.forward(ids); // [B, T, C]
-    let x = this.drop.forward(this.wpe?.forward(tokens) ?? tokens);
-    for (const block of this.h) x = block.forward(x, { rotary: this.rotary_emb });
+    let x = this.drop.forward(this.wpe?.forward(tokens, packing.positions) ?? tokens);
+    for (const block of this.h) x = block.forward(x, { ...packing, rotary: this.rotary_emb });
     return this.ln_f.forward(x);
   }
 }
@@ -87,9 +88,9 @@ export class GPT extends CausalModel {
   }
 
   /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
-  hidden(ids: Tensor): Tensor {
+  hidden(ids: Tensor, packing?: Packing): Tensor {
     checkIds('GPT', ids, this.config.blockSize);
-    return this.transformer.forward(ids);
+    return this.transformer.forward(ids, packing);
   }
 
   protected get tokenTable(): Embedding {

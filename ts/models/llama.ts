@@ -8,6 +8,7 @@ import {
   LlamaBlock,
   type LlamaBlockOptions,
   Module,
+  type Packing,
   Projection,
   RMSNorm,
   RotaryPositions,
@@ -46,10 +47,10 @@ export class LlamaTrunk extends Module {
     this.rotary_emb = new RotaryPositions(config.blockSize, headDim, { base: config.ropeTheta, scaling: config.ropeScaling });
   }
 
-  /** @param ids i32 [B, T], T ≤ P @returns f32 [B, T, C] after the final norm */
-  override forward(ids: Tensor): Tensor {
+  /** @param ids i32 [B, T], T ≤ P @param packing where several documents lie in a row @returns f32 [B, T, C] after the final norm */
+  override forward(ids: Tensor, packing?: Packing): Tensor {
     let x = this.embed_tokens.forward(ids); // [B, T, C]
-    for (const layer of this.layers) x = layer.forward(x, this.rotary_emb);
+    for (const layer of this.layers) x = layer.forward(x, this.rotary_emb, packing);
     return this.norm.forward(x);
   }
 }
@@ -71,9 +72,9 @@ export class Llama extends CausalModel {
   }
 
   /** The trunk's output: ids i32 [B, T] → f32 [B, T, C]. */
-  hidden(ids: Tensor): Tensor {
+  hidden(ids: Tensor, packing?: Packing): Tensor {
     checkIds('Llama', ids, this.config.blockSize);
-    return this.model.forward(ids);
+    return this.model.forward(ids, packing);
   }
 
   protected get tokenTable(): Embedding {

@@ -6,6 +6,7 @@ import { LayerNorm } from './layerNorm';
 import { MLP, type MLPOptions } from './mlp';
 import { Module } from './module';
 import { MultiHeadAttention } from './multiHeadAttention';
+import type { Packing } from './packing';
 import type { RotaryPositions } from './rotary';
 
 /** Options of `Block`. */
@@ -53,8 +54,12 @@ export class Block extends Module {
     this.mlp = new MLP(width, { hidden: options.hidden, activation: options.activation, bias, dropout, projectionStd });
   }
 
-  /** @param options.rotary turns queries and keys; the same for all blocks of a model @param x f32 [B, T, C] @returns f32 [B, T, C] */
-  override forward(x: Tensor, options: { keyMask?: Tensor; rotary?: RotaryPositions } = {}): Tensor {
+  /**
+   * @param options.rotary turns queries and keys; the same for all blocks of a model
+   * @param options.starts, options.positions where several documents lie in a row
+   * @param x f32 [B, T, C] @returns f32 [B, T, C]
+   */
+  override forward(x: Tensor, options: { keyMask?: Tensor; rotary?: RotaryPositions } & Packing = {}): Tensor {
     return this.checkpoint(() => {
       const attended = add(x, this.attn.forward(this.ln_1.forward(x), options));
       return add(attended, this.mlp.forward(this.ln_2.forward(attended)));

@@ -35,3 +35,9 @@ export function checkNames(op: string, options: object, known: readonly string[]
     throw new FerroError('UNKNOWN_OPTION', `${op}: options are ${known.join(', ')}, got ${show(unknown)}`);
   }
 }
+
+/** The rows of a matrix [rows, width]. @throws INVALID_SHAPE for another shape */
+export function rowsOf(op: string, { shape }: { readonly shape: readonly number[] }, width: number): number {
+  if (shape.length === 2 && shape[1] === width) return shape[0];
+  throw new FerroError('INVALID_SHAPE', `${op}: the weight must be [rows, ${width}], got [${shape.join(', ')}]`);
+}

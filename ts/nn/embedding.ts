@@ -1,7 +1,7 @@
 // A table of vectors looked up by token id.
 
 import { embedding, type Init, type Tensor, Variable } from '../graph';
-import { checkSize } from './checks';
+import { checkSize, rowsOf } from './checks';
 import { GPT2_STD, normal } from './init';
 import { Module } from './module';
 
@@ -12,7 +12,7 @@ export class Embedding extends Module {
 
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(
-    readonly numEmbeddings: number,
+    public numEmbeddings: number,
     readonly width: number,
     options: { init?: Init } = {},
   ) {
@@ -20,6 +20,12 @@ export class Embedding extends Module {
     checkSize('Embedding', 'numEmbeddings', numEmbeddings);
     checkSize('Embedding', 'width', width);
     this.weight = new Variable({ name: 'weight', shape: [numEmbeddings, width], init: options.init ?? normal(GPT2_STD) });
+  }
+
+  /** Takes another table [rows, width] in place of its own. @throws INVALID_SHAPE for another width */
+  replace(weight: Variable): void {
+    this.numEmbeddings = rowsOf('Embedding', weight, this.width);
+    this.weight = weight;
   }
 
   /** @param ids i32 [..] @returns f32 [.., width] */

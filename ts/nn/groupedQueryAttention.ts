@@ -6,6 +6,7 @@ import { type CachePlace, type KeyValueCache, keyCountsOf, positionOf } from './
 import { checkDropout, checkSize } from './checks';
 import { GPT2_STD, normal } from './init';
 import { Module, pathOf } from './module';
+import type { Packing } from './packing';
 import { Projection } from './projection';
 import type { RotaryPositions } from './rotary';
 
@@ -65,15 +66,17 @@ export class GroupedQueryAttention extends Module {
   /**
    * @param x f32 [B, T, width]
    * @param positions turns queries and keys; the same for all layers of a model
+   * @param packing where several documents lie in a row
    * @returns f32 [B, T, width]
    */
-  override forward(x: Tensor, positions: RotaryPositions): Tensor {
+  override forward(x: Tensor, positions: RotaryPositions, { starts, positions: position }: Packing = {}): Tensor {
     const { nHead, nKvHead } = this;
     const drops = this.training && this.attentionDropout > 0;
-    const q = positions.forward(this.q_proj.forward(x), { nHead });
-    const k = positions.forward(this.k_proj.forward(x), { nHead: nKvHead });
+    const q = positions.forward(this.q_proj.forward(x), { nHead, position });
+    const k = positions.forward(this.k_proj.forward(x), { nHead: nKvHead, position });
+    const limits = starts === undefined ? {} : { starts };
     const dropout = drops ? { dropout: this.attentionDropout, path: pathOf(this, 'GroupedQueryAttention') } : {};
-    return this.o_proj.forward(attention(q, k, this.v_proj.forward(x), { nHead, nKvHead, causal: true, ...dropout }));
+    return this.o_proj.forward(attention(q, k, this.v_proj.forward(x), { nHead, nKvHead, causal: true, ...limits, ...dropout }));
   }
 
   /**

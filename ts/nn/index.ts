@@ -36,6 +36,7 @@ export {
 export { MLP, type MLPOptions } from './mlp';
 export { Module, nameModules, pathOf } from './module';
 export { MultiHeadAttention, type MultiHeadAttentionOptions } from './multiHeadAttention';
+export type { Packing } from './packing';
 export { type Pooling, poolSequences } from './pooling';
 export { LearnedPositions, SinusoidalPositions } from './positions';
 export { Projection, type ProjectionOptions } from './projection';

@@ -4,6 +4,7 @@ import { add, type Tensor } from '../graph';
 import type { CachePlace, KeyValueCache } from './cache';
 import { GroupedQueryAttention, type GroupedQueryAttentionOptions } from './groupedQueryAttention';
 import { Module } from './module';
+import type { Packing } from './packing';
 import { RMSNorm } from './rmsNorm';
 import type { RotaryPositions } from './rotary';
 import { SwiGLUMLP } from './swigluMLP';
@@ -40,10 +41,10 @@ export class LlamaBlock extends Module {
     this.post_attention_layernorm = new RMSNorm(width, { eps });
   }
 
-  /** @param x f32 [B, T, width] @returns f32 [B, T, width] */
-  override forward(x: Tensor, positions: RotaryPositions): Tensor {
+  /** @param packing where several documents lie in a row @param x f32 [B, T, width] @returns f32 [B, T, width] */
+  override forward(x: Tensor, positions: RotaryPositions, packing: Packing = {}): Tensor {
     return this.checkpoint(() => {
-      const attended = add(x, this.self_attn.forward(this.input_layernorm.forward(x), positions));
+      const attended = add(x, this.self_attn.forward(this.input_layernorm.forward(x), positions, packing));
       return add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
     });
   }

@@ -8,6 +8,7 @@ import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';
 import { Linear } from './linear';
 import { Module, pathOf } from './module';
+import type { Packing } from './packing';
 import type { RotaryPositions } from './rotary';
 
 /** Options of `MultiHeadAttention`. */
@@ -29,7 +30,7 @@ export interface MultiHeadAttentionOptions {
 }
 
 /** What `forward` takes beside its queries. */
-export interface AttentionInputs {
+export interface AttentionInputs extends Packing {
   context?: Tensor;
   keyMask?: Tensor;
   rotary?: RotaryPositions;
@@ -82,24 +83,27 @@ export class MultiHeadAttention extends Module {
    * @param options.context f32 [B, Tk, contextWidth], needed with `contextWidth` and refused without
    * @param options.keyMask i32 [B, Tk]: 1 keep, 0 leave that key out
    * @param options.rotary turns queries and keys by their positions (self-attention only)
+   * @param options.starts i32 [B, Tq]: the first key each query sees
+   * @param options.positions i32 [B, Tq]: what `rotary` turns by; 0, 1 … without
    * @returns f32 [B, Tq, C]
    */
   override forward(x: Tensor, options: AttentionInputs = {}): Tensor {
     return this.dropout.forward(this.c_proj.forward(this.#mix(x, options)));
   }
 
-  #mix(x: Tensor, { context, keyMask, rotary }: AttentionInputs): Tensor {
+  #mix(x: Tensor, { context, keyMask, rotary, starts, positions }: AttentionInputs): Tensor {
     const drops = this.training && this.attentionDropout > 0;
     const options = {
       nHead: this.nHead,
       causal: this.causal,
       ...(keyMask === undefined ? {} : { keyMask }),
+      ...(starts === undefined ? {} : { starts }),
       ...(drops ? { dropout: this.attentionDropout, path: pathOf(this, 'MultiHeadAttention') } : {}),
     };
     if (this.c_attn !== undefined) {
       if (context !== undefined) throw contextError('no context: it was made without contextWidth', 'one');
       const qkv = this.c_attn.forward(x);
-      return attentionQkv(rotary === undefined ? qkv : rotary.forward(qkv, { nHead: 2 * this.nHead }), options);
+      return attentionQkv(rotary === undefined ? qkv : rotary.forward(qkv, { nHead: 2 * this.nHead, position: positions }), options);
     }
     if (context === undefined) throw contextError('a context: it was made with contextWidth', 'none');
     if (rotary !== undefined) throw contextError('no rotary positions: it was made with contextWidth', 'some');

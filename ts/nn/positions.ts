@@ -1,10 +1,16 @@
 // Position encodings that are added to the token vectors: learned, or sines and cosines.
 
 import { FerroError, show } from '../errors';
-import { addPosition, type Extent, type Tensor, Variable } from '../graph';
+import { add, addPosition, type Extent, embedding, Tensor, Variable } from '../graph';
 import { checkSize } from './checks';
 import { GPT2_STD, normal } from './init';
 import { Module } from './module';
+
+/** x + the table's rows. @param position the first row's, i32 [B] of each sequence's first row, or i32 [B, T] of every row */
+function addRows(x: Tensor, table: Tensor, position: Extent | Tensor | undefined): Tensor {
+  if (position instanceof Tensor && position.shape.length === 2) return add(x, embedding(table, position));
+  return addPosition(x, table, position);
+}
 
 /** y[b, t] = x[b, t] + weight[position + t] with a learned table (GPT-2's wpe). */
 export class LearnedPositions extends Module {
@@ -22,9 +28,9 @@ export class LearnedPositions extends Module {
     this.weight = new Variable({ name: 'weight', shape: [maxPositions, width], init: normal(GPT2_STD) });
   }
 
-  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence @returns f32 [B, T, width] */
+  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence, or i32 [B, T] of every row @returns f32 [B, T, width] */
   override forward(x: Tensor, position?: Extent | Tensor): Tensor {
-    return addPosition(x, this.weight.tensor, position);
+    return addRows(x, this.weight.tensor, position);
   }
 }
 
@@ -53,8 +59,8 @@ export class SinusoidalPositions extends Module {
     this.weight = new Variable({ name: 'weight', shape: [maxPositions, width], init: { kind: 'sinusoidal', noise }, trainable: false });
   }
 
-  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence @returns f32 [B, T, width] */
+  /** @param x f32 [B, T, width] @param position the first row's position, 0 when absent, or i32 [B] of each sequence, or i32 [B, T] of every row @returns f32 [B, T, width] */
   override forward(x: Tensor, position?: Extent | Tensor): Tensor {
-    return addPosition(x, this.weight.tensor, position);
+    return addRows(x, this.weight.tensor, position);
   }
 }

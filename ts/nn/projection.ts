@@ -2,7 +2,7 @@
 // tied head is the token table). `Linear` keeps GPT-2's [in, out].
 
 import { type Init, linear, type Tensor, Variable } from '../graph';
-import { checkSize } from './checks';
+import { checkSize, rowsOf } from './checks';
 import { GPT2_STD, normal, zeros } from './init';
 import type { LoraBranch } from './lora';
 import { Module } from './module';
@@ -29,7 +29,7 @@ export class Projection extends Module {
   /** @throws INVALID_OPTION for sizes that are not positive integers */
   constructor(
     readonly inFeatures: number,
-    readonly outFeatures: number,
+    public outFeatures: number,
     options: ProjectionOptions = {},
   ) {
     super();
@@ -37,6 +37,12 @@ export class Projection extends Module {
     checkSize('Projection', 'outFeatures', outFeatures);
     this.weight = new Variable({ name: 'weight', shape: [outFeatures, inFeatures], init: options.init ?? normal(GPT2_STD) });
     this.bias = options.bias === true ? new Variable({ name: 'bias', shape: [outFeatures], init: options.biasInit ?? zeros }) : undefined;
+  }
+
+  /** Takes other weights [outputs, inFeatures] in place of its own; for a layer without bias. @throws INVALID_SHAPE for another width */
+  replace(weight: Variable): void {
+    this.outFeatures = rowsOf('Projection', weight, this.inFeatures);
+    this.weight = weight;
   }
 
   /** @param x f32 [.., inFeatures] @returns f32 [.., outFeatures] */

@@ -43,10 +43,10 @@ export class RotaryPositions extends Module {
 
   /**
    * @param x f32 [B, T, nHead·headDim], queries or keys
-   * @param position the first row's position, 0 when absent; or i32 [B], that of each sequence's first row
+   * @param position the first row's position, 0 when absent; or i32 [B], that of each sequence's first row; or i32 [B, T], that of every row
    * @returns f32 as x
    */
-  override forward(x: Tensor, options: { nHead: number; position?: Extent | Tensor }): Tensor {
+  override forward(x: Tensor, options: { nHead: number; position?: Extent | Tensor | undefined }): Tensor {
     return rotary(x, this.table.tensor, options);
   }
 }

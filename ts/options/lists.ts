@@ -89,6 +89,9 @@ export const CONTEXT_OPTIONS = list('blockSize', 'ropeTheta', 'ropeScaling');
 /** `GPT.fromPretrained`. */
 export const PRETRAINED_OPTIONS = list('quantize', 'signal', 'onProgress', 'tokenizer', 'dropout', 'seed', ...CONTEXT_OPTIONS);
 
+/** `model.addTokens`. */
+export const ADD_TOKENS_OPTIONS = list('bosToken', 'eosToken', 'padToken', 'signal');
+
 /** `SequenceClassifier.create`. */
 export const CLASSIFIER_OPTIONS = list(...GPT_OPTIONS, 'labels', 'pooling');
 

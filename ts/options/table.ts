@@ -117,6 +117,9 @@ export const OPTIONS = named({
   tieWordEmbeddings: option(check.flag, { default: true, help: 'the head is the token table; false gives it weights of its own' }),
   positionEmbedding: option(check.oneOf('learned', 'sinusoidal', 'rotary'), { default: 'learned', help: 'gpt2: position encoding' }),
   positionNoise: option(check.nonNegative, { default: 0, help: 'standard deviation of the noise added to sinusoidal positions' }),
+  bosToken: option(check.name, { flag: '', help: 'the special token that begins a text', defaultText: "the tokenizer's" }),
+  eosToken: option(check.name, { flag: '', help: 'the special token that ends a text', defaultText: "the tokenizer's" }),
+  padToken: option(check.name, { flag: '', help: 'the special token that fills batches', defaultText: "the tokenizer's" }),
   tokenizer: option(check.instance, { flag: '', help: 'the tokenizer; the model remembers it' }),
 
   // The encoder-decoder Transformer.
