@@ -229,7 +229,7 @@ describe('batches of several lengths', () => {
     const losses = new Map<number, number>();
     for await (const { loss, epoch } of trainer.train()) losses.set(Math.round(epoch * 60), loss);
     const first = await trainer.evaluate();
-    expect((await engine.info.bytes()).programsLoaded - before).toBeLessThanOrEqual(32 + 1 + 16);
+    expect((await engine.info.bytes()).programsLoaded - before).toBeLessThanOrEqual(24 + 1 + 16);
     expect(await trainer.evaluate()).toEqual(first);
     const mean = [...losses.values()].reduce((a, b) => a + b, 0) / 60;
     expect(losses.size).toBe(60);

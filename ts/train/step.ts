@@ -75,7 +75,7 @@ interface Plan {
 }
 
 /** A dozen lengths of sequences, each with its first micro-batch and its further ones. They share the engine's arena, so they cost what the largest costs. */
-const MAX_PROGRAMS = 32;
+const MAX_PROGRAMS = 24;
 
 /**
  * Compiles and runs training steps. Programs are made at the first step and again when the shapes of a micro-batch or the set of trainable parameters
