@@ -73,8 +73,6 @@ const fill = (parts: readonly Part[], row: Row, counted: boolean): Segment[] =>
 export class Template {
   /** 'plain', 'alpaca', 'chatml', or 'own'. */
   readonly name: TemplateName | 'own';
-  /** What it was made from, for hashes. */
-  readonly description: string;
   readonly #own: { readonly prompt: Part[]; readonly completion: Part[] | null } | null;
   readonly #prefix: string;
   readonly #taskTokens: TaskTokens | Readonly<Record<string, TaskTokens>>;
@@ -93,7 +91,6 @@ export class Template {
     this.#own = isName ? null : splitTemplate(spec);
     this.#prefix = options.taskPrefix ?? '';
     this.#taskTokens = options.taskTokens ?? [];
-    this.description = JSON.stringify([typeof spec === 'string' ? spec : [spec.prompt, spec.completion], this.#prefix, this.#taskTokens]);
   }
 
   /** All ids that stand for tasks. @throws INVALID_OPTION for a text that is no special token */
