@@ -30,11 +30,14 @@ export const QUESTIONS = ANIMALS.flatMap((animal) =>
   })),
 );
 
-/** 32 pairs of answers to these questions: the right one and the next one. */
+/** The same questions with the answer of the next animal: what an adapter teaches a model that knows the right ones. */
+export const OTHER_ANSWERS = QUESTIONS.map(({ prompt }, i) => ({ prompt, completion: QUESTIONS[(i + 4) % QUESTIONS.length].completion }));
+
+/** 32 pairs in which that answer is preferred to the right one. */
 export const PREFERENCES = QUESTIONS.map(({ prompt, completion }, i) => ({
   prompt,
-  chosen: completion,
-  rejected: QUESTIONS[(i + 4) % QUESTIONS.length].completion,
+  chosen: OTHER_ANSWERS[i].completion,
+  rejected: completion,
 }));
 
 /** 64 words and the same words backwards. */

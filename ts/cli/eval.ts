@@ -9,6 +9,7 @@ import { addFlags, readCommandOptions, required } from './flags';
 import { Output } from './output';
 import { withEngine } from './session';
 import { taskNamed } from './tasks';
+import { refuseOthers } from './tasks/belongs';
 import { taskOf } from './tasks/context';
 import type { EvalValues, Measured } from './tasks/measured';
 
@@ -28,6 +29,7 @@ async function evaluate(output: Output, values: EvalValues, given: Partial<EvalV
   const data = required('eval', values.data, 'data');
   const description = await taskOf(values.adapter ?? source);
   const task: TaskName = values.task ?? description?.task ?? 'lm';
+  refuseOthers('eval', task, given);
   const measured = await withEngine(values, output, (engine) =>
     taskNamed(task).evaluate({ engine, output, values, given, source, data, description }),
   );

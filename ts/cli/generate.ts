@@ -2,13 +2,17 @@
 // source, and only what is written is printed.
 
 import type { Command } from 'commander';
-import { type GenerateOptions, type GPT, loadModel, Transformer } from '../index';
+import { FerroError } from '../errors';
+import { type Classification, type GenerateOptions, type GPT, loadModel, Transformer } from '../index';
 import type { TaskDescription } from '../io';
 import { COMMAND_OPTIONS, CONTEXT_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
+import type { Tokenizer } from '../tokenizers';
 import { addFlags, pickGiven, readCommandOptions, required, requireOne } from './flags';
+import { formatScore } from './format';
 import { Output } from './output';
 import { noteUnexpected, withEngine } from './session';
-import { openSaved, type SavedGpt, taskOf, withTokenizer } from './tasks/context';
+import { classifyPrompts } from './tasks/classify';
+import { openSaved, taskOf, withTokenizer } from './tasks/context';
 import { endOf } from './tasks/sft';
 import { describeTask, promptRow, templateOf } from './tasks/texts';
 
@@ -33,13 +37,18 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   const task = values.task ?? saved?.task ?? 'lm';
   const description = describeTask(task, given, saved);
   await withEngine(values, output, async (engine) => {
+    if (task === 'classify') {
+      if (promptIds !== undefined) throw new FerroError('INVALID_OPTION', 'generate: a classifier needs "--prompt", got "--prompt-ids"');
+      tellLabels(output, prompts, await classifyPrompts(engine, source, values.adapter, prompts, description));
+      return;
+    }
     const context = pickGiven(given, CONTEXT_OPTIONS);
     const loading = { quantize: values.quantize, ...context };
     const model = await openSaved(source, values.adapter, (folder) => loadModel(engine, folder, loading));
     noteUnexpected(output, model);
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = pickGiven(given, SAMPLING_OPTIONS);
-    const isTemplated = !(model instanceof Transformer) && promptIds === undefined && (task !== 'lm' || description.template !== undefined);
+    const isTemplated = promptIds === undefined && (task !== 'lm' || description.template !== undefined);
     const writing = isTemplated
       ? answers(withTokenizer('generate: "--model"', model, source), description, prompts, options)
       : { prompts, options };
@@ -49,10 +58,28 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
 }
 
 /** Prompts as the model was trained with them, and what ends an answer. */
-function answers(model: SavedGpt, description: TaskDescription, prompts: readonly string[], options: GenerateOptions): Writing {
+function answers(
+  model: (GPT | Transformer) & { readonly tokenizer: Tokenizer },
+  description: TaskDescription,
+  prompts: readonly string[],
+  options: GenerateOptions,
+): Writing {
   const template = templateOf(description);
+  if (model instanceof Transformer) {
+    const sources = prompts.map((prompt) => template.promptIds(promptRow(description, prompt), model.tokenizer, { border: false }));
+    return { prompts: sources, options };
+  }
   const ids = prompts.map((prompt) => template.promptIds(promptRow(description, prompt), model.tokenizer));
   return { prompts: ids, options: { ...endOf(model, template, description), ...options } };
+}
+
+/** The label of each prompt. Labels are no keys of the result: their spelling is the user's. */
+function tellLabels(output: Output, prompts: readonly string[], found: readonly Classification[]): void {
+  const listed = (probabilities: Record<string, number>) =>
+    Object.entries(probabilities).map(([label, probability]) => ({ label, probability }));
+  const results = found.map(({ probabilities, ...one }, i) => ({ prompt: prompts[i], ...one, probabilities: listed(probabilities) }));
+  const lines = found.map(({ label, probabilities }) => `${label} (${formatScore(probabilities[label])})`);
+  output.result({ ...results[0], results }, lines.join('\n'));
 }
 
 interface Writing {

@@ -8,6 +8,7 @@ import { Output } from './output';
 import { readRunJson } from './runFiles';
 import { withEngine } from './session';
 import { taskNamed } from './tasks';
+import { refuseOthers } from './tasks/belongs';
 import { taskOf } from './tasks/context';
 import { runTraining } from './training';
 
@@ -42,8 +43,10 @@ async function withStoredOptions(read: { values: TrainValues; given: Given }): P
 async function train(engine: Engine, output: Output, values: TrainValues, given: Given): Promise<number> {
   const data = required('train', values.data, 'data');
   const outputDir = required('train', values.outputDir, 'out');
+  const name = values.task ?? 'lm';
+  refuseOthers('train', name, given);
   const before = await taskOf(values.initFrom);
-  const task = await taskNamed(values.task ?? 'lm').train({ engine, output, values, given, data, before });
+  const task = await taskNamed(name).train({ engine, output, values, given, data, before });
   const { outputDir: _, ...training } = pickGiven(given, TRAINING_OPTIONS);
   const { overwrite, resume, ...kept } = given;
   return runTraining({ output, engine, task, training, outputDir, given: kept });

@@ -24,6 +24,7 @@ export {
   ClassificationDataset,
   type ClassificationOptions,
   FIELD_NAMES,
+  labelsOf,
   type Message,
   type Overflow,
   PreferenceDataset,

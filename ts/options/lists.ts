@@ -74,6 +74,26 @@ export const TRANSFORMER_CONFIG_OPTIONS = list(
   'padId',
 );
 
+/** Of these the flags of the command line, whose sources are texts. */
+export const TRANSFORMER_FLAGS = list(
+  'nHead',
+  'nLayer',
+  'nEncoderLayer',
+  'nDecoderLayer',
+  'dModel',
+  'dimFeedforward',
+  'dropout',
+  'activationFunction',
+  'layerNormEpsilon',
+  'normFirst',
+  'bias',
+  'positionEmbedding',
+  'shareEmbeddings',
+  'tieWordEmbeddings',
+  'maxSourceLength',
+  'maxTargetLength',
+);
+
 /** `Transformer.create`. */
 export const TRANSFORMER_OPTIONS = list(...TRANSFORMER_CONFIG_OPTIONS, 'tokenizer', 'targetTokenizer', 'seed', 'signal');
 
@@ -285,8 +305,22 @@ export const COMMAND_OPTIONS = {
     'tokenizerName',
     'initFrom',
     ...TASK_OPTIONS,
+    'splitBy',
     'packing',
     'groupByLength',
+    'labels',
+    'pooling',
+    'beta',
+    'lossType',
+    'targetTokenizerName',
+    'nEncoderLayer',
+    'nDecoderLayer',
+    'dModel',
+    'dimFeedforward',
+    'normFirst',
+    'shareEmbeddings',
+    'maxSourceLength',
+    'maxTargetLength',
     ...SCORED_TEXT_OPTIONS,
     'quantize',
     'adapter',
@@ -321,6 +355,8 @@ export const COMMAND_OPTIONS = {
     'data',
     ...TASK_OPTIONS,
     ...SCORED_TEXT_OPTIONS,
+    'beta',
+    'lossType',
     'predictions',
     'batchSize',
     ...MACHINE,

@@ -184,12 +184,12 @@ export const OPTIONS = named({
   mergeAdapter: option(check.name, { help: 'folder of an adapter to add to the weights that are written' }),
 
   // Preferences.
-  beta: option(check.positive, { default: 0.1, flag: '', help: 'how strongly DPO holds the model to the reference' }),
+  beta: option(check.positive, { default: 0.1, help: 'how strongly DPO holds the model to the reference' }),
   labelSmoothing: option(check.belowOne, {
     default: 0,
     help: 'share of each target that all words have evenly (sequence-to-sequence models); dpoLoss: probability that a preference is the wrong way round',
   }),
-  lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', flag: '', help: 'dpoLoss: what is made of the margin' }),
+  lossType: option(check.oneOf('sigmoid', 'ipo', 'hinge'), { default: 'sigmoid', help: 'dpoLoss: what is made of the margin' }),
 
   // Classifiers.
   pooling: option(check.oneOf('last', 'mean'), {
@@ -228,6 +228,16 @@ export const OPTIONS = named({
   metrics: option(check.listOf('exact_match', 'f1', 'bleu', 'chrf', 'chrf++', 'rouge', 'wer', 'cer'), {
     help: 'scores of texts that the model writes, greedily unless told otherwise',
     defaultText: 'seq2seq: exact_match, bleu, chrf and wer; else none',
+  }),
+  splitBy: option(check.name, {
+    help: 'field of rows: those that have it equal are all trained on or all evaluated on',
+    defaultText: 'each row by itself',
+  }),
+  targetTokenizerName: option(check.name, {
+    flag: 'target-tokenizer',
+    aliases: ['target_tokenizer_name'],
+    help: 'seq2seq: a tokenizer of its own for targets: char, byte, bpe, or a folder with tokenizer.json',
+    defaultText: 'one for sources and targets',
   }),
   predictions: option(check.name, { help: 'file for the predictions, one JSON object per line' }),
   dataset: option(check.instance, { help: 'what to train on' }),

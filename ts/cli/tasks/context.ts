@@ -96,8 +96,12 @@ export async function addAdapter(model: Adaptable, values: TrainValues): Promise
 export type SavedGpt = GPT & { readonly tokenizer: Tokenizer };
 
 /** The model, if it has a tokenizer. @throws INVALID_TOKENIZER */
-export function withTokenizer(op: string, model: GPT, source: string): SavedGpt {
-  if (model.tokenizer !== null) return model as SavedGpt;
+export function withTokenizer<M extends { readonly tokenizer: Tokenizer | null }>(
+  op: string,
+  model: M,
+  source: string,
+): M & { readonly tokenizer: Tokenizer } {
+  if (model.tokenizer !== null) return model as M & { readonly tokenizer: Tokenizer };
   throw new FerroError('INVALID_TOKENIZER', `${op} must hold a tokenizer, got none in ${JSON.stringify(source)}`);
 }
 

@@ -1,6 +1,7 @@
 // The task `lm`: the next token of text files, from scratch or from a saved model.
 import { FerroError } from '../../errors';
 import { type Engine, GPT, type GPTOptions } from '../../index';
+import type { CausalConfig } from '../../models';
 import { CONTEXT_OPTIONS, GPT_CONFIG_OPTIONS } from '../../options';
 import { chooseTokenizer, loadData, type RunData } from '../data';
 import { pickGiven } from '../flags';
@@ -43,7 +44,7 @@ export function textRun(model: GPT, data: RunData, samplePrompt: string): TaskRu
 }
 
 /** A GPT in a line. */
-export function describeModel(model: GPT): string {
+export function describeModel(model: Pick<GPT, 'parameters'> & { readonly config: CausalConfig }): string {
   const { nLayer, nHead, nEmbd, blockSize, vocabSize } = model.config;
   let parameters = 0;
   for (const { shape } of model.parameters.values()) parameters += shape.reduce((product, size) => product * size, 1);
@@ -73,11 +74,15 @@ async function create(
 
 /** A new GPT of the size that the flags say. */
 export function createModel(engine: Engine, values: TrainValues, given: Given, more: Pick<GPTOptions, 'tokenizer'>): Promise<GPT> {
+  return GPT.create(engine, newModelOptions(values, given, more));
+}
+
+/** The architecture that the flags say. */
+export function newModelOptions(values: TrainValues, given: Given, more: Pick<GPTOptions, 'tokenizer'>): GPTOptions {
   const { nLayer, nHead, nEmbd, blockSize } = values;
   const whole = nLayer !== undefined && nHead !== undefined && nEmbd !== undefined;
   const preset = values.preset ?? (whole && blockSize !== undefined ? undefined : DEFAULT_PRESET);
-  const options = pickGiven(given, GPT_CONFIG_OPTIONS);
-  return GPT.create(engine, { ...options, preset, ...more, seed: values.seed } as GPTOptions);
+  return { ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, ...more, seed: values.seed } as GPTOptions;
 }
 
 /** What may be said of a saved model that is trained further. */

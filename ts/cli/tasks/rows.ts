@@ -1,7 +1,6 @@
 // Rows of the user's files for the tasks that learn from rows: read, renamed, and parted into what is trained on and what is evaluated on. What a row must hold is ts/data/tasks'.
-import { type Row, readRowFiles, type TaskReport } from '../../data';
+import { type Row, readRowFiles, splitExamples, type TaskReport } from '../../data';
 import { FerroError } from '../../errors';
-import { RandomStream } from '../../math';
 import { formatCount } from '../format';
 import type { Output } from '../output';
 
@@ -45,28 +44,17 @@ export async function loadRows(files: readonly string[], flags: RowFlags, defaul
   return renamed.size === 0 ? rows : rows.map((row) => row.renamed(renamed));
 }
 
-/** Rows to train on and rows to evaluate on: those of --eval-data, else a share of the data drawn by the seed (files are often sorted). */
+/** Rows to train on and rows to evaluate on: those of --eval-data, else a share of the data drawn by the seed (files are often sorted), by a field where one is named. */
 export async function loadParts(
-  values: RowFlags & { evalData?: readonly string[]; evalFraction: number; seed: number },
+  values: RowFlags & { evalData?: readonly string[]; evalFraction: number; splitBy?: string; seed: number },
   data: readonly string[],
   defaultColumns: readonly string[],
 ): Promise<{ train: Row[]; evaluation: Row[] }> {
+  const { evalFraction, seed, splitBy } = values;
   const rows = await loadRows(data, values, defaultColumns);
   if (values.evalData !== undefined) return { train: rows, evaluation: await loadRows(values.evalData, values, defaultColumns) };
-  return splitRows(rows, values.evalFraction, values.seed);
-}
-
-/** Draws ⌊share · n⌋ rows for evaluation; both parts keep the order of the file. */
-export function splitRows<T>(rows: readonly T[], share: number, seed: number): { train: T[]; evaluation: T[] } {
-  const count = Math.min(rows.length - 1, Math.floor(rows.length * share));
-  const random = new RandomStream(seed, 'data.split', 0);
-  const order = rows.map((_, i) => i);
-  for (let i = 0; i < count; i++) {
-    const j = i + random.below(order.length - i);
-    [order[i], order[j]] = [order[j], order[i]];
-  }
-  const drawn = new Set(order.slice(0, count));
-  return { train: rows.filter((_, i) => !drawn.has(i)), evaluation: rows.filter((_, i) => drawn.has(i)) };
+  const { train, validation } = splitExamples(rows, { evalFraction, seed, key: splitBy });
+  return { train, evaluation: validation };
 }
 
 /** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */

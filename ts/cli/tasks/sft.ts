@@ -3,7 +3,6 @@ import { type Row, SftDataset, type SftOptions, type Template } from '../../data
 import { evaluateLoss } from '../../index';
 import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
 import { CONTEXT_OPTIONS } from '../../options';
-import type { Tokenizer } from '../../tokenizers';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import { quote } from '../training';
@@ -14,6 +13,7 @@ import { loadParts, loadRows, noteReport, textsOf } from './rows';
 import type { TaskRun } from './task';
 import {
   answerLimit,
+  answerOf,
   conclusionOf,
   describeTask,
   type PromptedRows,
@@ -109,20 +109,6 @@ function describeData({ report, packed, length }: SftDataset, evaluation: SftDat
   return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${held} rows to evaluate on`;
 }
 
-/** The text that a row's answer is: what is learned last, without what ends it. */
-function answerOf(template: Template, row: Row, tokenizer: Tokenizer): string {
-  const segments = template.segments(row, tokenizer);
-  let end = segments.length;
-  const isText = (i: number) => segments[i].counted && !segments[i].end && !(template.name === 'chatml' && segments[i].own);
-  while (end > 0 && !isText(end - 1)) end--;
-  let start = end;
-  while (start > 0 && isText(start - 1)) start--;
-  return segments
-    .slice(start, end)
-    .map(({ text }) => text)
-    .join('');
-}
-
 async function scoreSft(
   model: SavedGpt,
   template: Template,
@@ -132,10 +118,14 @@ async function scoreSft(
   given: Record<string, unknown>,
 ) {
   const { tokenizer } = model;
-  const prompted: PromptedRows<Int32Array> = {
-    examples: rows.map((row) => ({ prompt: template.promptIds(row, tokenizer), references: answerOf(template, row, tokenizer) })),
-    shown: rows.map((row) => template.promptText(row, tokenizer)),
-  };
+  const prompted: PromptedRows<Int32Array> = { examples: [], shown: [] };
+  for (const row of rows) {
+    const example = { prompt: template.promptIds(row, tokenizer), references: answerOf(template, row, tokenizer) };
+    // A prompt that leaves no room for the right answer would slide out of the context: such rows are left out, as the data set leaves them out.
+    if (example.prompt.length + tokenizer.encode(example.references).length > model.blockSize) continue;
+    prompted.examples.push(example);
+    prompted.shown.push(template.promptText(row, tokenizer));
+  }
   const texts = prompted.examples.map(({ references }) => references as string);
   const generation = { maxNewTokens: answerLimit(texts, tokenizer, model.blockSize), ...endOf(model, template, description), ...given };
   return scoreTexts(model, prompted, metrics, generation);
@@ -161,7 +151,7 @@ export async function evaluateSft({ engine, output, values, given, source, data,
   const scored = await scoreSft(model, template, description, rows, values.metrics, generation);
   return {
     result: { task: 'sft', ...found, ...scored.scores, unfinished: scored.unfinished },
-    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, rows.length)}`,
+    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, scored.records.length)}`,
     predictions: scored.records,
   };
 }

@@ -19,7 +19,7 @@ export interface TaskRun {
   /** null where there is nothing to evaluate on. */
   evalDataset: Dataset | null;
   /** What the task adds to the Trainer's options. */
-  trainer?: Pick<TrainerOptions, 'loss' | 'computeMetrics' | 'extraFiles'>;
+  trainer?: Pick<TrainerOptions, 'loss' | 'computeMetrics' | 'extraFiles' | 'labelSmoothing'>;
   /** What the speed counts: what one row of a batch is worth, and in what. */
   rowUnits: number;
   unit: 'tokens' | 'examples';

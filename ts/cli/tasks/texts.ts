@@ -1,5 +1,5 @@
 // What the tasks that write texts have in common: the template of a run or of a saved model, the scores of what the model writes, and how these are told.
-import { Template } from '../../data';
+import { type Row, Template } from '../../data';
 import { FerroError } from '../../errors';
 import { evaluateTexts, type TextEvaluation, type TextExample, type TextGenerator } from '../../index';
 import type { TaskDescription, TaskName } from '../../io';
@@ -55,7 +55,7 @@ function promptFields(template: string): string[] {
  * The row that a prompt of the command line stands for: a JSON object is one; a text is the prompt, the instruction of `alpaca`, or the field of a template that has one.
  * @throws INVALID_OPTION for a text where the template has several fields
  */
-export function promptRow({ template = 'plain' }: TaskDescription, prompt: string): Record<string, unknown> {
+export function promptRow({ task, template = 'plain' }: TaskDescription, prompt: string): Record<string, unknown> {
   if (/^\s*\{/.test(prompt)) {
     try {
       const row: unknown = parseJson(prompt);
@@ -71,7 +71,8 @@ export function promptRow({ template = 'plain' }: TaskDescription, prompt: strin
       'INVALID_OPTION',
       `generate: with a template of several fields "--prompt" must be a JSON object with ${fields.map((name) => JSON.stringify(name)).join(', ')}, got ${JSON.stringify(prompt)}`,
     );
-  return { [fields[0] ?? 'prompt']: prompt };
+  const plain = task === 'classify' ? 'text' : task === 'seq2seq' ? 'source' : 'prompt';
+  return { [fields[0] ?? plain]: prompt };
 }
 
 /** The scores of texts as the log and --json have them: numbers alone. */
@@ -133,4 +134,18 @@ export function conclusionOf(scores: Record<string, number>): Conclusion {
 export function answerLimit(texts: readonly string[], tokenizer: Tokenizer, most: number): number {
   const longest = texts.reduce((length, text) => Math.max(length, tokenizer.encode(text).length), 0);
   return Math.min(most, 2 * longest + 8);
+}
+
+/** The text that a row's answer is: what is learned last, without what ends it. */
+export function answerOf(template: Template, row: Row, tokenizer: Tokenizer): string {
+  const segments = template.segments(row, tokenizer);
+  let end = segments.length;
+  const isText = (i: number) => segments[i].counted && !segments[i].end && !(template.name === 'chatml' && segments[i].own);
+  while (end > 0 && !isText(end - 1)) end--;
+  let start = end;
+  while (start > 0 && isText(start - 1)) start--;
+  return segments
+    .slice(start, end)
+    .map(({ text }) => text)
+    .join('');
 }

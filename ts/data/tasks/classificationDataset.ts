@@ -32,6 +32,14 @@ function sortLabels(labels: Iterable<string>): string[] {
   return list.sort((a, b) => (numbers ? Number(a) - Number(b) : a < b ? -1 : 1));
 }
 
+/** The labels of rows in the order of their classes, as a data set made of these rows has them. @throws INVALID_DATA for rows without a label */
+export function labelsOf(rows: readonly RowInput[]): string[] {
+  const faults = new Faults();
+  const labels = asRows('labelsOf', rows).map((row) => faults.try(() => labelOf(row)));
+  faults.throwIfAny();
+  return sortLabels(labels.filter((label) => label !== undefined));
+}
+
 /**
  * Rows { text, label } (or any that the template reads) as batches { inputIds i32 [B, T], lengths i32 [B], labels i32 [B] }: `lengths` are the tokens of each
  * text, padding stands at the end, labels are indices into `labels`. A label is a text, an integer or a truth value. Immutable.

@@ -1,5 +1,5 @@
 // The public names of task data: readers of rows, templates, and the data sets made of rows.
-export { ClassificationDataset, type ClassificationOptions } from './classificationDataset';
+export { ClassificationDataset, type ClassificationOptions, labelsOf } from './classificationDataset';
 export type { TaskReport } from './examples';
 export type { Overflow, TemplateSettings } from './pairs';
 export { PreferenceDataset, type PreferenceOptions, type PreferenceReferences } from './preferenceDataset';

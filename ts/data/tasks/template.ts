@@ -3,7 +3,7 @@
 import { FerroError, show } from '../../errors';
 import type { Tokenizer } from '../../tokenizers';
 import { asRows, type Row, type RowInput } from './row';
-import { type Segment, SegmentEncoder, specialTokens } from './segments';
+import { type Segment, SegmentEncoder, specialTokens, withoutBorder } from './segments';
 import { ANSWER_NAMES, type Chat, labelOf, type Message, type Pair, shapeOf, textOf } from './shapes';
 
 export type TemplateName = 'plain' | 'alpaca' | 'chatml';
@@ -138,19 +138,28 @@ export class Template {
     return NAMED[this.name as TemplateName](shapeOf(row, true), this.#prefix, tokenizer, row);
   }
 
-  /** The prompt's ids, to generate from: the same as in training. @throws INVALID_DATA for a row without the fields, UNKNOWN_CHARACTER */
-  promptIds(row: RowInput, tokenizer: Tokenizer): Int32Array {
+  /**
+   * The prompt's ids, to generate from: the same as in training.
+   * @param options border: false leaves out what stands between prompt and completion, as data sets of sources and of classified texts do
+   * @throws INVALID_DATA for a row without the fields, UNKNOWN_CHARACTER
+   */
+  promptIds(row: RowInput, tokenizer: Tokenizer, options: { border?: boolean } = {}): Int32Array {
     const [given] = asRows('promptIds', [row]);
-    const { ids } = new SegmentEncoder(tokenizer, []).encode(this.promptSegments(given, tokenizer));
+    const { ids } = new SegmentEncoder(tokenizer, []).encode(this.#prompt(given, tokenizer, options));
     return Int32Array.from(withTask(ids, this.taskIds(given, tokenizer), tokenizer.bosId));
   }
 
-  /** The prompt as text, where special tokens are written out. @throws INVALID_DATA */
-  promptText(row: RowInput, tokenizer: Tokenizer): string {
+  /** The prompt as text, where special tokens are written out. @param options as for promptIds @throws INVALID_DATA */
+  promptText(row: RowInput, tokenizer: Tokenizer, options: { border?: boolean } = {}): string {
     const [given] = asRows('promptText', [row]);
-    return this.promptSegments(given, tokenizer)
+    return this.#prompt(given, tokenizer, options)
       .map(({ text }) => text)
       .join('');
+  }
+
+  #prompt(row: Row, tokenizer: Tokenizer, { border = true }: { border?: boolean }): Segment[] {
+    const segments = this.promptSegments(row, tokenizer);
+    return border ? segments : withoutBorder(segments);
   }
 }
 

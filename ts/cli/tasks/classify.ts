@@ -1,0 +1,228 @@
+// The task `classify`: a label for a text, by a head on a language model's trunk.
+import { ClassificationDataset, labelsOf, type Row } from '../../data';
+import {
+  type Classification,
+  type ClassificationEvaluation,
+  type Engine,
+  evaluateClassification,
+  type GPTOptions,
+  SequenceClassifier,
+} from '../../index';
+import { openClassifier, TASK_FILE, type TaskDescription, taskToFile } from '../../io';
+import { openModelFolder } from '../../io/node';
+import type { Tokenizer } from '../../tokenizers';
+import { formatCount, formatScore, formatTable } from '../format';
+import type { ReportTable } from '../report';
+import { noteUnexpected } from '../session';
+import { quote } from '../training';
+import { addAdapter, baseOf, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
+import { describeModel, newModelOptions, refuseArchitecture } from './lm';
+import type { Measured } from './measured';
+import { loadParts, loadRows, noteReport, textsOf } from './rows';
+import { specialTokensOf } from './sft';
+import type { Conclusion, TaskRun } from './task';
+import { describeTask, promptRow, scoreLine, scoreTable, templateOf } from './texts';
+
+type Model = SequenceClassifier & { readonly tokenizer: Tokenizer };
+
+const CLASSIFY_COLUMNS = ['text', 'label'];
+
+/** A run of `train --task classify`. */
+export async function classifyTask(context: TrainContext): Promise<TaskRun> {
+  const { values, given, output, before, data } = context;
+  const description = describeTask('classify', given, before);
+  const template = templateOf(description);
+  const { train, evaluation } = await loadParts(values, data, CLASSIFY_COLUMNS);
+  const model = await classifierToTrain(context, description, train, evaluation);
+  const { tokenizer, blockSize, labels } = model;
+  const options = { tokenizer, blockSize, labels, template, overflow: values.overflow, groupByLength: values.groupByLength };
+  const dataset = new ClassificationDataset(train, options);
+  noteReport(output, 'training data', dataset.report);
+  const evalDataset = evaluation.length === 0 ? null : new ClassificationDataset(evaluation, options);
+  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  let found: ClassificationEvaluation | undefined;
+  const measure = async () => {
+    found = await evaluateClassification(model, evalDataset!, { batchSize: values.batchSize });
+    return found;
+  };
+  const scored = evalDataset !== null;
+  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  return {
+    model,
+    dataset,
+    evalDataset,
+    trainer: {
+      extraFiles: { [TASK_FILE]: taskToFile(description) },
+      ...(scored ? { computeMetrics: async () => scoresOf(await measure()) } : {}),
+    },
+    rowUnits: 1,
+    unit: 'examples',
+    facts: [
+      ['model', `${describeModel(model)}, ${labels.length} labels`],
+      [
+        'data',
+        `${formatCount(dataset.report.kept)} rows, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
+      ],
+    ],
+    async sample(step) {
+      const ids = promptIds(model, template, sampled);
+      const { label, probabilities } = await model.classify([ids]).then(([one]) => one);
+      return {
+        step,
+        prompt: `${template.promptText(sampled, tokenizer).trimEnd()} → `,
+        text: `${label} (${formatScore(probabilities[label])})`,
+      };
+    },
+    ...(scored ? { conclude: async () => conclusionOf(found ?? (await measure())) } : {}),
+    next: ({ run }) => [
+      ['next', `npx ferroformer generate --model ${quote(run)} --prompt ...`],
+      ['scores', `npx ferroformer eval --model ${quote(run)} --data ...`],
+    ],
+  };
+}
+
+/** The ids of a text as the classifier is trained with them. */
+export function promptIds(
+  { tokenizer, blockSize }: Model,
+  template: ReturnType<typeof templateOf>,
+  row: Row | Record<string, unknown>,
+): Int32Array {
+  return template.promptIds(row, tokenizer, { border: false }).subarray(0, blockSize);
+}
+
+async function classifierToTrain(
+  { engine, output, values, given }: TrainContext,
+  description: TaskDescription,
+  train: readonly Row[],
+  evaluation: readonly Row[],
+): Promise<Model> {
+  const pooling = given.pooling;
+  const { initFrom, seed } = values;
+  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom)) ?? labelsOf(train);
+  if (initFrom !== undefined) {
+    refuseArchitecture(given);
+    const model = await openSaved(initFrom, undefined, (folder) =>
+      SequenceClassifier.fromPretrained(engine, folder, { labels, pooling, dropout: given.dropout, seed }),
+    );
+    noteUnexpected(output, model);
+    await addAdapter(model, values);
+    return withTokenizer('train: "--init-from"', model, initFrom);
+  }
+  const texts = textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]);
+  const { vocabSize } = values;
+  const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, {
+    vocabSize,
+    specialTokens: specialTokensOf(description),
+  });
+  const model = await SequenceClassifier.create(engine, {
+    ...(newModelOptions(values, given, { tokenizer }) as GPTOptions),
+    labels,
+    pooling,
+  });
+  await addAdapter(model, values);
+  return model as Model;
+}
+
+/** The labels of a classifier's folder; undefined for a language model's. */
+async function savedLabels(source: string): Promise<readonly string[] | undefined> {
+  const folder = await openModelFolder(source);
+  const below = await baseOf(folder);
+  const opened = await openClassifier(below === null ? folder : await openModelFolder(below));
+  try {
+    return opened.config.classifier?.labels;
+  } finally {
+    await opened.close();
+  }
+}
+
+const scoresOf = ({ accuracy, macro, weighted, binary }: ClassificationEvaluation): Record<string, number> => ({
+  accuracy,
+  macroF1: macro.f1,
+  weightedF1: weighted.f1,
+  ...(binary === null ? {} : { f1: binary.f1 }),
+});
+
+function conclusionOf(found: ClassificationEvaluation): Conclusion {
+  const scores = scoresOf(found);
+  return { scores, tables: [scoreTable(scores), labelTable(found)] };
+}
+
+const LABEL_HEAD = ['label', 'precision', 'recall', 'f1', 'rows', 'predicted'];
+
+function labelTable({ labels }: ClassificationEvaluation): ReportTable {
+  const rows = labels.map(({ label, precision, recall, f1, support, predicted }) => [
+    label,
+    ...[precision, recall, f1].map((value) => value.toFixed(4)),
+    formatCount(support),
+    formatCount(predicted),
+  ]);
+  return { title: 'Labels on the evaluation data', head: LABEL_HEAD, rows };
+}
+
+/** What `generate` does with a classifier: the label of each prompt. */
+export async function classifyPrompts(
+  engine: Engine,
+  source: string,
+  adapter: string | undefined,
+  prompts: readonly string[],
+  description: TaskDescription,
+): Promise<Classification[]> {
+  const opened = await openSaved(source, adapter, async (folder) =>
+    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
+  );
+  const model = withTokenizer('generate: "--model"', opened, source);
+  const template = templateOf(description);
+  return model.classify(prompts.map((prompt) => promptIds(model, template, promptRow(description, prompt))));
+}
+
+/** `eval` of the task: loss, accuracy, F1, and how each label fares. */
+export async function evaluateClassify({
+  engine,
+  output,
+  values,
+  given,
+  source,
+  data,
+  description: saved,
+}: EvalContext): Promise<Measured> {
+  const description = describeTask('classify', given, saved);
+  const template = templateOf(description);
+  const opened = await openSaved(source, values.adapter, async (folder) =>
+    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
+  );
+  const model = withTokenizer('eval: "--model"', opened, source);
+  const { tokenizer, blockSize, labels } = model;
+  const rows = await loadRows(data, values, CLASSIFY_COLUMNS);
+  const dataset = new ClassificationDataset(rows, { tokenizer, blockSize, labels, template, overflow: values.overflow });
+  noteReport(output, 'data', dataset.report);
+  const found = await evaluateClassification(model, dataset, { batchSize: values.batchSize });
+  const { predictions, loss, micro: _, examples, ...scores } = found;
+  const table = labelTable(found);
+  const line = `loss ${loss.toFixed(4)} nats per row, ${scoreLine(scoresOf(found))}, ${formatCount(examples)} rows`;
+  // Where rows were left out, predictions are those of the others.
+  const kept = dataset.length === rows.length ? rows : rows.filter((row) => isKept(model, template, row, values.overflow));
+  return {
+    result: {
+      task: 'classify',
+      loss,
+      ...scoresOf(found),
+      examples,
+      macro: scores.macro,
+      weighted: scores.weighted,
+      labels: scores.labels,
+      confusion: scores.confusion,
+    },
+    text: `${line}\n${formatTable([table.head, ...table.rows])}`,
+    predictions: predictions.map(({ label, probabilities }, i) => ({
+      text: template.promptText(kept[i], tokenizer).trimEnd(),
+      label: String(kept[i].get('label')),
+      prediction: label,
+      probabilities: Object.fromEntries(labels.map((name, j) => [name, probabilities[j]])),
+    })),
+  };
+}
+
+function isKept({ tokenizer, blockSize }: Model, template: ReturnType<typeof templateOf>, row: Row, overflow: string): boolean {
+  const { length } = template.promptIds(row, tokenizer, { border: false });
+  return length > 0 && (length <= blockSize || overflow === 'truncate');
+}

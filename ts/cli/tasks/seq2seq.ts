@@ -1,0 +1,172 @@
+// The task `seq2seq`: a target text for a source text, by an encoder-decoder.
+import { type Row, Seq2SeqDataset, type Template } from '../../data';
+import { evaluateLoss, Transformer, type TransformerOptions } from '../../index';
+import { TASK_FILE, taskToFile } from '../../io';
+import type { TextMetric } from '../../metrics';
+import { TRANSFORMER_FLAGS } from '../../options';
+import type { Tokenizer } from '../../tokenizers';
+import { ByteTokenizer } from '../../tokenizers';
+import { pickGiven } from '../flags';
+import { formatCount } from '../format';
+import { noteUnexpected } from '../session';
+import { quote } from '../training';
+import { addAdapter, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
+import { refuseArchitecture } from './lm';
+import type { EvalValues, Measured } from './measured';
+import { loadParts, loadRows, noteReport } from './rows';
+import type { TaskRun } from './task';
+import {
+  answerLimit,
+  answerOf,
+  conclusionOf,
+  describeTask,
+  type PromptedRows,
+  plainScores,
+  scoreLine,
+  scoreTexts,
+  templateOf,
+  unfinishedNote,
+} from './texts';
+
+type Model = Transformer & { readonly tokenizer: Tokenizer };
+
+const SEQ2SEQ_COLUMNS = ['source', 'target'];
+const DEFAULT_METRICS: readonly TextMetric[] = ['exact_match', 'bleu', 'chrf', 'wer'];
+const DEFAULT_SIZE = { nLayer: 2, nHead: 4, dModel: 128 };
+
+/** A run of `train --task seq2seq`. */
+export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
+  const { values, given, output, before, data } = context;
+  const description = describeTask('seq2seq', given, before);
+  const template = templateOf(description);
+  const { train, evaluation } = await loadParts(values, data, SEQ2SEQ_COLUMNS);
+  const model = await transformerToTrain(context, template, [...train, ...(values.evalData === undefined ? evaluation : [])]);
+  const options = { ...datasetOptions(model, template), overflow: values.overflow, groupByLength: values.groupByLength };
+  const dataset = new Seq2SeqDataset(train, options);
+  noteReport(output, 'training data', dataset.report);
+  const evalDataset = evaluation.length === 0 ? null : new Seq2SeqDataset(evaluation, options);
+  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  let scores: Record<string, number> | undefined;
+  const score = async () => {
+    scores = plainScores((await scoreSeq2seq(model, template, evaluation, values, given)).scores);
+    return scores;
+  };
+  const scored = evalDataset !== null;
+  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  return {
+    model,
+    dataset,
+    evalDataset,
+    trainer: {
+      extraFiles: { [TASK_FILE]: taskToFile(description) },
+      ...(scored && values.metrics !== undefined ? { computeMetrics: score } : {}),
+    },
+    rowUnits: 1,
+    unit: 'examples',
+    facts: [
+      ['model', describeTransformer(model)],
+      [
+        'data',
+        `${formatCount(dataset.report.kept)} pairs, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
+      ],
+    ],
+    async sample(step) {
+      const source = sourceIds(model, template, sampled).subarray(0, model.config.maxSourceLength);
+      const { text } = await model.generate(source, { maxNewTokens: limitOf(model, template, [sampled]), doSample: false });
+      return { step, prompt: `${template.promptText(sampled, model.tokenizer, { border: false })} → `, text };
+    },
+    ...(scored ? { conclude: async () => conclusionOf(scores ?? (await score())) } : {}),
+    next: ({ run }) => [
+      ['next', `npx ferroformer generate --model ${quote(run)} --prompt ...`],
+      ['scores', `npx ferroformer eval --model ${quote(run)} --data ...`],
+    ],
+  };
+}
+
+/** An encoder-decoder in a line. */
+function describeTransformer({ config, parameters }: Transformer): string {
+  let count = 0;
+  for (const { shape } of parameters.values()) count += shape.reduce((product, size) => product * size, 1);
+  const { nEncoderLayer, nDecoderLayer, nHead, dModel, inputDim, outputDim } = config;
+  return `${formatCount(count)} parameters: ${nEncoderLayer} encoder and ${nDecoderLayer} decoder layers, ${nHead} heads, width ${dModel}, vocabularies ${inputDim} and ${outputDim}`;
+}
+
+async function transformerToTrain(
+  { engine, output, values, given }: TrainContext,
+  template: Template,
+  rows: readonly Row[],
+): Promise<Model> {
+  const { initFrom, seed, vocabSize } = values;
+  if (initFrom !== undefined) {
+    refuseArchitecture(given);
+    const saved = await openSaved(initFrom, undefined, (folder) => Transformer.fromPretrained(engine, folder, { dropout: given.dropout }));
+    noteUnexpected(output, saved);
+    await addAdapter(saved, values);
+    return withTokenizer('train: "--init-from"', saved, initFrom);
+  }
+  const reader = new ByteTokenizer(); // templates ask the tokenizer for its special tokens alone
+  const sources = () => rows.map((row) => template.promptText(row, reader, { border: false }));
+  const targets = () => rows.map((row) => answerOf(template, row, reader));
+  const own = values.targetTokenizerName;
+  const name = values.tokenizerName ?? 'bpe';
+  const tokenizer = await tokenizerOfTexts(name, own === undefined ? [...sources(), ...targets()] : sources(), { vocabSize });
+  const targetTokenizer = own === undefined ? undefined : await tokenizerOfTexts(own, targets(), { vocabSize });
+  const options = { ...DEFAULT_SIZE, ...pickGiven(given, TRANSFORMER_FLAGS), tokenizer, targetTokenizer, seed };
+  const model = await Transformer.create(engine, options as TransformerOptions);
+  await addAdapter(model, values);
+  return model as Model;
+}
+
+function datasetOptions({ tokenizer, targetTokenizer, config }: Model, template: Template) {
+  const { bosId, eosId, maxSourceLength, maxTargetLength } = config;
+  return { tokenizer, targetTokenizer: targetTokenizer ?? tokenizer, bosId, eosId, maxSourceLength, maxTargetLength, template };
+}
+
+/** The ids of a source as the model is trained with them. */
+export function sourceIds({ tokenizer }: Model, template: Template, row: Row | Record<string, unknown>): Int32Array {
+  return template.promptIds(row, tokenizer, { border: false });
+}
+
+function limitOf({ targetTokenizer, tokenizer, config }: Model, template: Template, rows: readonly Row[]): number {
+  const texts = rows.map((row) => answerOf(template, row, tokenizer));
+  return answerLimit(texts, targetTokenizer ?? tokenizer, config.maxTargetLength);
+}
+
+/** Scores of what the model writes for the sources that it can read. */
+function scoreSeq2seq(
+  model: Model,
+  template: Template,
+  rows: readonly Row[],
+  { metrics = DEFAULT_METRICS }: Pick<EvalValues, 'metrics'>,
+  given: Partial<EvalValues>,
+) {
+  const prompted: PromptedRows<Int32Array> = { examples: [], shown: [] };
+  const used: Row[] = [];
+  for (const row of rows) {
+    const prompt = sourceIds(model, template, row);
+    if (prompt.length === 0 || prompt.length > model.config.maxSourceLength) continue;
+    used.push(row);
+    prompted.examples.push({ prompt, references: answerOf(template, row, model.tokenizer) });
+    prompted.shown.push(template.promptText(row, model.tokenizer, { border: false }));
+  }
+  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
+  return scoreTexts(model, prompted, metrics, { maxNewTokens: limitOf(model, template, used), ...generation });
+}
+
+/** `eval` of the task: loss, perplexity, and the scores of what the model writes. */
+export async function evaluateSeq2seq({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
+  const template = templateOf(describeTask('seq2seq', given, saved));
+  const opened = await openSaved(source, values.adapter, (folder) => Transformer.fromPretrained(engine, folder));
+  const model = withTokenizer('eval: "--model"', opened, source);
+  const rows = await loadRows(data, values, SEQ2SEQ_COLUMNS);
+  const dataset = new Seq2SeqDataset(rows, { ...datasetOptions(model, template), overflow: values.overflow });
+  noteReport(output, 'data', dataset.report);
+  const { loss, perplexity, tokens } = await evaluateLoss(model, dataset, { batchSize: values.batchSize });
+  const scored = await scoreSeq2seq(model, template, rows, values, given);
+  const line = `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${formatCount(tokens)} tokens of ${formatCount(dataset.report.kept)} targets`;
+  return {
+    result: { task: 'seq2seq', loss, perplexity, tokens, rows: dataset.report.kept, ...scored.scores, unfinished: scored.unfinished },
+    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, scored.records.length)}`,
+    predictions: scored.records,
+  };
+}
