@@ -1,5 +1,5 @@
-// Masks and packed documents on the real kernels against PyTorch's scaled_dot_product_attention (test/golden/attention_masks.py), results and gradients, on one
-// thread and on two; and a document's bits beside other neighbours, through the compiled program.
+// Masks and packed documents on the real kernels against PyTorch's scaled_dot_product_attention (test/golden/attention_masks.py), results and gradients;
+// and a document's bits beside other neighbours, through the compiled program.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -33,7 +33,7 @@ export interface FlopCounts {
   perStep: number;
 }
 
-/** Bytes of a training run. `peak` is what the engine must hold: all of these, and a Llama's table of rotary positions. */
+/** Bytes of a training run. `peak` is what the engine must hold: all of these, and a table of rotary positions. */
 export interface MemoryCounts {
   parameters: number;
   gradients: number;
