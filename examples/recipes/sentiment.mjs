@@ -1,12 +1,12 @@
 // Sentiment of sentences, from scratch: a small GPT trunk whose outputs are averaged, and a classifier on it.
-// node examples/recipes/sentiment.mjs --data TRAIN.tsv --test TEST.tsv        columns: sentence, label; a tenth of TRAIN is kept to watch the training
+// node examples/recipes/sentiment.mjs --data TRAIN.tsv [--test TEST.tsv]        columns: sentence, label. A tenth of TRAIN is kept to choose settings by; without TEST it is what is scored
 import { BpeTokenizer, ClassificationDataset, Engine, evaluateClassification, readRowFiles, SequenceClassifier, splitExamples, Trainer } from 'ferroformer';
 import { compare, readFlags, torchResult, train } from './flags.mjs';
 
-const flags = readFlags({ data: undefined, test: undefined, maxSteps: 700, batchSize: 32, learningRate: 1e-3, vocabSize: 4000, seed: 42 });
+const flags = readFlags({ data: undefined, test: '', maxSteps: 700, batchSize: 32, learningRate: 1e-3, vocabSize: 4000, nLayer: 1, nEmbd: 128, dropout: 0.4, weightDecay: 0.1, seed: 42 });
 const read = (path) => readRowFiles(path, { format: 'tsv', defaultColumns: ['sentence', 'label'] });
 const { train: rows, validation } = splitExamples(await read(flags.data), { evalFraction: 0.1 });
-const test = await read(flags.test);
+const test = flags.test === '' ? validation : await read(flags.test);
 
 const tokenizer = await BpeTokenizer.train(rows.map((row) => row.get('sentence')), { vocabSize: flags.vocabSize });
 const blockSize = 64;
@@ -17,7 +17,7 @@ const evalDataset = new ClassificationDataset(validation, { ...options, labels }
 const testDataset = new ClassificationDataset(test, { ...options, labels });
 
 const engine = await Engine.start({ threads: flags.threads });
-const size = { nLayer: 1, nHead: 4, nEmbd: 128, blockSize, dropout: 0.4 };
+const size = { nLayer: flags.nLayer, nHead: 4, nEmbd: flags.nEmbd, blockSize, dropout: flags.dropout };
 const model = await SequenceClassifier.create(engine, { ...size, labels, pooling: 'mean', tokenizer, seed: flags.seed });
 const trainer = new Trainer(model, {
   dataset,
@@ -25,7 +25,7 @@ const trainer = new Trainer(model, {
   maxSteps: flags.maxSteps,
   batchSize: flags.batchSize,
   learningRate: flags.learningRate,
-  weightDecay: 0.1,
+  weightDecay: flags.weightDecay,
   evalSteps: 100,
   seed: flags.seed,
 });

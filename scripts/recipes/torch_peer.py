@@ -74,10 +74,10 @@ class Seq2seq(nn.Module):
         m = spec["model"]
         C = m["dModel"]
         self.source = nn.Embedding(m["inputDim"], C)
-        self.target = self.source if m.get("sharedTable") else nn.Embedding(m["outputDim"], C)
+        self.target = self.source if m["shareEmbeddings"] else nn.Embedding(m["outputDim"], C)
         self.body = nn.Transformer(C, m["nHead"], m["nEncoderLayer"], m["nDecoderLayer"], m["dimFeedforward"], m.get("dropout", 0.0),
-                                   activation=m.get("activation", "relu"), norm_first=m["normFirst"], batch_first=True)
-        self.head = None if m.get("tiedHead") else nn.Linear(C, m["outputDim"], bias=False)
+                                   activation=m["activationFunction"], norm_first=m["normFirst"], batch_first=True)
+        self.head = None if m["tieWordEmbeddings"] else nn.Linear(C, m["outputDim"], bias=False)
         for table in {self.source, self.target}:
             nn.init.normal_(table.weight, 0, C**-0.5)
         self.drop = nn.Dropout(m.get("dropout", 0.0))
