@@ -14,7 +14,13 @@ const phonemes = [...new Set(dictionary.flatMap(([, said]) => said.split(' ')))]
 const letterOf = new Map(phonemes.map((phoneme, i) => [phoneme, String.fromCodePoint(0x3b1 + i)]));
 const phonemesOf = (text) => Array.from(text, (letter) => phonemes[letter.codePointAt(0) - 0x3b1]).join(' ');
 const rows = dictionary
-  .map(([name, said]) => ({ source: name.replace(/\(\d\)$/, ''), target: said.split(' ').map((phoneme) => letterOf.get(phoneme)).join('') }))
+  .map(([name, said]) => ({
+    source: name.replace(/\(\d\)$/, ''),
+    target: said
+      .split(' ')
+      .map((phoneme) => letterOf.get(phoneme))
+      .join(''),
+  }))
   .filter(({ source }) => /^[A-Z][A-Z']*$/.test(source));
 const parts = splitExamples(rows, { evalFraction: 0.05, seed: flags.seed, key: 'source' });
 const words = new Map();
@@ -38,9 +44,21 @@ const model = await Transformer.create(engine, {
 const { bosId, eosId } = model.config;
 const options = { tokenizer, targetTokenizer, bosId, eosId, maxSourceLength: 40, maxTargetLength: 40 };
 const dataset = new Seq2SeqDataset(parts.train, { ...options, groupByLength: true });
-const testDataset = new Seq2SeqDataset(test.map(([source, [target]]) => ({ source, target })), options);
+const testDataset = new Seq2SeqDataset(
+  test.map(([source, [target]]) => ({ source, target })),
+  options,
+);
 const { maxSteps, batchSize, learningRate, seed } = flags;
-const trainer = new Trainer(model, { dataset, evalDataset: testDataset, maxSteps, batchSize, learningRate, labelSmoothing: 0.1, evalSteps: 500, seed });
+const trainer = new Trainer(model, {
+  dataset,
+  evalDataset: testDataset,
+  maxSteps,
+  batchSize,
+  learningRate,
+  labelSmoothing: 0.1,
+  evalSteps: 500,
+  seed,
+});
 
 if (flags.dump !== '') {
   const { dumpForTorch } = await import('../../scripts/recipes/dump.mjs');
@@ -49,13 +67,20 @@ if (flags.dump !== '') {
 } else {
   const seconds = await train(trainer);
   const references = test.map(([, said]) => said.map(phonemesOf));
-  const { sequences } = await model.generate(test.map(([word]) => word), { doSample: false, maxNewTokens: 39 });
+  const { sequences } = await model.generate(
+    test.map(([word]) => word),
+    { doSample: false, maxNewTokens: 39 },
+  );
   const accuracy = (texts) => 1 - errorRate(texts.map(phonemesOf), references).rate;
   const torch = torchResult(flags.torch);
   console.log(`${Math.round(seconds)} s`);
-  test.slice(0, 5).forEach(([word], i) => console.log(`${word}: ${phonemesOf(sequences[i].text)}`));
+  for (const [i, [word]] of test.slice(0, 5).entries()) console.log(`${word}: ${phonemesOf(sequences[i].text)}`);
   // The baseline says for each letter the phoneme that most often stands at its place in words of one phoneme per letter.
-  compare('phoneme accuracy', { ours: accuracy(sequences.map(({ text }) => text)), baseline: accuracy(test.map(([word]) => letterByLetter(word))), torch: torch && accuracy(torch.predictions.map((ids) => targetTokenizer.decode(ids))) });
+  compare('phoneme accuracy', {
+    ours: accuracy(sequences.map(({ text }) => text)),
+    baseline: accuracy(test.map(([word]) => letterByLetter(word))),
+    torch: torch && accuracy(torch.predictions.map((ids) => targetTokenizer.decode(ids))),
+  });
   if (flags.out !== '') await model.save(flags.out);
 }
 await engine.close();

@@ -8,7 +8,10 @@ const rows = await readRowFiles(flags.data, { format: 'babi' });
 const test = await readRowFiles(flags.test, { format: 'babi' });
 const template = '{passage}\n{question} {answer}';
 
-const tokenizer = await BpeTokenizer.train(rows.map((row) => `${row.get('passage')}\n${row.get('question')} ${row.get('answer')}`), { vocabSize: 400 });
+const tokenizer = await BpeTokenizer.train(
+  rows.map((row) => `${row.get('passage')}\n${row.get('question')} ${row.get('answer')}`),
+  { vocabSize: 400 },
+);
 const blockSize = 128;
 const engine = await Engine.start({ threads: flags.threads });
 const size = { nLayer: 2, nHead: 4, nEmbd: 128, blockSize, dropout: 0.1 };
@@ -33,7 +36,11 @@ if (flags.dump !== '') {
   const torch = torchResult(flags.torch);
   console.log(`${Math.round(seconds)} s`);
   // The baseline gives the most frequent answer to every question.
-  compare('exact match', { ours: scores.exactMatch, baseline: share(answers.map(() => most)), torch: torch && share(torch.predictions.map((ids) => tokenizer.decode(ids))) });
+  compare('exact match', {
+    ours: scores.exactMatch,
+    baseline: share(answers.map(() => most)),
+    torch: torch && share(torch.predictions.map((ids) => tokenizer.decode(ids))),
+  });
   if (flags.out !== '') await model.save(flags.out);
 }
 await engine.close();

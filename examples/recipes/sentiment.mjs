@@ -1,14 +1,38 @@
 // Sentiment of sentences, from scratch: a small GPT trunk whose outputs are averaged, and a classifier on it.
 // node examples/recipes/sentiment.mjs --data TRAIN.tsv [--test TEST.tsv]        columns: sentence, label. A tenth of TRAIN is kept to choose settings by; without TEST it is what is scored
-import { BpeTokenizer, ClassificationDataset, Engine, evaluateClassification, readRowFiles, SequenceClassifier, splitExamples, Trainer } from 'ferroformer';
+import {
+  BpeTokenizer,
+  ClassificationDataset,
+  Engine,
+  evaluateClassification,
+  readRowFiles,
+  SequenceClassifier,
+  splitExamples,
+  Trainer,
+} from 'ferroformer';
 import { compare, readFlags, torchResult, train } from './flags.mjs';
 
-const flags = readFlags({ data: undefined, test: '', maxSteps: 700, batchSize: 32, learningRate: 1e-3, vocabSize: 4000, nLayer: 1, nEmbd: 128, dropout: 0.4, weightDecay: 0.1, seed: 42 });
+const flags = readFlags({
+  data: undefined,
+  test: '',
+  maxSteps: 700,
+  batchSize: 32,
+  learningRate: 1e-3,
+  vocabSize: 4000,
+  nLayer: 1,
+  nEmbd: 128,
+  dropout: 0.4,
+  weightDecay: 0.1,
+  seed: 42,
+});
 const read = (path) => readRowFiles(path, { format: 'tsv', defaultColumns: ['sentence', 'label'] });
 const { train: rows, validation } = splitExamples(await read(flags.data), { evalFraction: 0.1 });
 const test = flags.test === '' ? validation : await read(flags.test);
 
-const tokenizer = await BpeTokenizer.train(rows.map((row) => row.get('sentence')), { vocabSize: flags.vocabSize });
+const tokenizer = await BpeTokenizer.train(
+  rows.map((row) => row.get('sentence')),
+  { vocabSize: flags.vocabSize },
+);
 const blockSize = 64;
 const options = { tokenizer, blockSize, overflow: 'truncate' };
 const dataset = new ClassificationDataset(rows, { ...options, groupByLength: true });

@@ -3,7 +3,15 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { BpeTokenizer, ClassificationDataset, Engine, evaluateClassification, SequenceClassifier, splitExamples, Trainer } from 'ferroformer';
+import {
+  BpeTokenizer,
+  ClassificationDataset,
+  Engine,
+  evaluateClassification,
+  SequenceClassifier,
+  splitExamples,
+  Trainer,
+} from 'ferroformer';
 import { compare, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: '', maxSteps: 500, batchSize: 16, learningRate: 1e-3, vocabSize: 4000, blockSize: 256, seed: 42 });
@@ -14,13 +22,19 @@ for (const group of (await readdir(folder, { withFileTypes: true })).filter((ent
     const mail = await readFile(join(folder, group.name, file), 'latin1');
     // Only the subject and the body: other headers say through which list a mail came.
     const subject = /^subject:(.*)$/im.exec(mail)?.[1].trim() ?? '';
-    const body = mail.slice(mail.search(/\r?\n\r?\n/)).replace(/\s+/g, ' ').trim();
+    const body = mail
+      .slice(mail.search(/\r?\n\r?\n/))
+      .replace(/\s+/g, ' ')
+      .trim();
     rows.push({ text: `${subject}\n${body}`.slice(0, 2000), label: group.name.startsWith('spam') ? 'spam' : 'ham' });
   }
 }
 const parts = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed, key: 'text' });
 
-const tokenizer = await BpeTokenizer.train(parts.train.map((row) => row.get('text')), { vocabSize: flags.vocabSize });
+const tokenizer = await BpeTokenizer.train(
+  parts.train.map((row) => row.get('text')),
+  { vocabSize: flags.vocabSize },
+);
 const { blockSize } = flags;
 const options = { tokenizer, blockSize, overflow: 'truncate', labels: ['ham', 'spam'] };
 const dataset = new ClassificationDataset(parts.train, { ...options, groupByLength: true });

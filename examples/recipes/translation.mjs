@@ -3,13 +3,24 @@
 import { BpeTokenizer, chrf, Engine, readRowFiles, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
 import { compare, readFlags, torchResult, train } from './flags.mjs';
 
-const flags = readFlags({ data: undefined, columns: 'source,target', maxSteps: 1500, batchSize: 64, learningRate: 1e-3, vocabSize: 2000, seed: 42 });
+const flags = readFlags({
+  data: undefined,
+  columns: 'source,target',
+  maxSteps: 1500,
+  batchSize: 64,
+  learningRate: 1e-3,
+  vocabSize: 2000,
+  seed: 42,
+});
 const rows = await readRowFiles(flags.data, { format: 'tsv', columns: flags.columns.split(',') });
 const { train: trainRows, validation } = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed, key: 'source' });
 const sources = [...new Set(validation.map((row) => row.get('source')))];
 const references = sources.map((source) => validation.filter((row) => row.get('source') === source).map((row) => row.get('target')));
 
-const tokenizer = await BpeTokenizer.train(trainRows.flatMap((row) => [row.get('source'), row.get('target')]), { vocabSize: flags.vocabSize });
+const tokenizer = await BpeTokenizer.train(
+  trainRows.flatMap((row) => [row.get('source'), row.get('target')]),
+  { vocabSize: flags.vocabSize },
+);
 const engine = await Engine.start({ threads: flags.threads });
 const model = await Transformer.create(engine, {
   tokenizer,
@@ -25,9 +36,21 @@ const model = await Transformer.create(engine, {
 const { bosId, eosId } = model.config;
 const options = { tokenizer, bosId, eosId, maxSourceLength: 64, maxTargetLength: 64 };
 const dataset = new Seq2SeqDataset(trainRows, { ...options, groupByLength: true });
-const testDataset = new Seq2SeqDataset(sources.map((source, i) => ({ source, target: references[i][0] })), options);
+const testDataset = new Seq2SeqDataset(
+  sources.map((source, i) => ({ source, target: references[i][0] })),
+  options,
+);
 const { maxSteps, batchSize, learningRate, seed } = flags;
-const trainer = new Trainer(model, { dataset, evalDataset: testDataset, maxSteps, batchSize, learningRate, labelSmoothing: 0.1, evalSteps: 250, seed });
+const trainer = new Trainer(model, {
+  dataset,
+  evalDataset: testDataset,
+  maxSteps,
+  batchSize,
+  learningRate,
+  labelSmoothing: 0.1,
+  evalSteps: 250,
+  seed,
+});
 
 if (flags.dump !== '') {
   const { dumpForTorch } = await import('../../scripts/recipes/dump.mjs');
@@ -39,9 +62,13 @@ if (flags.dump !== '') {
   const score = (texts) => chrf(texts, references).score;
   const torch = torchResult(flags.torch);
   console.log(`${Math.round(seconds)} s`);
-  sources.slice(0, 5).forEach((source, i) => console.log(`${source} → ${sequences[i].text}`));
+  for (const [i, source] of sources.slice(0, 5).entries()) console.log(`${source} → ${sequences[i].text}`);
   // The baseline copies the source.
-  compare('chrF', { ours: score(sequences.map(({ text }) => text)), baseline: score(sources), torch: torch && score(torch.predictions.map((ids) => tokenizer.decode(ids))) });
+  compare('chrF', {
+    ours: score(sequences.map(({ text }) => text)),
+    baseline: score(sources),
+    torch: torch && score(torch.predictions.map((ids) => tokenizer.decode(ids))),
+  });
   if (flags.out !== '') await model.save(flags.out);
 }
 await engine.close();

@@ -18,7 +18,10 @@ const ROWS = {
   sft: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
   classify: ({ inputIds, lengths, labels }) => ({ inputIds: cut(inputIds, lengths.data[0]), label: labels.data[0] }),
   seq2seq: ({ inputIds, inputMask, decoderInputIds, labels }) => ({
-    inputIds: cut(inputIds, inputMask.data.reduce((sum, keep) => sum + keep, 0)),
+    inputIds: cut(
+      inputIds,
+      inputMask.data.reduce((sum, keep) => sum + keep, 0),
+    ),
     decoderInputIds: cut(decoderInputIds, counted(labels)),
     labels: cut(labels, counted(labels)),
   }),
