@@ -50,6 +50,7 @@ export { BoundModule, Parameter } from './bind';
 export {
   ClassificationDataset,
   type ClassificationOptions,
+  createSampler,
   type Dataset,
   type ExampleDataset,
   type Message,
@@ -65,6 +66,7 @@ export {
   readBabi,
   readRowFiles,
   readRows,
+  type Sampler,
   Seq2SeqDataset,
   type Seq2SeqOptions,
   SftDataset,
