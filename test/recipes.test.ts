@@ -45,7 +45,9 @@ const RECIPES: Record<string, (folder: string) => Promise<string[]>> = {
     return ['--data', `${folder}/a.tsv`, '--columns', 'source,target,-', '--vocab-size', '280'];
   },
   pronunciation: async (folder) => {
-    const words = Array.from({ length: 60 }, (_, i) => Array.from({ length: 4 }, (_, k) => 'ABDKOT'[(i * (k + 1) + k) % 6]).join(''));
+    const words = Array.from({ length: 60 }, (_, i) =>
+      ['ABDKOT'[i % 6], 'ABDKOT'[Math.floor(i / 6) % 6], 'ABDKOT'[Math.floor(i / 36)]].join(''),
+    );
     await writeFile(
       `${folder}/a.json`,
       JSON.stringify(Object.fromEntries(words.map((word) => [word, [...word].map((c) => `${c}0`).join(' ')]))),

@@ -44,7 +44,7 @@ if (flags.dump !== '') {
 } else {
   const seconds = await train(trainer);
   const { sequences } = await model.generate(
-    test.map((row) => row.get('source')),
+    test.map((row) => tokenizer.encode(row.get('source')).subarray(0, lengths.maxSourceLength)),
     { doSample: false, maxNewTokens: 47 },
   );
   const score = (texts) => rouge(texts, references).rougeL.fmeasure;
