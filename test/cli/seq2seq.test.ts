@@ -1,5 +1,5 @@
 // `ferroformer generate` with a sequence-to-sequence model: the prompt is the source.
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AdamW } from 'ferroformer';
 import { expect, it } from 'vitest';
@@ -38,6 +38,8 @@ it('writes the target of a source, of several, by beams, as ids; refuses what it
     expect([ended.code, ended.stdout]).toEqual([code, '']);
     expect(ended.stderr).toContain(message);
   }
-  await writeFile(join(folder, 'model', 'config.json'), JSON.stringify({ model_type: 'ferroformer', architecture: 'rnn' }));
-  expect((await run('--prompt', 'abc')).stderr).toContain('"rnn"');
+  await mkdir(join(folder, 'other'));
+  await writeFile(join(folder, 'other', 'config.json'), JSON.stringify({ model_type: 'ferroformer', architecture: 'rnn' }));
+  const other = await ferroformer(['generate', '--model', 'other', '--prompt', 'abc', ...MACHINE], folder);
+  expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('"rnn"')]);
 });
