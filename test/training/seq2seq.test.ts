@@ -1,7 +1,7 @@
 // Training a sequence-to-sequence model: a task it must learn, checkpoints, padding, smoothed labels, and what bad input gets. PyTorch's numbers are in
 // seq2seqGoldens.test.ts.
 import { join } from 'node:path';
-import { type FerroError, GPT, type HostTensor, Trainer, Transformer } from 'ferroformer';
+import { type FerroError, GPT, type HostTensor, Seq2SeqDataset, Trainer, Transformer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { backwards, makeBatch, makeDataset, makeModel, makeWords } from '../support/seq2seq';
 import { hashParameters, measured, openEngine, scratch } from '../support/training';
@@ -74,6 +74,47 @@ describe('training', () => {
     );
     expect(refused?.code).toBe('CHECKPOINT_MISMATCH');
     expect(refused?.message).toContain('label_smoothing');
+  });
+});
+
+describe('rows of a user', () => {
+  const pairs = (words: readonly string[]) => words.map((word) => ({ source: word, target: backwards(word) }));
+
+  test('Seq2SeqDataset with the model’s ids: batches of several lengths are trained and evaluated', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine, { maxSourceLength: 24, maxTargetLength: 24 });
+    const { bosId, eosId } = model.config;
+    const options = { tokenizer: model.tokenizer!, bosId, eosId, groupByLength: true };
+    const long = makeWords(80).map((word, i) => (i % 2 === 0 ? word : `${word}${word}abc`));
+    const dataset = new Seq2SeqDataset(pairs(long), options);
+    const shapes = new Set((await dataset.batch([0, 2])).inputIds.shape.concat((await dataset.batch([1, 3])).inputIds.shape));
+    expect(shapes.size).toBeGreaterThan(2); // 2 rows of 8, 2 rows of 16 or 24
+    const settings = { dataset, evalDataset: new Seq2SeqDataset(pairs(long.slice(0, 9)), options), batchSize: 4 };
+    const trainer = new Trainer(model, { ...settings, maxSteps: 40, learningRate: 3e-3, labelSmoothing: 0.05, evalSteps: 40 });
+    const before = (await trainer.evaluate()).loss;
+    const { evalLoss } = await trainer.train();
+    expect(evalLoss!).toBeLessThan(before - 0.3);
+    await trainer.close();
+    // The loss over a data set is the mean over its targets' tokens, whatever they are batched with.
+    const [rows] = [makeBatch(model, long.slice(0, 9), 24, 24)];
+    const { loss } = await engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } })(rows);
+    expect(Math.abs(loss - evalLoss!)).toBeLessThanOrEqual(2e-6);
+  });
+
+  test('an adapter is trained on a frozen model, and writes', async () => {
+    const engine = await openEngine();
+    const model = await makeModel(engine);
+    const before = await hashParameters(model);
+    await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
+    const step = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 1e-2 } });
+    const batch = makeBatch(model, TRAIN.slice(0, 16));
+    const first = (await step(batch)).loss;
+    for (let t = 0; t < 20; t++) await step(batch);
+    expect((await step(batch)).loss).toBeLessThan(first - 0.1);
+    expect(await hashParameters(model)).toBe(before);
+    const adapted = await model.generate('abc', { doSample: false });
+    model.setAdapter(null);
+    expect((await model.generate('abc', { doSample: false })).logProbs).not.toEqual(adapted.logProbs);
   });
 });
 
