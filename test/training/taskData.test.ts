@@ -67,6 +67,65 @@ describe('batches in which all labels are masked', () => {
   });
 });
 
+describe('packed, padded and accumulated', () => {
+  const rows = ROWS.slice(0, 24);
+  const padded = new SftDataset(rows, OPTIONS);
+  const packed = new SftDataset(rows, { ...OPTIONS, packing: true });
+  const all = (dataset: SftDataset) => Array.from({ length: dataset.length }, (_, i) => i);
+
+  test.each(['gpt2', 'llama'] as const)(
+    '%s: the gradients of the plain full batch, to 2e-6 of the largest in each tensor',
+    async (modelType) => {
+      const engine = await openEngine();
+      const model = await GPT.create(engine, { ...SHAPE, nLayer: 2, modelType, tokenizer: TOKENIZER });
+      const gradients = async (batches: ReturnType<SftDataset['batch']>[]) => {
+        const step = engine.trainStep(model, { loss: model.loss, optimizer: new SGD({ learningRate: 0 }) });
+        const { loss, count } = await step(batches);
+        const found = new Map<string, Float32Array>();
+        for (const [name, parameter] of model.parameters) found.set(name, (await parameter.grad()) as Float32Array);
+        return { loss, count, found };
+      };
+      const plain = await gradients([padded.batch(all(padded))]);
+      expect(plain.count).toBe(padded.report.countedTokens);
+      expect(packed.length).toBeLessThan(12);
+      const ways = {
+        packed: [packed.batch(all(packed))],
+        'packed, accumulated': all(packed).map((index) => packed.batch([index])),
+        'accumulated, each row padded for itself': all(padded).map((index) => padded.batch([index])),
+      };
+      for (const [way, batches] of Object.entries(ways)) {
+        const { loss, count, found } = await gradients(batches);
+        expect(count, way).toBe(plain.count);
+        expect(Math.abs(loss / plain.loss - 1), way).toBeLessThan(1e-6);
+        for (const [name, want] of plain.found) {
+          const got = found.get(name)!;
+          const most = want.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+          const worst = want.reduce((largest, value, i) => Math.max(largest, Math.abs(value - got[i])), 0);
+          expect(worst, `${way}: ${name}`).toBeLessThanOrEqual(2e-6 * most);
+        }
+      }
+    },
+  );
+
+  test('a row’s loss does not change by one bit when its neighbours in the sequence do', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    const lossOf = async (others: RowInput[]) => {
+      const long = { source: 'abcdefgh', target: 'hgfedcba' }; // the longest: it stands first in its sequence
+      const dataset = new SftDataset([long, ...others], { ...OPTIONS, packing: true });
+      const { inputIds, labels, starts, positions } = dataset.batch([0]);
+      // Only the first document counts.
+      const own = { data: labels.data.map((label, t) => (starts.data[t] === 0 ? label : -100)) as Int32Array, shape: labels.shape };
+      const step = engine.trainStep(model, { loss: model.loss, optimizer: new SGD({ learningRate: 0 }) });
+      return { dataset, loss: (await step([{ inputIds, labels: own, starts, positions }])).loss };
+    };
+    const one = await lossOf([{ source: 'xyz', target: 'zyx' }]);
+    const other = await lossOf([{ source: 'pq', target: 'qppp' }]);
+    expect([one.dataset.length, other.dataset.length]).toEqual([1, 1]);
+    expect(other.loss).toBe(one.loss);
+  });
+});
+
 describe('Trainer on SftDataset', () => {
   const settings = { maxSteps: 8, batchSize: 6, evalDataset: null, saveSteps: 4, learningRate: 3e-3, onWarning: () => undefined };
 
