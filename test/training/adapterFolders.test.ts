@@ -36,6 +36,22 @@ describe('folders', () => {
     expect(await logits(again)).toEqual(await logits(base));
   });
 
+  test('the base is named by the folder of its model, also where it came from a run', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const trainer = new Trainer(await create(engine), options({ maxSteps: 2, outputDir: `${folder}/run` }));
+    await trainer.train();
+    await trainer.close();
+    const base = async (source: string) => {
+      const model = await GPT.fromPretrained(engine, source);
+      return (await model.addAdapter()).config.baseModel;
+    };
+    expect(await base(`${folder}/run`)).toBe(`${folder}/run/final`);
+    expect(await base(`${folder}/run/`)).toBe(`${folder}/run/final`);
+    expect(await base(`${folder}/run/final`)).toBe(`${folder}/run/final`);
+    expect(await base(`${folder}/run/checkpoint-2`)).toBe(`${folder}/run/checkpoint-2`);
+  });
+
   test('ranks and alphas of single layers are read and written', async () => {
     const engine = await openEngine();
     const model = await create(engine);

@@ -139,7 +139,8 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
     checkEngine(op, engine);
     const values = readOptions(op, options, PRETRAINED_CLASSIFIER_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const opened = await openClassifier(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
+    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const opened = await openClassifier(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
       if (tokenizer !== null) chooseVocabSize(op, tokenizer, opened.config.vocabSize);
@@ -152,7 +153,7 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
         await bound.close();
         throw error;
       }
-      return new SequenceClassifier(bound, tokenizer, opened.report, nameOf(source));
+      return new SequenceClassifier(bound, tokenizer, opened.report, nameOf(source, folder));
     } finally {
       await opened.close();
     }

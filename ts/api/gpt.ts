@@ -165,7 +165,8 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     checkEngine('GPT.fromPretrained', engine);
     const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const opened = await openPretrained(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
+    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const opened = await openPretrained(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
       const told = withContext('GPT.fromPretrained', opened.config, values);
@@ -173,7 +174,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
       if (tokenizer !== null) chooseVocabSize('GPT.fromPretrained', tokenizer, config.vocabSize);
       const { module, blocks } = makeModule(config, values.quantize ?? opened.quantization);
       const bound = await bind(engine.host, module, { seed: values.seed ?? 42, signal, empty: true });
-      const model = new GPT(bound, tokenizer, opened.report, blocks, opened.endIds, nameOf(source));
+      const model = new GPT(bound, tokenizer, opened.report, blocks, opened.endIds, nameOf(source, folder));
       try {
         await loadWeights(bound, blocks, opened, signal);
       } catch (error) {

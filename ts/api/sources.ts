@@ -19,8 +19,14 @@ export async function sourceFolder(source: PretrainedSource, openPath: (path: st
   );
 }
 
-/** What a source is called where another folder refers to it: its path or address; null for files in memory. */
-export function nameOf(source: PretrainedSource): string | null {
+/**
+ * What a source is called where another folder refers to it: its path or address; null for files in memory. Of a run's path the folder of the model in it, since others know no runs.
+ * @param folder what the source turned out to be
+ */
+export function nameOf(source: PretrainedSource, folder: ReadableFolder): string | null {
   if (source instanceof URL) return source.protocol === 'file:' ? decodeURIComponent(source.pathname) : source.href;
-  return typeof source === 'string' ? source : null;
+  if (typeof source !== 'string') return null;
+  const found = /[^/\\]*$/.exec(folder.label)![0];
+  const given = source.replace(/[/\\]+$/, '');
+  return /^(?:final|checkpoint-\d+)$/.test(found) && !given.endsWith(found) ? `${given}/${found}` : source;
 }

@@ -130,14 +130,15 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     checkEngine(op, engine);
     const values = readOptions(op, options, TRANSFORMER_PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const opened = await openTransformer(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { signal, onProgress });
+    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const opened = await openTransformer(folder, { signal, onProgress });
     try {
       const config = values.dropout === undefined ? opened.config : { ...opened.config, dropout: values.dropout };
       const own = values.tokenizer ?? opened.tokenizer ?? undefined;
       const tokenizers = chooseTokenizers(own, values.targetTokenizer ?? opened.targetTokenizer ?? undefined, config.inputKind);
       checkVocabularies(op, tokenizers, config);
       const bound = await bind(engine.host, new Seq2Seq(config), { seed: values.seed ?? 42, signal, empty: true });
-      const model = new Transformer(bound, tokenizers, opened.report, nameOf(source));
+      const model = new Transformer(bound, tokenizers, opened.report, nameOf(source, folder));
       try {
         await loadWeights(bound, new Map(), opened, signal);
       } catch (error) {

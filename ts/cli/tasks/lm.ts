@@ -38,9 +38,15 @@ export function textRun(model: GPT, data: RunData, samplePrompt: string): TaskRu
     },
     next: ({ run, model: folder }) => [
       ['next', `npx ferroformer generate --model ${quote(run)} --prompt ${quote(samplePrompt)}`],
-      ['python', `from transformers import GPT2LMHeadModel; model = GPT2LMHeadModel.from_pretrained(${JSON.stringify(folder)})`],
+      ['python', inPython(model, JSON.stringify(folder))],
     ],
   };
+}
+
+/** How Python opens what was trained; an adapter names its base itself. */
+function inPython(model: GPT, folder: string): string {
+  const [library, name] = model.activeAdapter === null ? ['transformers', 'GPT2LMHeadModel'] : ['peft', 'AutoPeftModelForCausalLM'];
+  return `from ${library} import ${name}; model = ${name}.from_pretrained(${folder})`;
 }
 
 /** A GPT in a line. */
