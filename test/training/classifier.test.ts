@@ -48,6 +48,7 @@ describe('a classifier', () => {
   test.each([
     ['last', {}],
     ['mean', { modelType: 'llama' }],
+    ['last', { positionEmbedding: 'rotary' }],
   ] as const)('pooled by %s learns, is saved, and opens again with the same bits', async (pooling, more) => {
     const engine = await openEngine();
     const model = await create(engine, { pooling, ...more });
@@ -66,7 +67,7 @@ describe('a classifier', () => {
     await model.save(folder);
     const config = JSON.parse(await readFile(`${folder}/config.json`, 'utf8'));
     expect(config).toMatchObject({ id2label: { 0: 'rising', 1: 'falling' }, label2id: { rising: 0, falling: 1 } });
-    expect(config.model_type).toBe(pooling === 'mean' ? 'ferroformer' : 'gpt2');
+    expect(config.model_type).toBe(pooling === 'mean' || 'positionEmbedding' in more ? 'ferroformer' : 'gpt2');
     const again = await SequenceClassifier.fromPretrained(engine, folder);
     expect(again.config).toEqual(model.config);
     expect(await hashParameters(again)).toBe(await hashParameters(model));

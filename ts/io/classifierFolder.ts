@@ -4,7 +4,7 @@
 import { FerroError } from '../errors';
 import type { CausalConfig, ClassifierConfig, ClassifierHead, ModelConfig } from '../models';
 import type { Architecture } from './architecture';
-import { ConfigFields } from './configFields';
+import type { ConfigFields } from './configFields';
 import type { FileData, ReadableFolder } from './files';
 import { GPT2 } from './gptFolder';
 import { LLAMA, MISTRAL } from './llamaFolder';
@@ -12,8 +12,6 @@ import { type ModelContents, modelToFiles, type SaveFormat } from './modelFiles'
 import { type OpenedModel, type OpenModelOptions, openModel } from './modelFolder';
 
 const HEAD = 'score.weight';
-const OWN_TYPE = 'ferroformer';
-const BASE_TYPE = 'base_model_type';
 const TASK = 'sequence-classification';
 
 /** A trunk's configuration and its head; null for a folder of a language model. */
@@ -60,30 +58,34 @@ function readPadId(fields: ConfigFields): number | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
-/** config.json of a classifier, from that of the language model. */
-function headToJson(plain: Record<string, unknown>, architecture: string, head: ClassifierHead): Record<string, unknown> {
-  const { labels, pooling, padTokenId } = head;
-  const ours = {
+/** What config.json says of the head; a folder of this library's own has no `architectures` to say what it is. */
+function headToJson(
+  { labels, pooling, padTokenId }: ClassifierHead,
+  plain: Record<string, unknown>,
+  own: boolean,
+): Record<string, unknown> {
+  return {
+    ...(own ? { task: TASK, pooling } : {}),
     problem_type: 'single_label_classification',
     id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
     pad_token_id: padTokenId ?? plain.pad_token_id ?? null,
   };
-  if (pooling === 'last') return { ...plain, architectures: [architecture], ...ours };
-  const { architectures: _, model_type: base, ...rest } = plain;
-  return { model_type: OWN_TYPE, [BASE_TYPE]: base, task: TASK, pooling, ...rest, ...ours };
 }
 
 /** A language model's architecture as that of a classifier: no head over the vocabulary, one over the labels. */
 function classifierOf<C extends ModelConfig>(base: Architecture<C>, name: string): Architecture<C & FoundClassifier> {
   type Found = C & FoundClassifier;
+  const isOwn = (config: Found) => config.classifier?.pooling === 'mean' || base.isOwn?.(config) === true;
   return {
     ...base,
     readConfig: (fields) => ({ ...base.readConfig(fields), classifier: readHead(fields) }) as Found,
     configToJson: (config, ids) => {
-      const { classifier, ...plain } = config;
-      return headToJson(base.configToJson(plain as unknown as C, ids), name, classifier!);
+      const { classifier, ...trunk } = config;
+      const plain = base.configToJson(trunk as unknown as C, ids);
+      return { ...plain, architectures: [name], ...headToJson(classifier!, plain, isOwn(config)) };
     },
+    isOwn,
     layout: (config) => {
       const { shapes, zeros } = base.layout({ ...config, tieWordEmbeddings: true });
       const head = config.classifier;
@@ -98,17 +100,9 @@ const CLASSIFIERS = [
   classifierOf(MISTRAL, 'MistralForSequenceClassification'),
 ] as readonly unknown[] as readonly Architecture<CausalConfig & FoundClassifier>[];
 
-/** A folder of this library's own kind as that of its trunk's architecture. */
-function unwrap(fields: ConfigFields): ConfigFields {
-  if (fields.values.get('model_type') !== OWN_TYPE || fields.values.get('task') !== TASK) return fields;
-  const base = fields.values.get(BASE_TYPE);
-  if (typeof base !== 'string') throw fields.invalid(BASE_TYPE, 'the name of an architecture');
-  return new ConfigFields(fields.name, new Map([...fields.values, ['model_type', base]]));
-}
-
 /** Opens a classifier's folder, or a language model's: its `config.classifier` is null then, and there is no head among the parameters. @throws as `openModel`; NOT_BUILT for another kind of classifier */
 export function openClassifier(folder: ReadableFolder, options: OpenModelOptions = {}): Promise<OpenedModel<FoundClassifier>> {
-  return openModel(folder, CLASSIFIERS, options, unwrap);
+  return openModel(folder, CLASSIFIERS, options);
 }
 
 /** The files of a classifier's folder. @throws as `modelToFiles` */

@@ -75,7 +75,6 @@ async function readConfig<C extends FolderConfig>(
   folder: ReadableFolder,
   architectures: readonly Architecture<C>[],
   options: OpenOptions,
-  prepare: (fields: ConfigFields) => ConfigFields,
 ): Promise<{ architecture: Architecture<C>; config: C; quantization: Quantization | null; end: unknown }> {
   try {
     const text = await readFolderText(folder, 'config.json', options);
@@ -90,7 +89,7 @@ async function readConfig<C extends FolderConfig>(
         'FILE_NOT_FOUND',
         `${folder.label}: a model folder must have config.json, got ${folder.whyAbsent?.('config.json') ?? 'none'}`,
       );
-    const { fields, quantization } = readQuantization(prepare(ConfigFields.parse(`${folder.label}/config.json`, text)));
+    const { fields, quantization } = readQuantization(ConfigFields.parse(`${folder.label}/config.json`, text));
     const type = fields.values.get('model_type');
     if (typeof type !== 'string') throw fields.invalid('model_type', 'a name');
     const architecture = architectures.find(({ modelType }) => modelType === type);
@@ -174,7 +173,6 @@ function checkTensors(
 /**
  * Opens a folder in Hugging Face's layout (ours or anyone's) and checks everything that can be checked without reading all the weights.
  * @param architectures those that can be opened
- * @param prepare config.json's fields as one of them reads them
  * @throws FILE_NOT_FOUND without config.json or weights; INVALID_CHECKPOINT (missing and wrong tensors listed together with unexpected ones; a truncated
  *   file); NOT_BUILT for another architecture; PICKLE_REFUSED; INVALID_TOKENIZER; VOCABULARY_MISMATCH; ABORTED
  */
@@ -182,12 +180,11 @@ export async function openModel<C extends FolderConfig>(
   source: ReadableFolder,
   architectures: readonly Architecture<C>[],
   { signal, onProgress }: OpenModelOptions = {},
-  prepare = (fields: ConfigFields): ConfigFields => fields,
 ): Promise<OpenedModel<C>> {
   const progress = trackProgress(source, onProgress);
   const { folder } = progress;
   const options = { signal };
-  const { architecture, config: told, quantization, end } = await readConfig(folder, architectures, options, prepare);
+  const { architecture, config: told, quantization, end } = await readConfig(folder, architectures, options);
   const generation = await readFolderText(folder, GENERATION_FILE, options).catch((error: unknown) => {
     throw checkpointError(error);
   });
