@@ -206,6 +206,14 @@ impl Stored {
                 }
                 let from = (self.base as *const Bf16).add(at);
                 let mut c = 0;
+                // Four vectors to a trip: rows of a few hundred numbers are most of what generation does.
+                while c + 4 * LANES <= cols {
+                    let x = [0, 1, 2, 3].map(|v| F32x4::load_bf16(from.add(c + v * LANES).cast()));
+                    for v in 0..4 {
+                        x[v].store(to.add(c + v * LANES));
+                    }
+                    c += 4 * LANES;
+                }
                 while c < cols {
                     let n = LANES.min(cols - c);
                     if n == LANES {

@@ -9,7 +9,10 @@ use simd::{F32x4, LANES};
 
 /// Rows of B that are read side by side. The processor fetches ahead along each of them; measured on one core, 768 x 2304:
 /// 4 rows 14 GB/s, 8 rows 19, 12 rows 25 (a plain read: 25), 16 rows 21, 24 rows 13.
-const STRIP: usize = 12;
+pub const STRIP: usize = 12;
+/// Rows of bf16 along n are read side by side, as those of f32 are, from this width on (a memory page). Of shorter ones several lie in a page, and the
+/// processor does not see that each goes on: 768 columns gave 2.4 thousand million weights a second where 3072 gave 8; widened first, 3.3 (f32: 4.2).
+pub const LEAST_BF16: usize = 2048;
 /// Columns of B that are taken together where its rows run along k.
 const GROUP: usize = 12 * LANES;
 
@@ -72,6 +75,10 @@ pub unsafe fn along_rows<E: Element>(
 /// Writes the initial values into the result, from where the chains carry on.
 unsafe fn begin(rows: usize, cols: usize, start: Start, out: *mut f32, out_row: usize) {
     for i in 0..rows {
+        // What goes on from the result itself is there already.
+        if start.add.is_null() && core::ptr::eq(start.from, out) {
+            return;
+        }
         for j in 0..cols {
             // SAFETY: row i < rows, column j < cols; zeros are one panel long and never advance.
             unsafe {

@@ -185,7 +185,10 @@ impl Matmul {
             } else if self.in_place() {
                 match self.storage {
                     Storage::F32 => self.few_rows(&item, self.b.wrapping_add(item.base[1]), out),
-                    _ => self.few_rows(&item, self.b as *const Bf16, out),
+                    _ if self.form == Form::Nt || self.n >= gemv::LEAST_BF16 => {
+                        self.few_rows(&item, self.b as *const Bf16, out)
+                    }
+                    _ => self.few_rows_widened(&item, out, scratch),
                 }
             } else {
                 self.many_rows(&plan, &item, register, out, scratch);
@@ -196,8 +199,7 @@ impl Matmul {
 
     unsafe fn many_rows(&self, plan: &Plan, item: &Item, register: RegisterTile, out: *mut f32, packed: *mut f32) {
         let nr = register.nr();
-        let columns = if self.form == Form::Nt { self.k } else { self.n };
-        let b = Stored { base: self.b.wrapping_add(item.base[1]), columns, storage: self.storage };
+        let b = self.stored(item);
         let mut start = self.start(item);
         let mut k = 0;
         loop {
@@ -234,6 +236,31 @@ impl Matmul {
                 return;
             }
             start = Start { from: out, row: self.n, add: core::ptr::null() };
+        }
+    }
+
+    fn stored(&self, item: &Item) -> Stored {
+        let columns = if self.form == Form::Nt { self.k } else { self.n };
+        Stored { base: self.b.wrapping_add(item.base[1]), columns, storage: self.storage }
+    }
+
+    /// A·B of few rows with bf16 B of short rows: a few of them become f32 at a time, read one after the other.
+    unsafe fn few_rows_widened(&self, item: &Item, out: *mut f32, room: *mut f32) {
+        let (b, mut start) = (self.stored(item), self.start(item));
+        let (rows, n, cols) = (item.rows, self.n, item.cols);
+        // SAFETY: all of k for the item's columns, a strip of B's rows at a time, which the scratch has room for.
+        unsafe {
+            let mut k = 0;
+            loop {
+                let steps = gemv::STRIP.min(self.k - k);
+                b.widen(k, steps, item.col, cols, room);
+                gemv::along_rows(rows, self.left(item, k), room, cols, steps, cols, start, out, n);
+                k += steps;
+                if k >= self.k {
+                    return;
+                }
+                start = Start { from: out, row: n, add: core::ptr::null() };
+            }
         }
     }
 
@@ -289,12 +316,13 @@ impl TileOp for Matmul {
         if self.form == Form::Q8 {
             return q8::scratch_words(self.m, self.k);
         }
+        let few = self.storage.room(gemv::STRIP * self.n.min(gemv::LEAST_BF16));
         if self.in_place() {
-            return 0;
+            return few;
         }
         let depth = self.k.min(MOST_DEPTH);
         let left = if self.form == Form::Tn { packed_len(depth, self.m.min(MOST_PACKED_ROWS), ROWS) } else { 0 };
-        packed_len(depth, self.n.min(MOST_COLS), MAX_NR) + left + self.storage.room(depth * STRIP)
+        (packed_len(depth, self.n.min(MOST_COLS), MAX_NR) + left + self.storage.room(depth * STRIP)).max(few)
     }
 
     unsafe fn run_tile(&self, tile: usize, scratch: *mut f32) -> Result<(), Fault> {

@@ -122,7 +122,18 @@ fn products_have_the_bits_of_the_f32_product() {
             sizes.extend([1, 2, 5, 8, 17, 33, 65].map(|k| [m, n, k]));
         }
     }
-    sizes.extend([[1, 300, 400], [4, 130, 401], [8, 65, 770], [30, 257, 500], [70, 270, 385], [7, 600, 33]]);
+    sizes.extend([
+        [2, 2100, 30],
+        [3, 30, 2100],
+        [1, 2048, 25],
+        [1, 25, 2047],
+        [1, 300, 400],
+        [4, 130, 401],
+        [8, 65, 770],
+        [30, 257, 500],
+        [70, 270, 385],
+        [7, 600, 33],
+    ]);
     for dims @ [m, n, k] in sizes {
         for form in [Form::Nn, Form::Nt] {
             let (a, init, bias) = (rng.normals(m * k), rng.normals(m * n), rng.normals(n));
