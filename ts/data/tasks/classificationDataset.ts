@@ -98,7 +98,7 @@ export class ClassificationDataset implements ExampleDataset {
         report.tokens += ids.length;
         store.push(ids);
         classes.push(index);
-      });
+      }, row);
     }
     faults.throwIfAny();
     requireKept(op, report);

@@ -86,7 +86,7 @@ export class PreferenceDataset implements ExampleDataset {
             report.countedTokens += counted.reduce((sum, mark, t) => sum + (t > 0 ? mark : 0), 0);
           }
         }
-      });
+      }, row);
     }
     faults.throwIfAny();
     requireKept(op, report);

@@ -81,12 +81,19 @@ export class Faults {
     this.#count++;
   }
 
-  /** Runs work on one row; INVALID_DATA is collected, anything else thrown. @returns undefined where the row has a fault */
-  try<T>(work: () => T): T | undefined {
+  /**
+   * Runs work on one row; INVALID_DATA is collected, anything else thrown, a character that the tokenizer lacks with the row's place.
+   * @returns undefined where the row has a fault
+   */
+  try<T>(work: () => T, row?: Row): T | undefined {
     try {
       return work();
     } catch (error) {
-      if (!(error instanceof FerroError) || error.code !== 'INVALID_DATA') throw error;
+      if (!(error instanceof FerroError)) throw error;
+      if (error.code === 'UNKNOWN_CHARACTER' && row !== undefined) {
+        throw new FerroError(error.code, `${row.place()}: ${error.message}`, { cause: error });
+      }
+      if (error.code !== 'INVALID_DATA') throw error;
       this.add(error);
       return undefined;
     }

@@ -136,7 +136,7 @@ export class Seq2SeqDataset implements ExampleDataset {
   #read(rows: readonly Row[], op: string, overflow: Overflow): TaskReport {
     const report = emptyReport(rows.length);
     const faults = new Faults();
-    for (const row of rows) faults.try(() => this.#add(row, op, overflow, report));
+    for (const row of rows) faults.try(() => this.#add(row, op, overflow, report), row);
     faults.throwIfAny();
     requireKept(op, report);
     report.examples = report.kept;

@@ -77,7 +77,7 @@ export class SftDataset implements ExampleDataset {
         report.tokens += kept.ids.length;
         report.countedTokens += kept.counted.reduce((sum, mark, t) => sum + (t > 0 ? mark : 0), 0);
         store.push(kept.ids, kept.counted);
-      });
+      }, row);
     }
     faults.throwIfAny();
     requireKept(op, report);

@@ -168,7 +168,9 @@ describe('Seq2SeqDataset', () => {
     expect(
       failure(() => new Seq2SeqDataset([{ source: 'a', target: 'x' }], { tokenizer: source, targetTokenizer: target, bosId: 3 })),
     ).toMatch(/^INVALID_OPTION: Seq2SeqDataset: "eosId" must be given/);
-    expect(failure(() => new Seq2SeqDataset([{ source: 'a' }, { source: 'd', target: 'x' }], options))).toMatch(/^UNKNOWN_CHARACTER/);
+    expect(failure(() => new Seq2SeqDataset([{ source: 'a' }, { source: 'd', target: 'x' }], options))).toMatch(
+      /^UNKNOWN_CHARACTER: row 2: .*"d" \(U\+0064\)/,
+    );
     expect(failure(() => new Seq2SeqDataset([{ source: 'a' }], options))).toMatch(
       /^INVALID_DATA: row 1: a row must have prompt and completion, /,
     );
