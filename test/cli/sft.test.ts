@@ -131,4 +131,24 @@ describe('supervised fine-tuning', () => {
     const bytes = (run: string) => readFile(join(folder, run, 'final/model.safetensors'));
     expect((await bytes('run')).equals(await bytes('whole'))).toBe(true);
   });
+
+  it('gives a model of characters a token that ends an answer, and freezes what it is told', async () => {
+    const folder = await workplace(QUESTIONS.map(({ prompt, completion }) => `${prompt}${completion}\n`).join(''));
+    await writeFile(join(folder, 'q.jsonl'), jsonl(QUESTIONS));
+    const size = [...MODEL.slice(0, 6), '--block-size', '48', ...MACHINE];
+    const lm = await ferroformer(['train', '--data', 'text.txt', '--out', 'lm', ...size, '--max-steps', '4', '--batch-size', '4'], folder);
+    expect(lm.code, lm.stderr).toBe(0);
+    const tune = ['train', '--task', 'sft', '--init-from', 'lm', '--data', 'q.jsonl', '--max-steps', '3', '--freeze', 'transformer.h.0.*'];
+    const tuned = await ferroformer([...tune, '--out', 'run', ...MACHINE], folder);
+    expect(tuned.code, tuned.stderr).toBe(0);
+    expect(tuned.stderr).toContain("1 special token added to the model's vocabulary: <|endoftext|>");
+    expect(JSON.parse(await read(folder, 'run/final/config.json')).vocab_size).toBe(
+      JSON.parse(await read(folder, 'lm/final/config.json')).vocab_size + 1,
+    );
+    const written = await ferroformer(
+      ['generate', '--model', 'run', '--prompt', 'Z', '--max-new-tokens', '2', '--seed', '1', ...MACHINE],
+      folder,
+    );
+    expect(written.stderr).toContain('UNKNOWN_CHARACTER'); // its characters are those of its text
+  });
 });

@@ -5,7 +5,7 @@ import { type ContextOptions, type Engine, GPT, type PretrainedOptions } from '.
 import { type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
 import { openModelFolder } from '../../io/node';
 import { parseJson } from '../../json';
-import { BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer } from '../../tokenizers';
+import { addSpecialTokens, BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer, type TokenRoles } from '../../tokenizers';
 import { DEFAULT_BPE, openTokenizer } from '../data';
 import { pickGiven } from '../flags';
 import type { Output } from '../output';
@@ -42,25 +42,43 @@ export interface EvalContext {
 /** The end of a text in the vocabularies that are made here, as GPT-2 has it. */
 const END_OF_TEXT = '<|endoftext|>';
 
+/** What a new tokenizer must have. */
+interface TokenizerNeeds {
+  vocabSize?: number;
+  specialTokens?: readonly string[];
+  /** A token that ends a text, where it has none of its own. */
+  ends?: boolean;
+}
+
 /** The tokenizer that `--tokenizer` names, for the texts of rows: `bpe` (trained on them), `char`, `byte`, or a folder. @throws as `openTokenizer` */
-export async function tokenizerOfTexts(
-  name: string,
-  texts: Iterable<string>,
-  { vocabSize = DEFAULT_BPE, specialTokens = [] }: { vocabSize?: number; specialTokens?: readonly string[] } = {},
-): Promise<Tokenizer> {
-  if (name === 'byte') return new ByteTokenizer();
+export async function tokenizerOfTexts(name: string, texts: Iterable<string>, needs: TokenizerNeeds = {}): Promise<Tokenizer> {
+  const { vocabSize = DEFAULT_BPE, specialTokens = [] } = needs;
   if (name === 'bpe') return BpeTokenizer.train(texts, { vocabSize, specialTokens: [...new Set([END_OF_TEXT, ...specialTokens])] });
-  if (name !== 'char') return openTokenizer(name);
+  const tokenizer = name === 'byte' ? new ByteTokenizer() : name === 'char' ? charactersOf(texts) : await openTokenizer(name);
+  const { tokens, roles } = lacking(tokenizer, needs);
+  return tokens.length === 0 ? tokenizer : (await addSpecialTokens(tokenizer, tokens, roles)).tokenizer;
+}
+
+function charactersOf(texts: Iterable<string>): Tokenizer {
   const vocabulary = new CharVocabulary();
   for (const text of texts) vocabulary.add(text);
   return vocabulary.build();
 }
 
-/** The model to train: new, with a tokenizer for the texts, or that of --init-from; with the adapter that the flags ask for. */
+/** What a tokenizer does not have yet. */
+function lacking(tokenizer: Tokenizer, { specialTokens = [], ends = false }: TokenizerNeeds): { tokens: string[]; roles: TokenRoles } {
+  const end = ends && tokenizer.eosId === null;
+  return { tokens: [...new Set([...(end ? [END_OF_TEXT] : []), ...specialTokens])], roles: end ? { eosToken: END_OF_TEXT } : {} };
+}
+
+/**
+ * The model to train: new, with a tokenizer for the texts, or that of --init-from, whose vocabulary grows by the special tokens that it lacks (not below an adapter, whose base must
+ * stay as it is); with the adapter that the flags ask for.
+ */
 export async function modelToTrain(
   { engine, output, values, given }: TrainContext,
   texts: Iterable<string>,
-  specialTokens: readonly string[],
+  needs: Omit<TokenizerNeeds, 'vocabSize'>,
 ): Promise<SavedGpt> {
   const model = await (values.initFrom === undefined ? newModel() : savedModel(values.initFrom));
   await addAdapter(model, values);
@@ -68,15 +86,21 @@ export async function modelToTrain(
 
   async function newModel(): Promise<SavedGpt> {
     const { vocabSize } = values;
-    const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, { vocabSize, specialTokens });
+    const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, { ...needs, vocabSize });
     return (await createModel(engine, values, given, { tokenizer })) as SavedGpt;
   }
 
   async function savedModel(source: string): Promise<SavedGpt> {
     refuseArchitecture(given);
-    const model = await openGpt(engine, source, pickGiven(given, LOADED_OPTIONS));
+    const model = withTokenizer('train: "--init-from"', await openGpt(engine, source, pickGiven(given, LOADED_OPTIONS)), source);
     noteUnexpected(output, model);
-    return withTokenizer('train: "--init-from"', model, source);
+    const { tokens, roles } = lacking(model.tokenizer, needs);
+    const keeps = values.loraRank !== undefined || values.adapter !== undefined || model.activeAdapter !== null || model.quantized !== null;
+    if (tokens.length === 0 || keeps) return model;
+    const { added } = await model.addTokens(tokens, roles);
+    if (added > 0)
+      output.note(`hint: ${added} special token${added === 1 ? '' : 's'} added to the model's vocabulary: ${tokens.join(' ')}`);
+    return model;
   }
 }
 

@@ -4,13 +4,15 @@ import { FerroError } from '../../errors';
 import { dpoLoss, evaluateLoss, withReference } from '../../index';
 import { TASK_FILE, taskToFile } from '../../io';
 import type { Loss } from '../../nn';
+import { CONTEXT_OPTIONS } from '../../options';
+import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import { quote } from '../training';
 import { type EvalContext, modelToTrain, openGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
 import { loadParts, loadRows, noteReport } from './rows';
-import { datasetOptions, endOf } from './sft';
+import { datasetOptions, endOf, needsOf } from './sft';
 import type { TaskRun } from './task';
 import { describeTask, templateOf } from './texts';
 
@@ -25,7 +27,7 @@ export async function dpoTask(context: TrainContext): Promise<TaskRun> {
   const description = describeTask('dpo', given, before);
   const template = templateOf(description);
   const { train, evaluation } = await loadParts(values, data, DPO_COLUMNS);
-  const model = await modelToTrain(context, [], []);
+  const model = await modelToTrain(context, [], needsOf(description));
   const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
   const pairs = new PreferenceDataset(train, options);
   noteReport(output, 'training data', pairs.report);
@@ -77,7 +79,11 @@ function unreferenced(dataset: ExampleDataset): ExampleDataset {
 /** `eval` of the task: how often the model finds the chosen text likelier; for an adapter also the loss and the margins against the model below it. */
 export async function evaluateDpo({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
   const description = describeTask('dpo', given, saved);
-  const model = withTokenizer('eval: "--model"', await openGpt(engine, source, values), source);
+  const model = withTokenizer(
+    'eval: "--model"',
+    await openGpt(engine, source, pickGiven(values, ['adapter', 'quantize', ...CONTEXT_OPTIONS])),
+    source,
+  );
   const rows = await loadRows(data, values, DPO_COLUMNS);
   const pairs = new PreferenceDataset(rows, { ...datasetOptions(model, templateOf(description), description), overflow: values.overflow });
   noteReport(output, 'data', pairs.report);

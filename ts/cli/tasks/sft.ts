@@ -37,7 +37,7 @@ export async function sftTask(context: TrainContext): Promise<TaskRun> {
   const model = await modelToTrain(
     context,
     textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]),
-    specialTokensOf(description),
+    needsOf(description),
   );
   const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
   const dataset = new SftDataset(train, { ...options, packing: values.packing });
@@ -86,6 +86,12 @@ export function specialTokensOf({ template, taskTokens = [] }: TaskDescription):
   const named = taskTokens.filter((token) => typeof token === 'string');
   return template === 'chatml' ? ['<|im_start|>', '<|im_end|>', ...named] : named;
 }
+
+/** What a tokenizer needs for prompts and completions. */
+export const needsOf = (description: TaskDescription) => ({
+  specialTokens: specialTokensOf(description),
+  ends: description.endOfText === undefined,
+});
 
 /** What the data sets of texts with templates take. */
 export function datasetOptions(
