@@ -43,3 +43,28 @@ it('writes the target of a source, of several, by beams, as ids; refuses what it
   const other = await ferroformer(['generate', '--model', 'other', '--prompt', 'abc', ...MACHINE], folder);
   expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('"rnn"')]);
 });
+
+it('plan tells what an encoder-decoder would cost', async () => {
+  const folder = await workplace();
+  const flags = [
+    '--task',
+    'seq2seq',
+    '--d-model',
+    '16',
+    '--n-head',
+    '2',
+    '--n-layer',
+    '1',
+    '--vocab-size',
+    '30',
+    '--max-source-length',
+    '8',
+    '--json',
+  ];
+  const { code, stdout, stderr } = await ferroformer(['plan', ...flags], folder);
+  expect(code, stderr).toBe(0);
+  const { parameters, options, tokens_per_step } = JSON.parse(stdout);
+  expect(parameters).toMatchObject({ token_embedding: 480, position_embedding: (8 + 256) * 16, head: 0 });
+  expect(options).toMatchObject({ model_type: 'transformer', n_encoder_layer: 1, n_decoder_layer: 1, max_source_length: 8 });
+  expect(tokens_per_step).toBe(12 * 256);
+});

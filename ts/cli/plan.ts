@@ -2,14 +2,23 @@
 // measured this machine.
 
 import type { Command } from 'commander';
-import { estimate, type ModelConfigOptions, parameterNames, resolveModelConfig } from '../models';
-import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, snakeCase } from '../options';
+import {
+  estimate,
+  type ModelConfigOptions,
+  parameterNames,
+  resolveModelConfig,
+  resolveSeq2SeqConfig,
+  type Seq2SeqConfig,
+  type Seq2SeqConfigOptions,
+} from '../models';
+import { COMMAND_OPTIONS, GPT_CONFIG_OPTIONS, type OptionValues, snakeCase, TRANSFORMER_FLAGS } from '../options';
 import { matchParameters } from '../train';
 import { readCalibration } from './calibration';
 import { chooseTokenizer } from './data';
 import { addFlags, pickGiven, readCommandOptions } from './flags';
 import { formatBytes, formatCount, formatScale, formatSeconds, formatTable } from './format';
 import { Output } from './output';
+import { DEFAULT_SIZE } from './tasks/seq2seq';
 
 const NAMES = COMMAND_OPTIONS.plan;
 type Values = OptionValues<(typeof NAMES)[number]>;
@@ -40,11 +49,20 @@ async function vocabularyOf(values: Values): Promise<number> {
   return (await chooseTokenizer(name, values.data ?? [])).vocabSize;
 }
 
+/** An encoder-decoder with one vocabulary for both sides, of the size that `train --task seq2seq` makes. */
+function planTransformer(given: Partial<Values>, vocabSize: number): Seq2SeqConfig {
+  const flags = pickGiven(given, TRANSFORMER_FLAGS) as Seq2SeqConfigOptions;
+  return resolveSeq2SeqConfig({ ...DEFAULT_SIZE, shareEmbeddings: true, ...flags, inputDim: vocabSize, outputDim: vocabSize }, 'plan');
+}
+
 async function plan(output: Output, values: Values, given: Partial<Values>): Promise<void> {
   const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = values;
   const preset = values.preset ?? 'gpt-micro';
   const vocabSize = await vocabularyOf(values);
-  const config = resolveModelConfig({ ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, vocabSize } as ModelConfigOptions, 'plan');
+  const config =
+    values.task === 'seq2seq'
+      ? planTransformer(given, vocabSize)
+      : resolveModelConfig({ ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, vocabSize } as ModelConfigOptions, 'plan');
   const frozen = values.freeze === undefined ? [] : matchParameters('plan', 'freeze', values.freeze, parameterNames(config));
   const accumulation = { gradientAccumulationSteps, gradientCheckpointing };
   const cost = estimate(config, { batchSize, ...accumulation, optimizerSlots: optimizerSlots(values), frozen });
@@ -106,7 +124,7 @@ function describe(cost: ReturnType<typeof estimate>, options: object, { tokensPe
     fits ? '' : `  does not fit: the engine's memory ends at ${formatBytes(ADDRESS_SPACE)}`,
     rows('on disk', [
       ['model', formatBytes(cost.modelBytes)],
-      ['model in int8 blocks', formatBytes(cost.int8Bytes)],
+      ...(cost.int8Bytes === undefined ? [] : [['model in int8 blocks', formatBytes(cost.int8Bytes)] as [string, string]]),
       ['checkpoint', formatBytes(cost.checkpointBytes)],
     ]),
     rows('time', time),

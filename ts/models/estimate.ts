@@ -2,17 +2,22 @@
 // module's own variables and off the compiled training program's plan, not from formulas. Needs no engine; how long a step takes is not known here.
 
 import { FerroError } from '../errors';
-import { input, type Program, Variable } from '../graph';
-import { gradientProgram, type Module, nameModules, quantizeModule } from '../nn';
+import { input, type Program, type Tensor, Variable } from '../graph';
+import { gradientProgram, type Loss, type Module, nameModules, quantizeModule } from '../nn';
 import { causalLoss } from './causalLM';
 import { createModel, type ModelConfig } from './create';
+import { Seq2Seq, seq2seqLoss } from './seq2seq';
+import type { Seq2SeqConfig } from './seq2seqConfig';
+
+/** A model whose cost can be told. */
+export type EstimatedConfig = ModelConfig | Seq2SeqConfig;
 
 /** Numbers of parameters. The head shares the token table and is not counted twice. */
 export interface ParameterCounts {
   total: number;
-  /** transformer.wte, model.embed_tokens */
+  /** transformer.wte, model.embed_tokens; target_embedding and source_embedding (or what takes features in) */
   tokenEmbedding: number;
-  /** transformer.wpe, also where it is fixed */
+  /** transformer.wpe, target_positions and source_positions, also where they are fixed */
   positionEmbedding: number;
   /** All of attention. */
   attention: number;
@@ -27,7 +32,7 @@ export interface ParameterCounts {
 
 /** Floating-point operations (a multiply-add is two). */
 export interface FlopCounts {
-  /** Forward and backward of one token at full context: the program's count divided by its tokens. */
+  /** Forward and backward of one token at full context (of one target token, with its share of the source): the program's count divided by its tokens. */
   perToken: number;
   /** One optimizer step: all micro-batches (the update itself is not counted: it is below 1 %). */
   perStep: number;
@@ -53,8 +58,8 @@ export interface Estimate {
   memory: MemoryCounts;
   /** Bytes of model.safetensors: parameters as f32 (headers of some KiB not counted). */
   modelBytes: number;
-  /** Bytes of the parameters in an engine when it is loaded with `quantize: 'int8'` (for inference alone: no gradients, no optimizer). */
-  int8Bytes: number;
+  /** Bytes of the parameters in an engine when it is loaded with `quantize: 'int8'` (for inference alone: no gradients, no optimizer); absent where it cannot be. */
+  int8Bytes?: number;
   /** Bytes of a checkpoint: model and optimizer state. */
   checkpointBytes: number;
 }
@@ -75,15 +80,19 @@ export interface EstimateOptions {
 
 const F32_BYTES = 4;
 
+function makeModule(config: EstimatedConfig): Module {
+  return config.modelType === 'transformer' ? new Seq2Seq(config) : createModel(config);
+}
+
 /** Names of the parameters of a configuration. */
-export function parameterNames(config: ModelConfig): string[] {
-  return [...nameModules(createModel(config))].flatMap(([name, { derived }]) => (derived ? [] : [name]));
+export function parameterNames(config: EstimatedConfig): string[] {
+  return [...nameModules(makeModule(config))].flatMap(([name, { derived }]) => (derived ? [] : [name]));
 }
 
 /** Counts the parameters of a configuration by part; those named in `frozen` are not trainable. */
-export function countParameters(config: ModelConfig, frozen: readonly string[] = []): ParameterCounts {
+export function countParameters(config: EstimatedConfig, frozen: readonly string[] = []): ParameterCounts {
   const counts = { total: 0, tokenEmbedding: 0, positionEmbedding: 0, attention: 0, mlp: 0, norms: 0, head: 0, trainable: 0 };
-  for (const [name, variable] of nameModules(createModel(config))) {
+  for (const [name, variable] of nameModules(makeModule(config))) {
     if (variable.derived) continue;
     counts.total += variable.size;
     counts[partOf(name)] += variable.size;
@@ -93,11 +102,11 @@ export function countParameters(config: ModelConfig, frozen: readonly string[] =
 }
 
 function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attention' | 'mlp' | 'norms' | 'head' {
-  if (name.startsWith('transformer.wte.') || name.startsWith('model.embed_tokens.')) return 'tokenEmbedding';
-  if (name.startsWith('lm_head.')) return 'head';
-  if (name.startsWith('transformer.wpe.')) return 'positionEmbedding';
-  if (name.includes('.attn.') || name.includes('.self_attn.')) return 'attention';
-  return name.includes('.mlp.') ? 'mlp' : 'norms';
+  if (/^(transformer\.wte|model\.embed_tokens|(target|source)_embedding)\./.test(name)) return 'tokenEmbedding';
+  if (/^(lm_head|generator)\./.test(name)) return 'head';
+  if (/^(transformer\.wpe|(target|source)_positions)\./.test(name)) return 'positionEmbedding';
+  if (/\.(attn|self_attn|multihead_attn)\./.test(name)) return 'attention';
+  return /\.(mlp|linear[12])\./.test(name) ? 'mlp' : 'norms';
 }
 
 /**
@@ -105,7 +114,7 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
  * Whether an engine can hold it is for the engine to say: it refuses before it allocates.
  * @throws INVALID_OPTION
  */
-export function estimate(config: ModelConfig, options: EstimateOptions = {}): Estimate {
+export function estimate(config: EstimatedConfig, options: EstimateOptions = {}): Estimate {
   const { batchSize = 12, gradientAccumulationSteps = 1, gradientCheckpointing = false, optimizerSlots = 2, frozen = [] } = options;
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulationSteps })) {
     if (!Number.isInteger(value) || value < 1)
@@ -122,7 +131,7 @@ export function estimate(config: ModelConfig, options: EstimateOptions = {}): Es
     io: programs.reduce((sum, { plan }) => sum + plan.ioBytes, 0),
     peak: 0,
   };
-  const tables = bytesOf(createModel(config), { derived: true });
+  const tables = bytesOf(makeModule(config), { derived: true });
   memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io + tables;
   return {
     parameters,
@@ -132,7 +141,7 @@ export function estimate(config: ModelConfig, options: EstimateOptions = {}): Es
     },
     memory,
     modelBytes: memory.parameters,
-    int8Bytes: int8Bytes(config),
+    ...(config.modelType === 'transformer' ? {} : { int8Bytes: int8Bytes(config) }),
     checkpointBytes: memory.parameters + memory.optimizer,
   };
 }
@@ -156,8 +165,8 @@ interface ProgramOptions {
   mode: 'first' | 'accumulate';
 }
 
-function trainingProgram(config: ModelConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
-  const module = createModel(config).enableGradientCheckpointing(gradientCheckpointing);
+function trainingProgram(config: EstimatedConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
+  const module = makeModule(config).enableGradientCheckpointing(gradientCheckpointing);
   const variables = nameModules(module);
   const unknown = frozen.find((name) => !variables.has(name));
   if (unknown !== undefined) throw new FerroError('INVALID_OPTION', `estimate: "frozen" must name parameters, got "${unknown}"`);
@@ -168,6 +177,25 @@ function trainingProgram(config: ModelConfig, { batchSize, gradientCheckpointing
   );
   const targets = { gradients, count: scratch('gradient.count', [1]), guard: scratch('gradient.guard', [1]) };
   module.train();
-  const tokens = (name: string) => input(name, [batchSize, config.blockSize], 'i32');
-  return gradientProgram(module, causalLoss, { inputIds: tokens('inputIds'), labels: tokens('labels') }, targets, mode);
+  const { loss, batch } = config.modelType === 'transformer' ? pairs(config, batchSize) : windows(config, batchSize);
+  return gradientProgram(module, loss, batch, targets, mode);
+}
+
+interface TrainingBatch {
+  loss: Loss;
+  batch: Record<string, Tensor>;
+}
+
+function windows({ blockSize }: ModelConfig, rows: number): TrainingBatch {
+  const tokens = (name: string) => input(name, [rows, blockSize], 'i32');
+  return { loss: causalLoss as Loss, batch: { inputIds: tokens('inputIds'), labels: tokens('labels') } };
+}
+
+/** Pairs of the greatest length. */
+function pairs({ inputKind, inputDim, maxSourceLength: S, maxTargetLength: T }: Seq2SeqConfig, rows: number): TrainingBatch {
+  const tokens = (name: string, time: number) => input(name, [rows, time], 'i32');
+  const source: Record<string, Tensor> =
+    inputKind === 'features' ? { inputFeatures: input('inputFeatures', [rows, S, inputDim]) } : { inputIds: tokens('inputIds', S) };
+  const target = { decoderInputIds: tokens('decoderInputIds', T), labels: tokens('labels', T) };
+  return { loss: seq2seqLoss() as Loss, batch: { ...source, inputMask: tokens('inputMask', S), ...target } };
 }

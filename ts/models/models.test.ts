@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { Extent, input } from '../graph';
-import { countParameters, describeConfig, estimate, GPT, type GPTConfigOptions, PRESETS, resolveConfig, withDropout } from './index';
+import {
+  countParameters,
+  describeConfig,
+  estimate,
+  GPT,
+  type GPTConfigOptions,
+  PRESETS,
+  resolveConfig,
+  resolveSeq2SeqConfig,
+  withDropout,
+} from './index';
 
 const small = { nLayer: 2, nHead: 2, nEmbd: 8, blockSize: 16, vocabSize: 11 };
 
@@ -285,5 +295,45 @@ describe('estimate', () => {
   it('rejects batches that are no batches', () => {
     for (const batchSize of [0, -1, 1.5, Number.NaN])
       expect(() => estimate(resolveConfig(small), { batchSize })).toThrow('"batchSize" must be a positive integer');
+  });
+});
+
+describe('the cost of an encoder-decoder', () => {
+  const options = {
+    inputDim: 20,
+    outputDim: 20,
+    dModel: 16,
+    nHead: 2,
+    nEncoderLayer: 2,
+    nDecoderLayer: 1,
+    maxSourceLength: 12,
+    maxTargetLength: 8,
+  };
+  it('is counted by part, its fixed positions untrained', () => {
+    const { parameters, memory, flops, int8Bytes } = estimate(resolveSeq2SeqConfig({ ...options, shareEmbeddings: true }), {
+      batchSize: 2,
+    });
+    const attention = 4 * 16 * 16 + 4 * 16;
+    const mlp = 2 * 16 * 64 + 64 + 16;
+    expect(parameters).toEqual({
+      total: 320 + 20 * 16 + 4 * attention + 3 * mlp + 9 * 32,
+      tokenEmbedding: 320,
+      positionEmbedding: 20 * 16,
+      attention: 4 * attention,
+      mlp: 3 * mlp,
+      norms: 9 * 32,
+      head: 0,
+      trainable: 320 + 4 * attention + 3 * mlp + 9 * 32,
+    });
+    expect(memory.gradients).toBe(4 * parameters.trainable);
+    expect(flops.perToken).toBe(flops.perStep / 16);
+    expect(int8Bytes).toBeUndefined();
+  });
+  it('grows with tables of their own, and holds features too', () => {
+    const apart = countParameters(resolveSeq2SeqConfig({ ...options, tieWordEmbeddings: false }));
+    expect([apart.tokenEmbedding, apart.head]).toEqual([640, 320]);
+    const features = resolveSeq2SeqConfig({ ...options, inputKind: 'features', inputDim: 3 });
+    expect(countParameters(features).tokenEmbedding).toBe(320 + 3 * 16 + 16);
+    expect(estimate(features).memory.activations).toBeGreaterThan(0);
   });
 });

@@ -32,7 +32,8 @@ type Model = Transformer & { readonly tokenizer: Tokenizer };
 
 const SEQ2SEQ_COLUMNS = ['source', 'target'];
 const DEFAULT_METRICS: readonly TextMetric[] = ['exact_match', 'bleu', 'chrf', 'wer'];
-const DEFAULT_SIZE = { nLayer: 2, nHead: 4, dModel: 128 };
+/** The size where none is given. */
+export const DEFAULT_SIZE = { nLayer: 2, nHead: 4, dModel: 128 };
 
 /** A run of `train --task seq2seq`. */
 export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
