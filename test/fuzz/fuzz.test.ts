@@ -4,7 +4,7 @@ import type { Engine } from 'ferroformer';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../support/engine';
 import { fuzz, type Target } from './fuzz';
-import { configFileTarget, folderTargets, rowsTarget, runTargets, tokenizerTarget, vocabularyTarget } from './targets';
+import { adapterTargets, configFileTarget, folderTargets, rowsTarget, runTargets, tokenizerTarget, vocabularyTarget } from './targets';
 
 const seconds = Number(process.env.FERRO_FUZZ_SECONDS ?? 0);
 const seed = Number(process.env.FERRO_FUZZ_SEED ?? 1);
@@ -21,6 +21,7 @@ beforeAll(async () => {
   closeRuns = runs.close;
   for (const target of [
     ...(await folderTargets(engine)),
+    ...(await adapterTargets(engine)),
     await tokenizerTarget(),
     await vocabularyTarget(),
     configFileTarget(),
@@ -34,7 +35,20 @@ afterAll(async () => {
   await engine.close();
 });
 
-test.each(['config', 'index', 'header', 'tokenizer', 'vocabulary', 'options', 'rows', 'run', 'state', 'complete'])(
+test.each([
+  'config',
+  'index',
+  'header',
+  'adapter',
+  'adapterHeader',
+  'tokenizer',
+  'vocabulary',
+  'options',
+  'rows',
+  'run',
+  'state',
+  'complete',
+])(
   'fuzz target %s: whatever the input, a typed error or a working result',
   async (name) => {
     const held = await engine.info.bytes();

@@ -80,6 +80,41 @@ export async function folderTargets(engine: Engine): Promise<Target[]> {
   ];
 }
 
+/** Targets on an adapter's folder: adapter_config.json, and the header of its weights. Loading is refused with a typed error, or gives a model that generates. */
+export async function adapterTargets(engine: Engine): Promise<Target[]> {
+  const open = () => GPT.create(engine, { ...SHAPE, tokenizer: CharTokenizer.fromText(ALPHABET) });
+  const model = await open();
+  await model.addAdapter({ rank: 2, targetModules: ['c_attn', 'mlp.c_fc'], modulesToSave: ['ln_f'] });
+  const files = await model.adapterToFiles();
+  await model.close();
+  const [config, weights] = ['adapter_config.json', 'adapter_model.safetensors'];
+  const bytes = new Uint8Array(await files.get(weights)!.arrayBuffer());
+  const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const target = (name: string, file: string, toFile: (input: string) => Blob | string, document: string): Target => ({
+    name,
+    documents: [document],
+    async check(input) {
+      const list = [...new Map<string, Blob | string>([...files, [file, toFile(input)]])].map(([name, data]) => new File([data], name));
+      const model = await open();
+      try {
+        await model.loadAdapter(list);
+        await model.generate('a', { maxNewTokens: 2, seed: 1 });
+      } finally {
+        await model.close();
+      }
+    },
+  });
+  return [
+    target('adapter', config, (input) => input, await text(files, config)),
+    target(
+      'adapterHeader',
+      weights,
+      (input) => withHeader(bytes, input),
+      new TextDecoder().decode(bytes.subarray(8, 8 + length)).trimEnd(),
+    ),
+  ];
+}
+
 /** Between the files of an input that is more than one. */
 const BETWEEN = '\n----\n';
 /** A text has a character that the alphabet lacks, or the file's pattern takes too long for it. */
