@@ -1,7 +1,7 @@
 // Packed documents: several in one row with starts and positions are what they are alone, in losses, gradients and bits.
 import { type Engine, GPT, SGD } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { openEngine } from '../support/training';
+import { measured, openEngine } from '../support/training';
 
 const [T, V] = [16, 23];
 const MODELS = {
@@ -88,15 +88,22 @@ describe.each(Object.entries(MODELS))('packed documents with %s', (_name, more) 
       'beside a row with nothing to learn': await gradients(engine, more, [pack(rows), pack([[{ ids: [1, 2], labels: [-100, -100] }]], 8)]),
     };
     for (const [name, { result, found }] of Object.entries(others)) {
+      let worst = 0;
       expect(result.count, name).toBe(padded.result.count);
       expect(Math.abs(result.loss - padded.result.loss), name).toBeLessThan(1e-6);
       for (const [key, want] of padded.found) {
         const most = Math.max(...want.map(Math.abs));
         found.get(key)!.forEach((value, i) => {
+          worst = Math.max(worst, Math.abs(value - want[i]) / most);
           expect(Math.abs(value - want[i]), `${name}: ${key}[${i}]`).toBeLessThanOrEqual(2e-6 * most);
         });
       }
+      measured(`gradients, ${name}, over each tensor's largest`, worst);
     }
+    // And it is the starts and positions that do it.
+    const { inputIds, labels } = pack(rows);
+    const seen = await gradients(engine, more, [{ inputIds, labels }]);
+    expect(Math.abs(seen.result.loss - padded.result.loss)).toBeGreaterThan(1e-5);
   });
 
   test('have losses that do not change, to the last bit, when a neighbour does', async () => {
