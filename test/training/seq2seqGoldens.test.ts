@@ -1,5 +1,6 @@
 // The sequence-to-sequence model beside torch.nn.Transformer with smoothed labels and padded sources: logits, loss, every gradient, ten training steps, greedy and beam
 // search (golden/seq2seq.py). The weights go through a folder: what is compared is also what `fromPretrained` reads.
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { AdamW, type Engine, type HostTensor, Transformer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
@@ -98,4 +99,9 @@ describe.each(Object.keys(info.cases))('%s equals PyTorch', (name) => {
     expect(searched.sequences.map(({ ids }) => ids)).toEqual(wanted.map(({ ids }) => ids));
     for (const [i, { score }] of searched.sequences.entries()) expect(score).toBeCloseTo(wanted[i].score, 4);
   });
+});
+
+test('the golden file is what its script wrote', async () => {
+  const source = (await readFile(golden(info.script), 'utf8')).replaceAll('\r\n', '\n');
+  expect(createHash('sha256').update(source).digest('hex'), `run ${info.script} again`).toBe(info.scriptSha256);
 });
