@@ -207,6 +207,36 @@ describe('adapters and preferences', () => {
   });
 });
 
+describe('a run of a task', () => {
+  it.each([
+    { task: 'classify', rows: OPINIONS, size: SIZE },
+    { task: 'seq2seq', rows: REVERSED, size: ['--n-layer', '1', '--n-head', '2', '--d-model', '16', '--vocab-size', '300', ...MACHINE] },
+  ])('$task resumes to the same bits', async ({ task, rows, size }) => {
+    const folder = await workplace();
+    await writeFile(join(folder, 'rows.tsv'), tsv(rows));
+    const train = [
+      'train',
+      '--task',
+      task,
+      '--data',
+      'rows.tsv',
+      ...size,
+      '--batch-size',
+      '8',
+      '--lr-scheduler-type',
+      'constant',
+      '--eval-steps',
+      '0',
+    ];
+    await done([...train, '--out', 'whole', '--max-steps', '6'], folder);
+    await done([...train, '--out', 'run', '--max-steps', '3', '--save-steps', '3'], folder);
+    const resumed = await done(['train', '--resume', '--out', 'run', '--max-steps', '6'], folder);
+    expect(resumed).toMatchObject({ step: 6 });
+    const bytes = (run: string) => readFile(join(folder, run, 'final/model.safetensors'));
+    expect((await bytes('run')).equals(await bytes('whole'))).toBe(true);
+  });
+});
+
 describe('a task refuses', () => {
   const cases: { name: string; args: string[]; code: number; says: string[] }[] = [
     { name: 'an unknown task', args: ['--task', 'translate'], code: 2, says: ['--task', '"seq2seq"'] },
