@@ -7,14 +7,14 @@
 
 use crate::decode::{Op, Trap};
 use crate::engine::{Engine, ProgramId};
-use crate::error::{Code, EngineError, bad};
-use crate::executor::{FaultReport, Job, NO_TRAP, Shared};
+use crate::error::{bad, Code, EngineError};
+use crate::executor::{FaultReport, Job, Shared, NO_TRAP};
 use crate::fill::{Distribution, Drawn, Source};
 use crate::profile::Profile;
 use crate::program::{Program, Stage};
 use crate::regions::RegionId;
 use kernels::position::fill_sinusoidal;
-use kernels::rotary::{RotaryScaling, fill_rotary};
+use kernels::rotary::{fill_rotary, RotaryScaling};
 
 /// Thread 0 looks at the clock after so much work, as estimated: a call into JavaScript per tile would show.
 const LOOK_NS: f64 = 1e5;

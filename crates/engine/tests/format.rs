@@ -411,7 +411,12 @@ fn each_rule_of_the_arguments_is_named() {
             load(|b, [x, y, z], _| {
                 let (one, four, six) = (b.fixed(1), b.fixed(4), b.fixed(6));
                 let dims = [one, one, one, six, four, four, six, four, four, one];
-                b.op(19, &[x, x, x, NONE, NONE, NONE, NONE, y, z], &dims, &[3, 2, 2, 0, f(1.0), 0, 0, 0, NONE, NONE, NONE, NONE]);
+                b.op(
+                    19,
+                    &[x, x, x, NONE, NONE, NONE, NONE, y, z],
+                    &dims,
+                    &[3, 2, 2, 0, f(1.0), 0, 0, 0, NONE, NONE, NONE, NONE],
+                );
             }),
         ),
         (

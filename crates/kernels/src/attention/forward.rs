@@ -71,7 +71,6 @@ impl AttentionDims {
     fn query_runs(&self) -> usize {
         ITEMS.div_ceil((self.batch * self.heads).max(1)).min(self.query_blocks())
     }
-
 }
 
 impl Attention {

@@ -323,7 +323,20 @@ fn gradients_into_thirds_of_one_buffer_leave_the_other_thirds_alone() {
     let mut thirds = [vec![7.0; n], vec![7.0; n], vec![7.0; n]];
     let [dq, dk, dv] = &mut thirds;
     let (k, v) = (&qkv[c..], &qkv[2 * c..]);
-    attention_backward(dims, &qkv, k, v, Limits::default(), &out, &lse, &dout, &mut delta, dq, &mut dk[c..], &mut dv[2 * c..]);
+    attention_backward(
+        dims,
+        &qkv,
+        k,
+        v,
+        Limits::default(),
+        &out,
+        &lse,
+        &dout,
+        &mut delta,
+        dq,
+        &mut dk[c..],
+        &mut dv[2 * c..],
+    );
     same_bits(&want.out, &out).expect("out");
     for (third, want) in [&want.dq, &want.dk, &want.dv].into_iter().enumerate() {
         for row in 0..2 * t {
