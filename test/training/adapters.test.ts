@@ -1,6 +1,6 @@
 // What adapters do: they train alone, are saved small, resumed bit for bit, switched, merged and removed; what does not fit is refused with names and shapes.
 import { existsSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import {
   adaptersOf,
   exportModel,
@@ -139,6 +139,21 @@ describe('training', () => {
     expect(texts).toHaveLength(1);
     expect(error.message).toContain('the active adapter must be the one the run began with ("default"), got none');
     expect(trainer.step).toBe(4);
+  });
+
+  test('what a run saves is its adapter, whichever is active by then', async () => {
+    const folder = await scratch();
+    const model = await create(await openEngine());
+    await model.addAdapter({ rank: 4 });
+    const trainer = new Trainer(model, options({ maxSteps: 3, outputDir: `${folder}/run` }));
+    for await (const { step } of trainer.train()) if (step === 3) model.setAdapter(null);
+    await trainer.save(`${folder}/saved`);
+    await trainer.close();
+    const bytes = (path: string) => readFile(`${folder}/${path}/adapter_model.safetensors`);
+    const trained = await bytes('run/checkpoint-3');
+    expect((await bytes('run/final')).equals(trained)).toBe(true);
+    expect((await bytes('saved')).equals(trained)).toBe(true);
+    expect(existsSync(`${folder}/run/final/model.safetensors`)).toBe(false);
   });
 
   test('a module of one’s own, trained whole in part', async () => {

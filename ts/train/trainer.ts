@@ -14,7 +14,7 @@ import type { LogEntry } from './log';
 import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
 import { RunDirectory } from './runDirectory';
 import { type ComputeMetrics, deciding, improves, logged } from './scores';
-import { inheritTraining, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
+import { checkUnevaluated, inheritTraining, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
 import { asTrainable, type Trainable, type TrainableLike, type TrainedModel } from './trainable';
 import { checkState, freshState, readStateFiles, stateFiles, toJson } from './trainerState';
@@ -60,6 +60,7 @@ export class Trainer {
     }
     if (this.#values.labelSmoothing > 0 && this.#values.loss !== undefined)
       throw new FerroError('INVALID_OPTION', 'Trainer: "labelSmoothing" must be 0 with a "loss" of your own, got both');
+    if (this.#eval === undefined) checkUnevaluated(this.#values);
     void this.#trainingLoss; // a model without one is refused before anything is allocated
     checkFreeze(this.#values.freeze, this.#model);
     this.#settings = this.#resolve(this.#values);
@@ -186,17 +187,18 @@ export class Trainer {
     this.#model.assertSameVariant();
     throwIfAborted(this.#values.signal, 'train');
     const started = performance.now();
-    const batches = await this.#feed.next();
+    const again = (error: unknown): never => {
+      this.#feed.rewind(this.#state.windowsConsumed); // This update has not happened: whoever goes on gets its batch again.
+      throw error;
+    };
+    const batches = await this.#feed.next().catch(again);
     const learningRate = settings.schedule.at(t);
     const running = this.#step!.run(
       batches.map(({ tensors }) => tensors),
       { learningRate, step: t, seed: settings.seed, maxGradNorm: settings.maxGradNorm, signal: this.#values.signal },
     );
     if (t < settings.maxSteps) this.#feed.prefetch();
-    const result: StepResult = await running.catch((error: unknown) => {
-      this.#feed.rewind(this.#state.windowsConsumed); // This update has not happened: whoever goes on gets its batch again.
-      throw error;
-    });
+    const result: StepResult = await running.catch(again);
     const last = batches[batches.length - 1];
     this.#state.step = t;
     this.#state.windowsConsumed = last.consumed;
@@ -293,6 +295,7 @@ export class Trainer {
     this.#step ??= this.#makeStep();
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
+    if (this.#values.extraFiles !== undefined) await this.#modelFiles(); // a name that is taken is refused before anything is written
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
     const stored = resume ? await this.#run.readConfig() : undefined;
     if (stored !== undefined) {
