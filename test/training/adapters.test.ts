@@ -297,6 +297,54 @@ describe('switching, merging, removing', () => {
     const { loss } = await step(batch);
     expect(Number.isFinite(loss)).toBe(true);
   });
+
+  test('a step of one’s own lets go of adapters that were removed, and its state is that of those there are', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    const batch = { inputIds: IDS, labels: IDS };
+    const make = () => engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 1e-2 } });
+    const step = make();
+    const train = async (name: string, rank = 4) => {
+      await model.addAdapter({ name, rank });
+      await step(batch);
+    };
+    const regions: number[] = [];
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await train(name);
+      await model.removeAdapter();
+      regions.push((await engine.info.bytes()).regions);
+    }
+    expect(regions).toEqual(new Array(4).fill(regions[0]));
+    await train('other');
+    await model.removeAdapter();
+    await train('last', 2);
+    const state = await step.trainStep.saveState();
+    const second = make();
+    await model.removeAdapter();
+    await model.addAdapter({ name: 'last', rank: 4 });
+    await second(batch);
+    await model.removeAdapter();
+    await model.addAdapter({ name: 'last', rank: 2 });
+    await second.trainStep.loadState(state); // what the earlier adapter of this name had is no hindrance
+    expect(second.trainStep.updates).toBe(step.trainStep.updates);
+    expect(Number.isFinite((await second(batch)).loss)).toBe(true);
+  });
+
+  test('a step that begins while adapters are switched is refused and leaves nothing wrong behind', async () => {
+    const engine = await openEngine();
+    const model = await createTrained(engine);
+    const batch = { inputIds: IDS, labels: IDS };
+    await model.addAdapter({ rank: 4 });
+    await new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 20 })).train();
+    model.setAdapter(null);
+    const step = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
+    const running = step(batch);
+    model.setAdapter('default');
+    expect((await failure(() => running)).code).toBe('BUSY');
+    model.setAdapter(null);
+    const expected = await engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } })(batch);
+    expect(await step(batch)).toEqual(expected);
+  });
 });
 
 describe('bad input', () => {

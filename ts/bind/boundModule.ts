@@ -171,6 +171,11 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     this.assertOpen('allocate');
   }
 
+  /** Whether a variable has memory for this module's sake: its parameters, and what `allocate` gave memory and `release` has not freed. */
+  has(variable: Variable): boolean {
+    return this.#owned.has(variable) || [...this.parameters.values()].some((parameter) => parameter.variable === variable);
+  }
+
   /** Frees variables that `allocate` gave memory. */
   async release(variables: readonly Variable[]): Promise<void> {
     await this.#releaseOwned(variables);
