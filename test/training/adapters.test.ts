@@ -270,6 +270,29 @@ describe('switching, merging, removing', () => {
     },
   );
 
+  test('a module that is trained whole has no branches below it, so that merging loses nothing', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn'], modulesToSave: ['h.0'] });
+    expect([...adapter.branches.keys()]).toEqual(['transformer.h.1.attn.c_attn']);
+    await new Trainer(model, options({ maxSteps: 5 })).train();
+    const apart = await logits(model);
+    await model.mergeAdapter();
+    expect(worst(await logits(model), apart)).toBeLessThanOrEqual(1e-5);
+  });
+
+  test('merging twice at once adds once; what is being merged is no longer there', async () => {
+    const model = await createTrained(await openEngine());
+    await model.addAdapter({ rank: 4 });
+    await new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 20 })).train();
+    const apart = await logits(model);
+    const merging = model.mergeAdapter('default');
+    for (const again of [() => model.mergeAdapter('default'), () => model.removeAdapter('default')])
+      expect((await failure(again)).message).toContain('the adapter must be one of the model');
+    await merging;
+    expect(worst(await logits(model), apart)).toBeLessThanOrEqual(1e-5);
+  });
+
   test('a removed adapter leaves no memory behind', async () => {
     const engine = await openEngine();
     const model = await create(engine);
@@ -355,6 +378,8 @@ describe('bad input', () => {
     expect(error.message).toContain('got "c_atn" (the nearest is "c_attn", of c_attn, c_proj, c_fc)');
     expect((await failure(() => model.addAdapter({ targetModules: ['wte'] }))).message).toContain('must name layers of the model');
     expect((await failure(() => model.addAdapter({ modulesToSave: ['scores'] }))).message).toContain('"modulesToSave" must name layers');
+    expect((await failure(() => model.addAdapter({ modulesToSave: ['drop'] }))).message).toContain('modules with parameters of their own');
+    expect((await failure(() => model.addAdapter({ targetModules: ['all-linear', 'c_atn'] }))).message).toContain('got "c_atn"');
     expect((await failure(() => model.addAdapter({ rank: 0 }))).message).toContain('"rank" must be a positive integer');
     expect((await failure(() => model.addAdapter({ dropout: 1 }))).code).toBe('INVALID_OPTION');
     expect((await failure(() => model.addAdapter({ ranks: 4 } as object))).message).toContain('the nearest is "rank"');

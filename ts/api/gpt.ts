@@ -1,6 +1,6 @@
 // A language model as users hold it: made or loaded, generated from, saved, closed. Thin: architectures are ts/models', memory is ts/bind's, writing
 // text is ts/generate's, the files are ts/io's.
-import { type BoundModule, bind, type Parameter } from '../bind';
+import { type BoundModule, bind } from '../bind';
 import { FerroError } from '../errors';
 import {
   Conversation,
@@ -50,7 +50,8 @@ import { Stream } from '../stream';
 import { addSpecialTokens, type Tokenizer, type TokenRoles } from '../tokenizers';
 import type { Trainable } from '../train';
 import { AdaptableModel } from './adaptable';
-import { Engine } from './engine';
+import { checkEngine, checkSameTokenizer, chooseVocabSize } from './checks';
+import type { Engine } from './engine';
 import { nameOf, type PretrainedSource, sourceFolder } from './sources';
 import { growVocabulary } from './vocabulary';
 import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
@@ -249,11 +250,6 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     return this.bound.module.config as ModelConfig;
   }
 
-  /** Parameters by Hugging Face's names: shape, trainable, `data()`, `grad()`, `set()`. */
-  get parameters(): ReadonlyMap<string, Parameter> {
-    return this.bound.parameters;
-  }
-
   get blockSize(): number {
     return this.config.blockSize;
   }
@@ -274,11 +270,6 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
   get description(): Readonly<Record<string, unknown>> {
     const { modelType, ...shape } = describeConfig(this.config);
     return { model_type: modelType, ...shape };
-  }
-
-  /** True after `close()`. */
-  get closed(): boolean {
-    return this.bound.closed;
   }
 
   /**
@@ -367,22 +358,11 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
   async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
     const opened = await openPretrained(folder, { signal });
     try {
-      if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
-        throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
-      }
+      checkSameTokenizer('load', this.tokenizer, opened.tokenizer);
       await loadWeights(this.bound, this.#blocks, opened, signal);
     } finally {
       await opened.close();
     }
-  }
-
-  /** Frees the model's memory in the engine. Twice is fine. */
-  close(): Promise<void> {
-    return this.bound.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 
@@ -391,18 +371,4 @@ function makeModule(config: ModelConfig, quantization: Quantization | null): { m
   const module = createModel(config);
   const weights = quantization === null ? new Map() : quantizeModule(module, quantization);
   return { module, blocks: quantization === 'int8' ? weights : new Map() };
-}
-
-export function checkEngine(op: string, engine: unknown): asserts engine is Engine {
-  if (!(engine instanceof Engine))
-    throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
-}
-
-/** vocabSize from the tokenizer, or as given when it is at least as large (a padded vocabulary). */
-export function chooseVocabSize(op: string, tokenizer: Tokenizer | null, given: number | undefined): number | undefined {
-  if (tokenizer === null || given === undefined) return given ?? tokenizer?.vocabSize;
-  if (given < tokenizer.vocabSize) {
-    throw new FerroError('VOCABULARY_MISMATCH', `${op}: "vocabSize" must be at least the tokenizer's ${tokenizer.vocabSize}, got ${given}`);
-  }
-  return given;
 }

@@ -127,6 +127,9 @@ export const CLASSIFIER_SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
 /** `model.addAdapter`. */
 export const ADAPTER_OPTIONS = list('name', 'rank', 'alpha', 'dropout', 'targetModules', 'modulesToSave', 'useRslora', 'seed', 'signal');
 
+/** `model.loadAdapter`, `model.saveAdapter` and `model.adapterToFiles`. */
+export const ADAPTER_FOLDER_OPTIONS = list('name', 'signal');
+
 /** `dpoLoss`. */
 export const DPO_OPTIONS = list('beta', 'labelSmoothing', 'lossType');
 
