@@ -3,7 +3,7 @@ import { type Adapter, type AdapterOptions, type Adapters, adaptersOf } from '..
 import type { BoundModule, Parameter } from '../bind';
 import { FerroError, throwIfAborted } from '../errors';
 import { type FileData, toBlobs } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
 import { ADAPTER_FOLDER_OPTIONS, readOptions } from '../options';
 import { type PretrainedSource, sourceFolder } from './sources';
 
@@ -77,7 +77,7 @@ export abstract class AdaptableModel {
   async loadAdapter(source: PretrainedSource, options: LoadAdapterOptions = {}): Promise<Adapter> {
     this.bound.assertOpen('loadAdapter');
     const { name, signal } = readOptions('loadAdapter', options, ADAPTER_FOLDER_OPTIONS);
-    return this.adapterSet.load(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { name, signal });
+    return this.adapterSet.load(await sourceFolder('loadAdapter', source, signal), { name, signal });
   }
 
   /** Switches to another adapter, or with null to the model's own weights, without loading anything. @throws INVALID_OPTION for a name it does not have */

@@ -15,7 +15,7 @@ import {
   type SaveFormat,
   toBlobs,
 } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
 import {
   type Classifier,
   type ClassifierConfig,
@@ -139,7 +139,7 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
     checkEngine(op, engine);
     const values = readOptions(op, options, PRETRAINED_CLASSIFIER_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder(op, source, signal);
     const opened = await openClassifier(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;

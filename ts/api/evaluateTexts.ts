@@ -62,7 +62,7 @@ export async function evaluateTexts<P = string>(
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new FerroError('INVALID_OPTION', `evaluateTexts: "batchSize" must be a positive integer, got ${batchSize}`);
   if (examples.length === 0) throw new FerroError('EMPTY_DATA', 'evaluateTexts: there must be examples, got none');
-  const drawn = ['temperature', 'doSample', 'numBeams'].some((name) => name in generation);
+  const drawn = (['temperature', 'doSample', 'numBeams'] as const).some((name) => generation[name] !== undefined);
   const options: GenerateOptions = { ...(drawn ? {} : { doSample: false }), ...generation, numReturnSequences: 1, signal };
   const predictions: TextPrediction<P>[] = [];
   for (let at = 0; at < examples.length; at += batchSize) {

@@ -30,7 +30,7 @@ import {
   toBlob,
   toBlobs,
 } from '../io';
-import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
+import { writeFolder, writeGgufFile } from '../io/node';
 import {
   type CausalLM,
   type ContextOptions,
@@ -166,7 +166,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     checkEngine('GPT.fromPretrained', engine);
     const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder('GPT.fromPretrained', source, signal);
     const opened = await openPretrained(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;

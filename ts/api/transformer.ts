@@ -25,7 +25,7 @@ import {
   toBlobs,
   transformerToFiles,
 } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
 import { resolveSeq2SeqConfig, Seq2Seq, type Seq2SeqConfig, type Seq2SeqConfigOptions, type Source, seq2seqLoss } from '../models';
 import type { HostTensor, Loss } from '../nn';
 import {
@@ -131,7 +131,7 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     checkEngine(op, engine);
     const values = readOptions(op, options, TRANSFORMER_PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder(op, source, signal);
     const opened = await openTransformer(folder, { signal, onProgress });
     try {
       const config = values.dropout === undefined ? opened.config : { ...opened.config, dropout: values.dropout };

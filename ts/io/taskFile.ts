@@ -1,6 +1,6 @@
 // ferroformer.json of a model's folder: which task the model was trained for and how its texts were put together, so that evaluating and generating can do the same. It says
 // nothing about the architecture or the weights (config.json does), and a folder without it is complete.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { parseJsonObject, type ReadableFolder, readFolderText } from './files';
 
 /** The file's name. */
@@ -36,7 +36,7 @@ export function taskToFile({ task, template, taskPrefix, taskTokens, endOfText }
 export function taskFromFile(name: string, text: string): TaskDescription {
   const fields = parseJsonObject(name, text);
   const invalid = (key: string, rule: string) =>
-    new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${JSON.stringify(fields.get(key)) ?? 'none'}`);
+    new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${fields.has(key) ? show(fields.get(key)) : 'none'}`);
   const isId = (value: unknown) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
   const isText = (value: unknown) => typeof value === 'string';
   const isTokens = (value: unknown) => Array.isArray(value) && value.every((one) => isText(one) || isId(one));

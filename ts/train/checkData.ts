@@ -1,6 +1,6 @@
 // Do the model and the data fit? Checked when the Trainer is made, before anything is allocated.
-import { type Dataset, examplesPerEpoch, isTokenDataset, type TextDataset } from '../data';
-import { FerroError } from '../errors';
+import { type ClassificationDataset, type Dataset, examplesPerEpoch, isTokenDataset, type TextDataset } from '../data';
+import { FerroError, show } from '../errors';
 import type { Trainable } from './trainable';
 
 /**
@@ -30,8 +30,19 @@ export function windowOf(op: string, model: Trainable, dataset: Dataset): number
   );
 }
 
-/** @throws VOCABULARY_MISMATCH */
+/** A data set's classes must be the model's, in their order; it may lack the last ones. @throws INVALID_OPTION */
+export function checkClasses(op: string, name: string, labels: readonly string[] | undefined, dataset: Dataset): void {
+  const { labels: theirs } = dataset as Partial<ClassificationDataset>;
+  if (labels === undefined || !Array.isArray(theirs) || theirs.every((label, i) => label === labels[i])) return;
+  throw new FerroError(
+    'INVALID_OPTION',
+    `${op}: the labels of "${name}" must be the model's ${show(labels)} in this order, got ${show(theirs)}`,
+  );
+}
+
+/** @throws VOCABULARY_MISMATCH for tokens, INVALID_OPTION for classes that are not the model's */
 export function checkVocabulary(name: string, model: Trainable, dataset: Dataset): void {
+  checkClasses('Trainer', name, model.labels, dataset);
   // Data sets of examples say it where their examples are tokens (SftDataset, ClassificationDataset, PreferenceDataset).
   const { vocabSize, tokenizer } = dataset as Partial<TextDataset>;
   if (typeof vocabSize !== 'number' || model.vocabSize === undefined) return;

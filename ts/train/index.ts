@@ -1,5 +1,5 @@
 // Training: one step, the loop, evaluation, and what a run remembers.
-export { checkVocabulary, windowOf } from './checkData';
+export { checkClasses, checkVocabulary, windowOf } from './checkData';
 export { type Evaluation, Evaluator } from './evaluate';
 export { matchParameters } from './freeze';
 export type { LogEntry } from './log';

@@ -25,6 +25,8 @@ export interface Trainable {
   readonly vocabSize: number | undefined;
   /** The parameter whose rows are the tokens' vectors; undefined where there is none. */
   readonly tokenTable?: string | undefined;
+  /** Names of the classes that a classifier tells apart, by their number. */
+  readonly labels?: readonly string[] | undefined;
   /** Hash of the vocabulary; null without a tokenizer. */
   readonly tokenizerHash: string | null;
   /** The model's folder, complete. */
@@ -104,6 +106,10 @@ export class TrainedModel implements Trainable {
 
   get tokenTable(): string | undefined {
     return this.model.tokenTable;
+  }
+
+  get labels(): readonly string[] | undefined {
+    return this.model.labels;
   }
 
   get tokenizerHash(): string | null {
