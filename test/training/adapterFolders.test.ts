@@ -1,6 +1,6 @@
 // Adapters as folders in PEFT's layout, and on bases in fewer bits.
 import { readFile, writeFile } from 'node:fs/promises';
-import { exportModel, GPT, Trainer } from 'ferroformer';
+import { type Adapter, exportModel, GPT, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { adapterFiles, BACKWARDS, create, createTrained, failure, IDS, logits, options, worst } from '../support/adapters';
 import { readTensors, writeTensors } from '../support/safetensors';
@@ -53,6 +53,23 @@ describe('folders', () => {
     expect(await base(`${folder}/run/`)).toBe(`${folder}/run/final`);
     expect(await base(`${folder}/run/final`)).toBe(`${folder}/run/final`);
     expect(await base(`${folder}/run/checkpoint-2`)).toBe(`${folder}/run/checkpoint-2`);
+  });
+
+  test('a run goes on with the adapter read from its folder as with the one it began with, to the last bit', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const run = async (outputDir: string, maxSteps: number, more: object, adapt: (model: GPT) => Promise<Adapter>) => {
+      const model = await create(engine, { modelType: 'llama' });
+      const adapter = await adapt(model);
+      const trainer = new Trainer(model, options({ outputDir, maxSteps, lrSchedulerType: 'constant', maxGradNorm: 0.1, ...more }));
+      await trainer.train();
+      await trainer.close();
+      return { hash: await hashParameters(adapter), names: [...adapter.parameters.keys()] };
+    };
+    const choice = { rank: 4, targetModules: ['down_proj', 'self_attn.*'], modulesToSave: ['input_layernorm', 'model.norm'] };
+    const whole = await run(`${folder}/a`, 6, {}, (model) => model.addAdapter(choice));
+    await run(`${folder}/b`, 3, {}, (model) => model.addAdapter(choice));
+    expect(await run(`${folder}/b`, 6, { resume: true }, (model) => model.loadAdapter(`${folder}/b`))).toEqual(whole);
   });
 
   test('ranks and alphas of single layers are read and written', async () => {

@@ -106,5 +106,9 @@ describe('preferences', () => {
     const model = await create(await openEngine());
     const bad = { length: 1, batch: () => ({ inputIds: IDS }) };
     expect((await failure(() => withReference(model, bad))).message).toContain('must have chosenIds and chosenLabels, got inputIds');
+    const trainer = new Trainer(model, options({ dataset: pairs, loss: dpoLoss() }));
+    expect((await failure(() => trainer.train())).message).toContain(
+      '(withReference gives the last two), got none of the name chosenReference',
+    );
   });
 });

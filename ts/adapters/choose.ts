@@ -114,12 +114,14 @@ export function partsOf(bound: AdaptedModule, opened: OpenedAdapter): ChosenAdap
   const saved = openedSaved(bound, opened, problems);
   if (chosen.size === 0 && saved.parameters.size === 0 && problems.length === 0) problems.push('no tensors');
   if (problems.length > 0) throw mismatch(opened.label, problems);
+  // In the model's order, as a new adapter has them: sums over all gradients then have the same bits.
+  const paths = [...layers.keys()].filter((path) => chosen.has(path));
   return {
     config: opened.config,
     parts: {
-      layers: chosen,
+      layers: new Map(paths.map((path) => [path, chosen.get(path)!])),
       saved: saved.parameters,
-      targetModules: shortNames([...chosen.keys()], [...layers.keys()]),
+      targetModules: shortNames(paths, [...layers.keys()]),
       modulesToSave: shortNames([...saved.paths], modulePaths(bound.module)),
     },
   };
@@ -157,7 +159,7 @@ function isBelow(paths: ReadonlySet<string>, path: string): boolean {
 
 /** Every parameter in the file must be one of the module's, and those of one module come together. */
 function openedSaved(bound: AdaptedModule, opened: OpenedAdapter, problems: string[]): Saved {
-  const names = [...opened.saved.keys()].filter((name) => bound.parameters.has(name));
+  const names = [...bound.parameters.keys()].filter((name) => opened.saved.has(name));
   for (const [name, shape] of opened.saved) if (!bound.parameters.has(name)) problems.push(`unexpected ${name} ${list(shape)}`);
   const paths = new Set(names.map(parentOf));
   for (const [name] of bound.parameters) if (paths.has(parentOf(name)) && !opened.saved.has(name)) problems.push(`missing ${name}`);

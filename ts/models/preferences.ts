@@ -41,6 +41,9 @@ export interface DpoOptions {
   lossType?: 'sigmoid' | 'ipo' | 'hinge';
 }
 
+/** What a batch has. */
+const TENSORS = ['chosenIds', 'chosenLabels', 'rejectedIds', 'rejectedLabels', 'chosenReference', 'rejectedReference'] as const;
+
 /** log P(text) of each row, summed over its counted labels: ids, labels i32 [B, T] → f32 [B, 1]. */
 export function sequenceLogProbs(module: CausalLM, ids: Tensor, labels: Tensor): Tensor {
   return neg(sumLast(module.loss(ids, labels).sum));
@@ -57,6 +60,12 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
   if (lossType !== 'sigmoid' && labelSmoothing > 0)
     throw new FerroError('INVALID_OPTION', `dpoLoss: "labelSmoothing" is for lossType sigmoid, got ${labelSmoothing} with ${lossType}`);
   return (module, batch): RowLoss => {
+    const missing = TENSORS.find((name) => batch[name] === undefined);
+    if (missing !== undefined)
+      throw new FerroError(
+        'INVALID_OPTION',
+        `dpoLoss: a batch must have ${TENSORS.join(', ')} (withReference gives the last two), got none of the name ${missing}`,
+      );
     const chosen = sequenceLogProbs(module, batch.chosenIds, batch.chosenLabels); // [B, 1]
     const rejected = sequenceLogProbs(module, batch.rejectedIds, batch.rejectedLabels);
     const rows = chosen.shape[0];

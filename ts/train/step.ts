@@ -176,7 +176,7 @@ export class TrainStep<M extends Module = Module> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.bound.setGradients(undefined);
+    this.bound.dropGradients(this.#gradients);
     if (this.bound.closed) return;
     for (const handle of [...this.#grads.values(), ...Array.from(this.#plans.values(), (plan) => plan.update)])
       await this.bound.unload(handle);
