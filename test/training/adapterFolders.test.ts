@@ -1,5 +1,5 @@
 // Adapters as folders in PEFT's layout, and on bases in fewer bits.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { type Adapter, exportModel, GPT, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { adapterFiles, BACKWARDS, create, createTrained, failure, IDS, logits, options, worst } from '../support/adapters';
@@ -143,6 +143,7 @@ describe('folders', () => {
     await model.saveAdapter(`${folder}/adapter`);
     const { regions } = await engine.info.bytes();
     const layer = 'transformer.h.0.attn.c_attn';
+    await rm(`${folder}/adapter/complete.json`);
     const tensors = await readTensors(`${folder}/adapter/adapter_model.safetensors`);
     const refused = async (change: (tensors: Tensors) => void) => {
       const changed = new Map(tensors);
