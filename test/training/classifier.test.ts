@@ -206,6 +206,9 @@ describe('bad input', () => {
     expect(await model.classify([])).toEqual([]);
     expect(await model.classify([1, 2, 3])).toEqual(await model.classify(TOKENIZER.decode([1, 2, 3])));
     await expect(model.classify([[1], [99]])).rejects.toMatchObject({ code: 'TOKEN_OUT_OF_RANGE' });
+    const head = model.parameters.get('score.weight')!;
+    await head.set((await head.data()).map((value, i) => (i < 16 ? value : Number.NaN)) as Float32Array); // the second class alone
+    await expect(model.classify('1')).rejects.toMatchObject({ code: 'NON_FINITE_LOGITS' });
     await model.close();
     await expect(model.classify('1')).rejects.toBeInstanceOf(FerroError);
   });

@@ -116,9 +116,10 @@ export async function logitsOf(bound: BoundModule, batch: Record<string, HostTen
 }
 
 function classOf(logits: Float32Array, labels: readonly string[]): Classification {
+  const wrong = logits.find((logit) => !Number.isFinite(logit));
+  if (wrong !== undefined) throw new FerroError('NON_FINITE_LOGITS', `classify: logits must be finite, got ${wrong}`);
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
-  if (!Number.isFinite(logits[best])) throw new FerroError('NON_FINITE_LOGITS', `classify: logits must be finite, got ${logits[best]}`);
   const weights = Array.from(logits, (logit) => exp(logit - logits[best]));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { label: labels[best], probabilities: Object.fromEntries(labels.map((label, i) => [label, weights[i] / total])) };

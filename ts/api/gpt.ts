@@ -1,7 +1,7 @@
 // A language model as users hold it: made or loaded, generated from, saved, closed. Thin: architectures are ts/models', memory is ts/bind's, writing
 // text is ts/generate's, the files are ts/io's.
 import { type BoundModule, bind } from '../bind';
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import {
   Conversation,
   type GeneratedPiece,
@@ -202,7 +202,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     this.bound.assertOpen('quantize');
     this.assertNoAdapter('quantize');
     if (quantization !== 'int8' && quantization !== 'bf16')
-      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8" or "bf16", got ${JSON.stringify(quantization)}`);
+      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8" or "bf16", got ${show(quantization)}`);
     if (this.quantized !== null)
       throw new FerroError(
         'QUANTIZED_MODEL',

@@ -1,5 +1,5 @@
 // Loads a folder whatever kind of model it holds: for callers that are given a path and only want text from it, as the command line is.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import { modelKind } from '../io';
 import type { Engine } from './engine';
 import { GPT, type PretrainedOptions } from './gpt';
@@ -17,9 +17,9 @@ export async function loadModel(engine: Engine, source: PretrainedSource, option
   const kind = await modelKind(await sourceFolder('loadModel', list, signal), { signal });
   if (kind === 'causal') return GPT.fromPretrained(engine, list, options);
   if (kind !== 'transformer')
-    throw new FerroError('NOT_BUILT', `loadModel: the architecture must be a causal model's or "transformer", got ${JSON.stringify(kind)}`);
+    throw new FerroError('NOT_BUILT', `loadModel: the architecture must be a causal model's or "transformer", got ${show(kind)}`);
   const { quantize, ...rest } = options;
   if (quantize !== undefined)
-    throw new FerroError('NOT_SUPPORTED', `loadModel: "quantize" is for causal models, got ${JSON.stringify(quantize)} with a Transformer`);
+    throw new FerroError('NOT_SUPPORTED', `loadModel: "quantize" is for causal models, got ${show(quantize)} with a Transformer`);
   return Transformer.fromPretrained(engine, list, rest);
 }
