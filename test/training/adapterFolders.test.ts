@@ -118,6 +118,7 @@ describe('folders', () => {
     expect(await code({ bias: 'all' })).toBe('NOT_SUPPORTED');
     expect(await code({ init_lora_weights: 'pissa_niter_4' })).toBe('NOT_SUPPORTED');
     expect(await code({ alpha_pattern: { '(a+)+$': 3 } })).toBe('NOT_SUPPORTED');
+    for (const alpha_pattern of ['x', 3, true, [4], { c_attn: '8' }]) expect(await code({ alpha_pattern })).toBe('NOT_SUPPORTED');
     expect(await code({ lora_dropout: 1 })).toBe('INVALID_CHECKPOINT');
     expect(await code({ r: -1 })).toBe('INVALID_CHECKPOINT');
     expect(await code({ init_lora_weights: 'lora_ga' })).toBe('NOT_SUPPORTED');

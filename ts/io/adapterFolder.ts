@@ -146,9 +146,10 @@ async function readConfig(folder: ReadableFolder): Promise<{ config: AdapterConf
 /** alpha_pattern: by a layer's path or its end. PEFT takes regular expressions there; only plain names are taken here. */
 function readAlphas(fields: ConfigFields): Alphas {
   const value = fields.values.get('alpha_pattern') ?? {};
-  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  const entries: [string, unknown][] = Object.entries(value);
   const plain = entries.every(([name, alpha]) => /^[\w.-]+$/.test(name) && typeof alpha === 'number' && Number.isFinite(alpha));
-  if (!plain || Array.isArray(value)) throw notSupported(fields, 'alpha_pattern', 'numbers by plain names of layers');
+  if (!plain || typeof value !== 'object' || Array.isArray(value))
+    throw notSupported(fields, 'alpha_pattern', 'numbers by plain names of layers');
   return entries as unknown as Alphas;
 }
 
