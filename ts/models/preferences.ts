@@ -59,7 +59,7 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
   const { beta, labelSmoothing, lossType } = readOptions('dpoLoss', options, DPO_OPTIONS);
   if (lossType !== 'sigmoid' && labelSmoothing > 0)
     throw new FerroError('INVALID_OPTION', `dpoLoss: "labelSmoothing" is for lossType sigmoid, got ${labelSmoothing} with ${lossType}`);
-  return (module, batch): RowLoss => {
+  const loss = (module: CausalLM, batch: Record<string, Tensor>): RowLoss => {
     const missing = TENSORS.find((name) => batch[name] === undefined);
     if (missing !== undefined)
       throw new FerroError(
@@ -89,6 +89,7 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
       },
     };
   };
+  return Object.assign(loss, { description: { name: 'dpo', beta, label_smoothing: labelSmoothing, loss_type: lossType } });
 }
 
 /** A text's log-ratio [B, 1] divided by the number of its counted labels. */
