@@ -227,7 +227,9 @@ describe('bad input', () => {
     await expect(evaluateClassification(model, right, { positive: 'up' })).rejects.toThrow(
       '"positive" must be one of the labels ["rising", "falling"], got "up"',
     );
-    expect((await evaluateClassification(model, right, { positive: 'rising' })).examples).toBe(8);
+    const scores = await evaluateClassification(model, right, { positive: 'rising', batchSize: 3 });
+    expect(scores.examples).toBe(8);
+    expect(scores.loss).toBeCloseTo((await evaluateLoss(model, right)).loss, 6);
     // A file may lack the last classes.
     const rising = rows.filter(({ label }) => label === 'rising');
     expect((await evaluateClassification(model, new ClassificationDataset(rising, { tokenizer: TOKENIZER, blockSize: 24 }))).examples).toBe(

@@ -107,11 +107,10 @@ function padded(sequences: readonly Int32Array[], rows: number, blockSize: numbe
   return { inputIds: { data: inputIds, shape: [rows, time] }, lengths: { data: lengths, shape: [rows] } };
 }
 
-/** Logits f32 [rows, labels] of a batch { inputIds i32 [B, T], lengths i32 [B] }. */
+/** Logits f32 [B, labels] of a batch { inputIds i32 [B, T], lengths i32 [B] }, or of what else the module's `forward` reads. */
 export async function logitsOf(bound: BoundModule, batch: Record<string, HostTensor>, signal?: AbortSignal): Promise<Float32Array> {
-  const { inputIds, lengths } = batch;
   const module = bound.module as Classifier;
-  const { logits } = await bound.evaluate('classify', (inputs) => ({ logits: module.forward(inputs) }), { inputIds, lengths }, { signal });
+  const { logits } = await bound.evaluate('classify', (inputs) => ({ logits: module.forward(inputs) }), batch, { signal });
   return logits.data as Float32Array;
 }
 

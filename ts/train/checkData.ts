@@ -1,5 +1,5 @@
 // Do the model and the data fit? Checked when the Trainer is made, before anything is allocated.
-import { type ClassificationDataset, type Dataset, examplesPerEpoch, isTokenDataset, type TextDataset } from '../data';
+import { ClassificationDataset, type Dataset, examplesPerEpoch, isTokenDataset, type TextDataset } from '../data';
 import { FerroError, show } from '../errors';
 import type { Trainable } from './trainable';
 
@@ -30,13 +30,13 @@ export function windowOf(op: string, model: Trainable, dataset: Dataset): number
   );
 }
 
-/** A data set's classes must be the model's, in their order; it may lack the last ones. @throws INVALID_OPTION */
+/** A ClassificationDataset's classes must be the model's, in their order; it may lack the last ones. @throws INVALID_OPTION */
 export function checkClasses(op: string, name: string, labels: readonly string[] | undefined, dataset: Dataset): void {
-  const { labels: theirs } = dataset as Partial<ClassificationDataset>;
-  if (labels === undefined || !Array.isArray(theirs) || theirs.every((label, i) => label === labels[i])) return;
+  if (labels === undefined || !(dataset instanceof ClassificationDataset)) return; // of others it is not known
+  if (dataset.labels.every((label, i) => label === labels[i])) return;
   throw new FerroError(
     'INVALID_OPTION',
-    `${op}: the labels of "${name}" must be the model's ${show(labels)} in this order, got ${show(theirs)}`,
+    `${op}: the labels of "${name}" must be the model's ${show(labels)} in this order, got ${show(dataset.labels)}`,
   );
 }
 
