@@ -141,6 +141,14 @@ describe('training', () => {
     expect(trainer.step).toBe(4);
   });
 
+  test('a trainer that could not begin on frozen weights begins once there is an adapter', async () => {
+    const model = await (await create(await openEngine())).quantize('bf16');
+    const trainer = new Trainer(model, options({ maxSteps: 2 }));
+    expect((await failure(() => trainer.train())).code).toBe('QUANTIZED_MODEL');
+    await model.addAdapter();
+    expect((await trainer.train()).step).toBe(2);
+  });
+
   test('what a run saves is its adapter, whichever is active by then', async () => {
     const folder = await scratch();
     const model = await create(await openEngine());

@@ -69,6 +69,11 @@ export class TrainedModel implements Trainable {
     );
   }
 
+  /** Nothing was trained: a run may begin with another adapter. */
+  startOver(): void {
+    this.#begun = undefined;
+  }
+
   get #adapter(): Adapter | null {
     return this.#begun === undefined ? this.#adapters.active : this.#begun.adapter;
   }

@@ -281,7 +281,8 @@ export class Trainer {
   /** Opens the run directory, resumes, and makes the step's programs: once, before the first update. */
   #open(): Promise<void> {
     this.#prepare ??= this.#openOnce().catch(async (error) => {
-      this.#prepare = undefined; // a failed opening can be tried again
+      this.#prepare = undefined; // a failed opening can be tried again, with an adapter where the weights cannot be trained
+      this.#model.startOver();
       await this.#run?.close();
       this.#run = undefined;
       throw error;
