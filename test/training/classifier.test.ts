@@ -221,7 +221,7 @@ describe('bad input', () => {
     const text = 'must be the model\'s ["rising", "falling"] in this order, got ["falling", "rising"]';
     expect(() => new Trainer(model, { dataset: sorted })).toThrow(`Trainer: the labels of "dataset" ${text}`);
     expect(() => new Trainer(model, { dataset: dataset(ROWS), evalDataset: sorted })).toThrow(`the labels of "evalDataset" ${text}`);
-    await expect(evaluateLoss(model, sorted)).rejects.toThrow(text);
+    await expect(evaluateLoss(model, sorted)).rejects.toThrow(`evaluateLoss: the labels of "dataset" ${text}`);
     await expect(evaluateClassification(model, sorted)).rejects.toThrow(`evaluateClassification: the labels of "dataset" ${text}`);
     const right = new ClassificationDataset(rows, { tokenizer: TOKENIZER, blockSize: 24, labels: LABELS });
     await expect(evaluateClassification(model, right, { positive: 'up' })).rejects.toThrow(

@@ -9,7 +9,7 @@ import type { Trainable } from './trainable';
  */
 export function checkData(model: Trainable, train: Dataset, evaluation: Dataset | undefined): number {
   for (const [name, dataset] of [['dataset', train] as const, ['evalDataset', evaluation] as const]) {
-    if (dataset !== undefined) checkVocabulary(name, model, dataset);
+    if (dataset !== undefined) checkVocabulary('Trainer', name, model, dataset);
   }
   if (!isTokenDataset(train)) {
     examplesPerEpoch(train, 1);
@@ -41,8 +41,8 @@ export function checkClasses(op: string, name: string, labels: readonly string[]
 }
 
 /** @throws VOCABULARY_MISMATCH for tokens, INVALID_OPTION for classes that are not the model's */
-export function checkVocabulary(name: string, model: Trainable, dataset: Dataset): void {
-  checkClasses('Trainer', name, model.labels, dataset);
+export function checkVocabulary(op: string, name: string, model: Trainable, dataset: Dataset): void {
+  checkClasses(op, name, model.labels, dataset);
   // Data sets of examples say it where their examples are tokens (SftDataset, ClassificationDataset, PreferenceDataset).
   const { vocabSize, tokenizer } = dataset as Partial<TextDataset>;
   if (typeof vocabSize !== 'number' || model.vocabSize === undefined) return;
@@ -50,13 +50,13 @@ export function checkVocabulary(name: string, model: Trainable, dataset: Dataset
   if (hash !== undefined && model.tokenizerHash !== null && hash !== model.tokenizerHash) {
     throw new FerroError(
       'VOCABULARY_MISMATCH',
-      `Trainer: "${name}" must be encoded with the model's tokenizer, got another one (${vocabSize} tokens, the model's has ${model.vocabSize})`,
+      `${op}: "${name}" must be encoded with the model's tokenizer, got another one (${vocabSize} tokens, the model's has ${model.vocabSize})`,
     );
   }
   if (vocabSize > model.vocabSize) {
     throw new FerroError(
       'VOCABULARY_MISMATCH',
-      `Trainer: ids of "${name}" must be below the model's vocabSize ${model.vocabSize}, got a data set with ${vocabSize}`,
+      `${op}: ids of "${name}" must be below the model's vocabSize ${model.vocabSize}, got a data set with ${vocabSize}`,
     );
   }
 }
