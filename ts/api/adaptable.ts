@@ -80,7 +80,11 @@ export abstract class AdaptableModel {
     return this.adapterSet.load(await sourceFolder('loadAdapter', source, signal), { name, signal });
   }
 
-  /** Switches to another adapter, or with null to the model's own weights, without loading anything. @throws INVALID_OPTION for a name it does not have */
+  /**
+   * Switches to another adapter, or with null to the model's own weights, without loading anything. A text that is being written then ends with BUSY: the next one is
+   * the new adapter's.
+   * @throws INVALID_OPTION for a name it does not have
+   */
   setAdapter(name: string | null): void {
     this.adapterSet.set(name);
   }
