@@ -82,7 +82,12 @@ fn extents_and_scalars_must_be_as_many_as_the_program_has_and_within_their_maxim
 
 /// Every word of the program, changed in many ways: loading refuses or gives a program that runs within its memory. Guards around
 /// the bindings, and the checks of a debug build, would show harm.
-fn no_changed_word_does_harm(b: &Builder, fill: fn(&mut Rig, &Builder) -> Vec<u32>, extents: &[&[u32]], scalars: &[f64]) {
+fn no_changed_word_does_harm(
+    b: &Builder,
+    fill: fn(&mut Rig, &Builder) -> Vec<u32>,
+    extents: &[&[u32]],
+    scalars: &[f64],
+) {
     let good = b.words();
     let mut rig = Rig::new(1);
     let guard = |rig: &mut Rig| rig.floats(&[123.25; 4096]);

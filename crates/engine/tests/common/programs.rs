@@ -165,7 +165,9 @@ pub fn frozen_bindings(rig: &mut Rig, b: &Builder) -> Vec<u32> {
             7 => rig.floats(&random.iter().map(|&x| if x < -0.6 { f32::NEG_INFINITY } else { x }).collect::<Vec<_>>()),
             // The last eight words of a cell are scales.
             8 => rig.ints(&(0..n).map(|w| if w % 72 < 64 { bits(random[w]) } else { bits(0.01) }).collect::<Vec<_>>()),
-            9 => rig.ints(&random.iter().map(|&x| (bits(x) & !0xffff) | ((bits(0.5 - x) >> 16) & 0xffff)).collect::<Vec<_>>()),
+            9 => rig.ints(
+                &random.iter().map(|&x| (bits(x) & !0xffff) | ((bits(0.5 - x) >> 16) & 0xffff)).collect::<Vec<_>>(),
+            ),
             _ if FROZEN_RESULTS.contains(&i) => rig.floats(&vec![0.0; n]),
             _ => rig.floats(&random),
         }
