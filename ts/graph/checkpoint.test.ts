@@ -23,7 +23,11 @@ type Wrap = typeof plain;
 
 describe('random graphs give exactly the same with and without, and with single values marked', () => {
   const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
-  const ways = { without: [plain, (x: Tensor) => x], regions: [checkpoint, (x: Tensor) => x], marked: [plain, recomputed] } as const;
+  const ways: Record<'without' | 'regions' | 'marked', readonly [Wrap, (x: Tensor) => Tensor]> = {
+    without: [plain, (x) => x],
+    regions: [checkpoint, (x) => x],
+    marked: [plain, recomputed],
+  };
   const recomputing = { without: 0, regions: 0, marked: 0 };
   it.each(seeds)('seed %i', (seed) => {
     const results = (['without', 'regions', 'marked'] as const).map((way) => {
