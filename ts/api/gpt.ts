@@ -278,7 +278,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
    * the last half is kept and read again; an empty prompt starts from the beginning-of-text token or a line break. Iterated, a few tokens are written ahead of the reader, with the
    * weights of that time; leaving the loop ends that within a token.
    * @param prompt text, or token ids, or a list of these
-   * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
+   * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED, BUSY (another adapter was set) while it runs
    */
   generate(prompt: Prompt | readonly Prompt[] = '', options?: GenerateOptions): Stream<GeneratedPiece, GeneratedText> {
     this.bound.assertOpen('generate');

@@ -190,7 +190,7 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
    * a stop string, or after maxNewTokens (by default 200, less where maxTargetLength is reached before).
    * @param source text, or token ids, or numbers f32 [S, inputDim] where the model reads features, or a list of these
    * @throws INVALID_OPTION (no source, a source longer than maxSourceLength, more tokens than maxTargetLength holds), TOKEN_OUT_OF_RANGE, UNKNOWN_CHARACTER, UNKNOWN_OPTION at once;
-   *   NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
+   *   NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED, BUSY (another adapter was set) while it runs
    */
   generate(source: SourceInput | readonly SourceInput[], options: TransformerGenerateOptions = {}): Stream<GeneratedPiece, GeneratedText> {
     this.bound.assertOpen('generate');
