@@ -99,6 +99,27 @@ describe('JSONL', () => {
     expect(row.place('toString')).toBe('f:1:58');
   });
 
+  test('a row of 300,000 members is read in one way through it', () => {
+    const [row] = read(`{${Array.from({ length: 300_000 }, (_, i) => `"k${i}":0`).join()}}`);
+    expect([row.place('k0'), row.place('k1'), row.place('k99999')]).toEqual(['f:1:7', 'f:1:14', 'f:1:1088890']);
+  });
+
+  test('a row of other names keeps every value and its place', () => {
+    const [row] = read('{"ask":"x","__proto__":{"a":1},"say":"y"}');
+    const renamed = row.renamed(
+      new Map([
+        ['ask', 'prompt'],
+        ['say', '7'],
+      ]),
+    );
+    expect(Object.keys(renamed.fields)).toEqual(['7', 'prompt', '__proto__']);
+    expect([renamed.get('prompt'), renamed.get('__proto__'), renamed.get('7')]).toEqual(['x', { a: 1 }, 'y']);
+    expect(['7', 'prompt', '__proto__', 'say'].map((name) => renamed.place(name))).toEqual(['f:1:38', 'f:1:8', 'f:1:24', 'f:1:1']);
+    expect(failure(() => row.renamed(new Map([['ask', 'say']])))).toBe(
+      'INVALID_DATA: f:1:38: the row must have "say" once, got ["ask", "__proto__", "say"]',
+    );
+  });
+
   test('a line of more than 2^24 characters is refused while it is read', () => {
     const reader = new JsonRowReader('f');
     reader.push('{"a":"');
