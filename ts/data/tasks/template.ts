@@ -93,6 +93,11 @@ export class Template {
     this.#taskTokens = options.taskTokens ?? [];
   }
 
+  /** The fields that a template of one's own reads before the answer; none for a named one. */
+  get promptFields(): readonly string[] {
+    return [...new Set(this.#own?.prompt.flatMap((part) => ('field' in part ? [part.field] : [])))];
+  }
+
   /** All ids that stand for tasks. @throws INVALID_OPTION for a text that is no special token */
   allTaskIds(tokenizer: Tokenizer): number[] {
     return this.#idsOf(isList(this.#taskTokens) ? this.#taskTokens : Object.values(this.#taskTokens).flat(), tokenizer);
