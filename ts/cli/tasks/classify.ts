@@ -1,5 +1,6 @@
 // The task `classify`: a label for a text, by a head on a language model's trunk.
-import { ClassificationDataset, labelsOf, type Row } from '../../data';
+import { ClassificationDataset, labelsOf, type Row, type Template } from '../../data';
+import { show } from '../../errors';
 import {
   type Classification,
   type ClassificationEvaluation,
@@ -18,10 +19,10 @@ import { quote } from '../training';
 import { addAdapter, baseOf, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
 import { describeModel, newModelOptions, refuseArchitecture } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport, textsOf } from './rows';
+import { loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
 import { specialTokensOf } from './sft';
 import type { Conclusion, TaskRun } from './task';
-import { describeTask, promptRow, scoreLine, scoreTable, templateOf } from './texts';
+import { describeTask, promptRow, scoreLine, scoreTable, templateOf, writtenTexts } from './texts';
 
 type Model = SequenceClassifier & { readonly tokenizer: Tokenizer };
 
@@ -38,6 +39,9 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
   const options = { tokenizer, blockSize, labels, template, overflow: values.overflow, groupByLength: values.groupByLength };
   const dataset = new ClassificationDataset(train, options);
   noteReport(output, 'training data', dataset.report);
+  const { counts } = dataset;
+  const unseen = labels.filter((_, i) => counts[i] === 0);
+  if (unseen.length > 0) output.note(`warning: training data: no row with the ${unseen.length === 1 ? 'label' : 'labels'} ${show(unseen)}`);
   const evalDataset = evaluation.length === 0 ? null : new ClassificationDataset(evaluation, options);
   if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
   let found: ClassificationEvaluation | undefined;
@@ -46,7 +50,7 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
     return found;
   };
   const scored = evalDataset !== null;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const sampled = sampledRow(train, evaluation, (row) => promptIds(model, template, row).length > 0);
   return {
     model,
     dataset,
@@ -58,7 +62,7 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
     rowUnits: 1,
     unit: 'examples',
     facts: [
-      ['model', `${describeModel(model)}, ${labels.length} labels`],
+      ['model', `${describeModel(model)}, ${labels.length} labels ${show(labels)}`],
       [
         'data',
         `${formatCount(dataset.report.kept)} rows, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
@@ -66,7 +70,7 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
     ],
     async sample(step) {
       const ids = promptIds(model, template, sampled);
-      const { label, probabilities } = await model.classify([ids]).then(([one]) => one);
+      const { label, probabilities } = await model.classify(ids, { truncate: true });
       return {
         step,
         prompt: `${template.promptText(sampled, tokenizer).trimEnd()} → `,
@@ -82,12 +86,8 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
 }
 
 /** The ids of a text as the classifier is trained with them. */
-export function promptIds(
-  { tokenizer, blockSize }: Model,
-  template: ReturnType<typeof templateOf>,
-  row: Row | Record<string, unknown>,
-): Int32Array {
-  return template.promptIds(row, tokenizer, { border: false }).subarray(0, blockSize);
+export function promptIds({ tokenizer }: Pick<Model, 'tokenizer'>, template: Template, row: Row | Record<string, unknown>): Int32Array {
+  return template.promptIds(row, tokenizer, { border: false });
 }
 
 async function classifierToTrain(
@@ -98,9 +98,11 @@ async function classifierToTrain(
 ): Promise<Model> {
   const pooling = given.pooling;
   const { initFrom, seed } = values;
-  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom)) ?? labelsOf(train);
+  // Where the data was parted here, chance must not decide which labels there are.
+  const known = values.evalData === undefined ? [...train, ...evaluation] : train;
+  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom)) ?? labelsOf(known);
   if (initFrom !== undefined) {
-    refuseArchitecture(given);
+    refuseArchitecture(given, ['dropout']);
     const model = await openSaved(initFrom, undefined, (folder) =>
       SequenceClassifier.fromPretrained(engine, folder, { labels, pooling, dropout: given.dropout, seed }),
     );
@@ -108,11 +110,10 @@ async function classifierToTrain(
     await addAdapter(model, values);
     return withTokenizer('train: "--init-from"', model, initFrom);
   }
-  const texts = textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]);
-  const { vocabSize } = values;
-  const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, {
-    vocabSize,
+  const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', textsOf(known), {
+    vocabSize: values.vocabSize,
     specialTokens: specialTokensOf(description),
+    written: writtenTexts(description, known, templateOf(description), 'prompt'),
   });
   const model = await SequenceClassifier.create(engine, {
     ...(newModelOptions(values, given, { tokenizer }) as GPTOptions),
@@ -172,7 +173,8 @@ export async function classifyPrompts(
   );
   const model = withTokenizer('generate: "--model"', opened, source);
   const template = templateOf(description);
-  return model.classify(prompts.map((prompt) => promptIds(model, template, promptRow(description, prompt))));
+  const ids = prompts.map((prompt) => promptIds(model, template, promptRow(description, template, prompt)));
+  return model.classify(ids, { truncate: true });
 }
 
 /** `eval` of the task: loss, accuracy, F1, and how each label fares. */
@@ -222,7 +224,7 @@ export async function evaluateClassify({
   };
 }
 
-function isKept({ tokenizer, blockSize }: Model, template: ReturnType<typeof templateOf>, row: Row, overflow: string): boolean {
-  const { length } = template.promptIds(row, tokenizer, { border: false });
-  return length > 0 && (length <= blockSize || overflow === 'truncate');
+function isKept(model: Model, template: Template, row: Row, overflow: string): boolean {
+  const { length } = promptIds(model, template, row);
+  return length > 0 && (length <= model.blockSize || overflow === 'truncate');
 }

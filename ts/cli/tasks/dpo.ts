@@ -1,5 +1,5 @@
 // The task `dpo`: a saved model learns to prefer the better of two completions (direct preference optimisation).
-import { type ExampleDataset, PreferenceDataset } from '../../data';
+import { type ExampleDataset, PreferenceDataset, type Row } from '../../data';
 import { FerroError } from '../../errors';
 import { dpoLoss, evaluateLoss, withReference } from '../../index';
 import { TASK_FILE, taskToFile } from '../../io';
@@ -11,7 +11,7 @@ import { quote } from '../training';
 import { type EvalContext, modelToTrain, openGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport } from './rows';
+import { loadParts, loadRows, noteReport, sampledRow } from './rows';
 import { datasetOptions, endOf, needsOf } from './sft';
 import type { TaskRun } from './task';
 import { describeTask, templateOf } from './texts';
@@ -35,7 +35,8 @@ export async function dpoTask(context: TrainContext): Promise<TaskRun> {
   if (held !== null) noteReport(output, 'evaluation data', held.report);
   const reference = (dataset: ExampleDataset) => withReference(model, dataset, { batchSize: values.batchSize });
   const { beta, labelSmoothing, lossType } = values;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const canRead = (row: Row) => template.promptIds(pairs.promptRow(row), model.tokenizer).length <= model.blockSize;
+  const sampled = pairs.promptRow(sampledRow(train, evaluation, canRead));
   return {
     model,
     dataset: await reference(pairs),

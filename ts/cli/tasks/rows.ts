@@ -1,5 +1,5 @@
 // Rows of the user's files for the tasks that learn from rows: read, renamed, and parted into what is trained on and what is evaluated on. What a row must hold is ts/data/tasks'.
-import { type Row, readRowFiles, splitExamples, type TaskReport } from '../../data';
+import { type Row, type RowFormat, readRowFiles, splitExamples, type TaskReport } from '../../data';
 import { FerroError } from '../../errors';
 import { formatCount } from '../format';
 import type { Output } from '../output';
@@ -8,6 +8,7 @@ import type { Output } from '../output';
 export interface RowFlags {
   columns?: readonly string[];
   header?: boolean;
+  dataFormat?: RowFormat;
 }
 
 /** Names of columns in their order, or other names of fields. */
@@ -40,7 +41,7 @@ export async function loadRows(files: readonly string[], flags: RowFlags, defaul
   const { columns, renamed } = readColumns(flags.columns);
   // Where fields are named by a header, there is one.
   const header = flags.header ?? (renamed.size > 0 ? true : undefined);
-  const rows = await readRowFiles(files, { columns, header, defaultColumns });
+  const rows = await readRowFiles(files, { format: flags.dataFormat, columns, header, defaultColumns });
   return renamed.size === 0 ? rows : rows.map((row) => row.renamed(renamed));
 }
 
@@ -54,7 +55,14 @@ export async function loadParts(
   const rows = await loadRows(data, values, defaultColumns);
   if (values.evalData !== undefined) return { train: rows, evaluation: await loadRows(values.evalData, values, defaultColumns) };
   const { train, validation } = splitExamples(rows, { evalFraction, seed, key: splitBy });
-  return { train, evaluation: validation };
+  if (train.length > 0) return { train, evaluation: validation };
+  const got = `${formatCount(rows.length)} ${rows.length === 1 ? 'row' : 'rows'}, all of them in the part to evaluate on`;
+  throw new FerroError('EMPTY_DATA', `train: "--eval-fraction" and "--split-by" must leave rows to train on, got ${got}`);
+}
+
+/** The row that samples are made of: the first that can be read, of those to evaluate on before those to train on. */
+export function sampledRow(train: readonly Row[], evaluation: readonly Row[], canRead: (row: Row) => boolean): Row {
+  return evaluation.find(canRead) ?? train.find(canRead) ?? train[0];
 }
 
 /** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */
