@@ -19,7 +19,7 @@ import { quote } from '../training';
 import { addAdapter, baseOf, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
 import { describeModel, newModelOptions, refuseArchitecture } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
 import { specialTokensOf } from './sft';
 import type { Conclusion, TaskRun } from './task';
 import { describeTask, promptRow, scoreLine, scoreTable, templateOf, writtenTexts } from './texts';
@@ -37,13 +37,10 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
   const model = await classifierToTrain(context, description, train, evaluation);
   const { tokenizer, blockSize, labels } = model;
   const options = { tokenizer, blockSize, labels, template, overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new ClassificationDataset(train, options);
-  noteReport(output, 'training data', dataset.report);
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, (rows) => new ClassificationDataset(rows, options));
   const { counts } = dataset;
   const unseen = labels.filter((_, i) => counts[i] === 0);
   if (unseen.length > 0) output.note(`warning: training data: no row with the ${unseen.length === 1 ? 'label' : 'labels'} ${show(unseen)}`);
-  const evalDataset = evaluation.length === 0 ? null : new ClassificationDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
   let found: ClassificationEvaluation | undefined;
   const measure = async () => {
     found = await evaluateClassification(model, evalDataset!, { batchSize: values.batchSize });
@@ -63,10 +60,7 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
     unit: 'examples',
     facts: [
       ['model', `${describeModel(model)}, ${labels.length} labels ${show(labels)}`],
-      [
-        'data',
-        `${formatCount(dataset.report.kept)} rows, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
-      ],
+      ['data', `${formatCount(dataset.report.kept)} rows, ${heldCount(evalDataset)} to evaluate on`],
     ],
     async sample(step) {
       const ids = promptIds(model, template, sampled);

@@ -4,6 +4,12 @@ import { FerroError } from '../../errors';
 import { formatCount } from '../format';
 import type { Output } from '../output';
 
+/** Rows to train on and rows to evaluate on. */
+interface Parts {
+  train: Row[];
+  evaluation: Row[];
+}
+
 /** The flags about rows. */
 export interface RowFlags {
   columns?: readonly string[];
@@ -50,7 +56,7 @@ export async function loadParts(
   values: RowFlags & { evalData?: readonly string[]; evalFraction: number; splitBy?: string; seed: number },
   data: readonly string[],
   defaultColumns: readonly string[],
-): Promise<{ train: Row[]; evaluation: Row[] }> {
+): Promise<Parts> {
   const { evalFraction, seed, splitBy } = values;
   const rows = await loadRows(data, values, defaultColumns);
   if (values.evalData !== undefined) return { train: rows, evaluation: await loadRows(values.evalData, values, defaultColumns) };
@@ -64,6 +70,22 @@ export async function loadParts(
 export function sampledRow(train: readonly Row[], evaluation: readonly Row[], canRead: (row: Row) => boolean): Row {
   return evaluation.find(canRead) ?? train.find(canRead) ?? train[0];
 }
+
+/** The data sets of both parts, null where nothing is evaluated, and what they tell about rows left out. @throws as `make` */
+export function datasetsOf<D extends { readonly report: TaskReport }>(
+  output: Output,
+  { train, evaluation }: Parts,
+  make: (rows: readonly Row[], training: boolean) => D,
+): { dataset: D; evalDataset: D | null } {
+  const dataset = make(train, true);
+  noteReport(output, 'training data', dataset.report);
+  const evalDataset = evaluation.length === 0 ? null : make(evaluation, false);
+  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  return { dataset, evalDataset };
+}
+
+/** "none" or the number of rows that are evaluated on. */
+export const heldCount = (held: { readonly report: TaskReport } | null): string => (held === null ? 'none' : formatCount(held.report.kept));
 
 /** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */
 export function* textsOf(rows: readonly Row[]): Generator<string> {

@@ -12,7 +12,7 @@ import { quote } from '../training';
 import { addAdapter, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
 import { refuseArchitecture } from './lm';
 import type { EvalValues, Measured } from './measured';
-import { loadParts, loadRows, noteReport, sampledRow } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow } from './rows';
 import type { TaskRun } from './task';
 import {
   answerLimit,
@@ -42,10 +42,7 @@ export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
   const { train, evaluation } = await loadParts(values, data, SEQ2SEQ_COLUMNS);
   const model = await transformerToTrain(context, template, [...train, ...(values.evalData === undefined ? evaluation : [])]);
   const options = { ...datasetOptions(model, template), overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new Seq2SeqDataset(train, options);
-  noteReport(output, 'training data', dataset.report);
-  const evalDataset = evaluation.length === 0 ? null : new Seq2SeqDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, (rows) => new Seq2SeqDataset(rows, options));
   let scores: Record<string, number> | undefined;
   const score = async () => {
     scores = plainScores((await scoreSeq2seq(model, template, evaluation, values, given)).scores);
@@ -65,10 +62,7 @@ export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
     unit: 'examples',
     facts: [
       ['model', describeTransformer(model)],
-      [
-        'data',
-        `${formatCount(dataset.report.kept)} pairs, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
-      ],
+      ['data', `${formatCount(dataset.report.kept)} pairs, ${heldCount(evalDataset)} to evaluate on`],
     ],
     async sample(step) {
       const source = sourceIds(model, template, sampled).subarray(0, model.config.maxSourceLength);

@@ -10,7 +10,7 @@ import { quote } from '../training';
 import { type EvalContext, modelToTrain, openGpt, type SavedGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
 import type { TaskRun } from './task';
 import {
   answerLimit,
@@ -41,10 +41,8 @@ export async function sftTask(context: TrainContext): Promise<TaskRun> {
   const written = writtenTexts(description, known, template, 'all');
   const model = await modelToTrain(context, textsOf(known), { ...needsOf(description), written });
   const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new SftDataset(train, { ...options, packing: values.packing });
-  noteReport(output, 'training data', dataset.report);
-  const evalDataset = evaluation.length === 0 ? null : new SftDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  const make = (rows: readonly Row[], training: boolean) => new SftDataset(rows, { ...options, packing: training && values.packing });
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, make);
   let scores: Record<string, number> | undefined;
   const score = async () => {
     scores = plainScores((await scoreSft(model, template, description, evaluation, values, generation)).scores);
@@ -118,8 +116,7 @@ export function endOf({ tokenizer }: SavedGpt, template: Template, { endOfText }
 
 function describeData({ report, packed, length }: SftDataset, evaluation: SftDataset | null): string {
   const packing = packed ? ` in ${formatCount(length)} sequences` : '';
-  const held = evaluation === null ? 'none' : formatCount(evaluation.report.kept);
-  return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${held} rows to evaluate on`;
+  return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${heldCount(evaluation)} rows to evaluate on`;
 }
 
 async function scoreSft(

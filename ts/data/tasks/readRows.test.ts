@@ -178,6 +178,7 @@ describe('TSV', () => {
 
   test('a header is a first line of known names only, or of the columns given, or what `header` says', () => {
     expect(fields(tsv('sentence\tlabel\na\t1\n'))).toEqual([{ sentence: 'a', label: '1' }]);
+    expect(fields(tsv('context\tquestion\tanswer\na\tb\tc\n'))).toEqual([{ context: 'a', question: 'b', answer: 'c' }]);
     expect(fields(tsv('label\ttext\n1\ta\n', { defaultColumns: ['text', 'label'] }))).toEqual([{ label: '1', text: 'a' }]);
     expect(fields(tsv('text\tlabel\n', { header: false, columns: ['a', 'b'] }))).toEqual([{ a: 'text', b: 'label' }]);
     expect(fields(tsv('word\tphones\na\tb\n', { header: true }))).toEqual([{ word: 'a', phones: 'b' }]);

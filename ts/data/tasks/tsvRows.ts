@@ -18,6 +18,7 @@ export const FIELD_NAMES: readonly string[] = [
   'input',
   'output',
   'passage',
+  'context',
   'question',
   'answer',
   'text',
