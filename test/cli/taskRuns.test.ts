@@ -117,3 +117,25 @@ it('preferences may be conversations, which are sampled as they are read', async
   const [first] = (await readFile(join(folder, 'run/samples.jsonl'), 'utf8')).split('\n');
   expect(JSON.parse(first).prompt).toMatch(/^### User:\n.*\n\n### Assistant:\n$/);
 });
+
+it('an adapter makes a classifier of a language model: its labels and its pooling go with it', async () => {
+  const folder = await workplace();
+  await writeFile(join(folder, 'rows.tsv'), tsv(OPINIONS));
+  const bytes = ['--tokenizer', 'byte', ...SIZE.filter((word) => word !== '--vocab-size' && word !== '300')];
+  await done(['train', '--data', 'text.txt', '--out', 'base', ...bytes, '--batch-size', '4', '--max-steps', '10'], folder);
+  const tune = ['train', '--task', 'classify', '--init-from', 'base', '--data', 'rows.tsv', '--eval-data', 'rows.tsv', ...MACHINE];
+  const lora = ['--lora-rank', '4', '--lora-target-modules', 'all-linear', '--pooling', 'mean', '--learning-rate', '0.01'];
+  const trained = await done([...tune, ...lora, '--out', 'run', '--batch-size', '16', '--max-steps', '60'], folder);
+  for (const source of [
+    ['--model', 'run'],
+    ['--model', 'base', '--adapter', 'run'],
+  ]) {
+    const { accuracy, loss } = await done(['eval', ...source, '--data', 'rows.tsv', ...MACHINE], folder);
+    expect(accuracy).toBe(trained.accuracy);
+    expect(loss).toBeCloseTo(trained.eval_loss as number, 5);
+    const said = await done(['generate', ...source, '--prompt', 'the film was awful', ...MACHINE], folder);
+    expect(['negative', 'positive']).toContain(said.label);
+  }
+  const more = await done([...tune.map((word) => (word === 'base' ? 'run' : word)), '--out', 'more', '--max-steps', '2'], folder);
+  expect(more.step).toBe(2);
+});

@@ -47,7 +47,7 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
           `generate: "--${OPTIONS[other].flag}" must be given with a model that writes, got it with a classifier`,
         );
       }
-      tellLabels(output, prompts, await classifyPrompts(engine, source, values.adapter, prompts, description));
+      tellLabels(output, prompts, await classifyPrompts({ engine, source, description: saved }, values.adapter, prompts, description));
       return;
     }
     const context = pickGiven(given, CONTEXT_OPTIONS);

@@ -4,7 +4,6 @@ import { show } from '../../errors';
 import {
   type Classification,
   type ClassificationEvaluation,
-  type Engine,
   evaluateClassification,
   type GPTOptions,
   SequenceClassifier,
@@ -53,7 +52,7 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
     dataset,
     evalDataset,
     trainer: {
-      extraFiles: { [TASK_FILE]: taskToFile(description) },
+      extraFiles: { [TASK_FILE]: taskToFile(model.activeAdapter === null ? description : { ...description, ...headOf(model) }) },
       ...(scored ? { computeMetrics: async () => scoresOf(await measure()) } : {}),
     },
     rowUnits: 1,
@@ -79,22 +78,24 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
   };
 }
 
+const headOf = ({ labels, config }: Model): Pick<TaskDescription, 'labels' | 'pooling'> => ({ labels, pooling: config.classifier.pooling });
+
 /** The ids of a text as the classifier is trained with them. */
 export function promptIds({ tokenizer }: Pick<Model, 'tokenizer'>, template: Template, row: Row | Record<string, unknown>): Int32Array {
   return template.promptIds(row, tokenizer, { border: false });
 }
 
 async function classifierToTrain(
-  { engine, output, values, given }: TrainContext,
+  { engine, output, values, given, before }: TrainContext,
   description: TaskDescription,
   train: readonly Row[],
   evaluation: readonly Row[],
 ): Promise<Model> {
-  const pooling = given.pooling;
   const { initFrom, seed } = values;
+  const pooling = given.pooling ?? before?.pooling;
   // Where the data was parted here, chance must not decide which labels there are.
   const known = values.evalData === undefined ? [...train, ...evaluation] : train;
-  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom)) ?? labelsOf(known);
+  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom, before)) ?? labelsOf(known);
   if (initFrom !== undefined) {
     refuseArchitecture(given, ['dropout']);
     const model = await openSaved(initFrom, undefined, (folder) =>
@@ -118,11 +119,10 @@ async function classifierToTrain(
   return model as Model;
 }
 
-/** The labels of a classifier's folder; undefined for a language model's. */
-async function savedLabels(source: string): Promise<readonly string[] | undefined> {
-  const folder = await openModelFolder(source);
-  const below = await baseOf(folder);
-  const opened = await openClassifier(below === null ? folder : await openModelFolder(below));
+/** The labels of a classifier's folder, or of an adapter's; undefined for a language model's. */
+async function savedLabels(source: string, saved: TaskDescription | null): Promise<readonly string[] | undefined> {
+  if (saved?.labels !== undefined) return saved.labels;
+  const opened = await openClassifier(await openModelFolder((await baseOf(source)) ?? source));
   try {
     return opened.config.classifier?.labels;
   } finally {
@@ -154,39 +154,35 @@ function labelTable({ labels }: ClassificationEvaluation): ReportTable {
   return { title: 'Labels on the evaluation data', head: LABEL_HEAD, rows };
 }
 
+/** A saved classifier, or one that an adapter makes of its base. */
+async function openLabels(
+  command: string,
+  { engine, source, description: saved }: Pick<EvalContext, 'engine' | 'source' | 'description'>,
+  adapter: string | undefined,
+): Promise<Model> {
+  const open = async (folder: string) =>
+    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder, saved), pooling: saved?.pooling });
+  return withTokenizer(`${command}: "--model"`, await openSaved(source, adapter, open), source);
+}
+
 /** What `generate` does with a classifier: the label of each prompt. */
 export async function classifyPrompts(
-  engine: Engine,
-  source: string,
+  opening: Pick<EvalContext, 'engine' | 'source' | 'description'>,
   adapter: string | undefined,
   prompts: readonly string[],
   description: TaskDescription,
 ): Promise<Classification[]> {
-  const opened = await openSaved(source, adapter, async (folder) =>
-    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
-  );
-  const model = withTokenizer('generate: "--model"', opened, source);
+  const model = await openLabels('generate', opening, adapter);
   const template = templateOf(description);
   const ids = prompts.map((prompt) => promptIds(model, template, promptRow(description, template, prompt)));
   return model.classify(ids, { truncate: true });
 }
 
 /** `eval` of the task: loss, accuracy, F1, and how each label fares. */
-export async function evaluateClassify({
-  engine,
-  output,
-  values,
-  given,
-  source,
-  data,
-  description: saved,
-}: EvalContext): Promise<Measured> {
-  const description = describeTask('classify', given, saved);
-  const template = templateOf(description);
-  const opened = await openSaved(source, values.adapter, async (folder) =>
-    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
-  );
-  const model = withTokenizer('eval: "--model"', opened, source);
+export async function evaluateClassify(context: EvalContext): Promise<Measured> {
+  const { output, values, given, data } = context;
+  const template = templateOf(describeTask('classify', given, context.description));
+  const model = await openLabels('eval', context, values.adapter);
   const { tokenizer, blockSize, labels } = model;
   const rows = await loadRows(data, values, CLASSIFY_COLUMNS);
   const dataset = new ClassificationDataset(rows, { tokenizer, blockSize, labels, template, overflow: values.overflow });

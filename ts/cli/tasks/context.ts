@@ -3,7 +3,7 @@ import { adapterFromFlags } from '../../adapters';
 import { FerroError } from '../../errors';
 import { type ContextOptions, type Engine, GPT, type PretrainedOptions } from '../../index';
 import { type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
-import { openModelFolder } from '../../io/node';
+import { nodeFolder, resolveModelFolder } from '../../io/node';
 import { parseJson } from '../../json';
 import { addSpecialTokens, BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer, type TokenRoles } from '../../tokenizers';
 import { DEFAULT_BPE, openTokenizer } from '../data';
@@ -145,7 +145,7 @@ export async function openSaved<M extends Adaptable>(
   adapter: string | undefined,
   open: (folder: string) => Promise<M>,
 ): Promise<M> {
-  const below = await baseOf(await openModelFolder(source));
+  const below = await baseOf(source);
   const model = await open(below ?? source);
   try {
     if (below !== null) await model.loadAdapter(source, { name: 'saved' });
@@ -166,9 +166,15 @@ export function openGpt(
   return openSaved(source, adapter, (folder) => GPT.fromPretrained(engine, folder, options));
 }
 
+/** The folder that a path means, for its small files: whoever loads the model checks the weights' hashes, once. */
+async function smallFiles(path: string): Promise<ReadableFolder> {
+  return nodeFolder(await resolveModelFolder(path));
+}
+
 /** The model that an adapter's folder names as its base; null for a folder of a model. @throws INVALID_CHECKPOINT for an adapter without a base */
-export async function baseOf(folder: ReadableFolder): Promise<string | null> {
+export async function baseOf(path: string): Promise<string | null> {
   const name = 'adapter_config.json';
+  const folder = await smallFiles(path);
   if (await folder.has('config.json')) return null;
   const text = await readFolderText(folder, name);
   if (text === null) return null;
@@ -187,8 +193,8 @@ export async function baseOf(folder: ReadableFolder): Promise<string | null> {
 
 /** What the folders of an adapter and of its model say about the task: the adapter's word counts. */
 export async function taskOf({ adapter, source }: { adapter?: string; source?: string }): Promise<TaskDescription | null> {
-  for (const folder of [adapter, source]) {
-    const task = folder === undefined ? null : await readTask(await openModelFolder(folder));
+  for (const path of [adapter, source]) {
+    const task = path === undefined ? null : await readTask(await smallFiles(path));
     if (task !== null) return task;
   }
   return null;
