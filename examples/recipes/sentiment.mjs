@@ -63,6 +63,7 @@ if (flags.dump !== '') {
     trainer,
     train: dataset,
     test: testDataset,
+    weightDecay: flags.weightDecay,
     numLabels: labels.length,
     pooling: 'mean',
     ids: {},
