@@ -78,7 +78,8 @@ describe('completions', () => {
 
   it('scores only rows that end with an answer, and says how many', async () => {
     const { done } = await scene({ 'chat.jsonl': jsonl([chat('hi', 'ho'), chat('ho', 'hi', 'so'), chat('hu', 'ha')]) });
-    await done('train', '--task', 'sft', '--data', 'chat.jsonl', '--eval-fraction', '0', '--out', 'run', ...SIZE, ...SHORT);
+    const size = [...SHAPE, '--block-size', '128', '--vocab-size', '280', ...SHORT];
+    await done('train', '--task', 'sft', '--data', 'chat.jsonl', '--eval-fraction', '0', '--out', 'run', ...size);
     const { result } = await done(
       'eval',
       '--model',
