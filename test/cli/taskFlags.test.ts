@@ -149,7 +149,8 @@ describe('rows', () => {
 });
 
 it('flags that mean nothing are refused before anything is read', async () => {
-  const { done, refused } = await scene({ 'q.jsonl': jsonl(QUESTIONS) });
+  const parts = 'template:\n  prompt: "{prompt}"\n  completion: "{completion}"\n';
+  const { done, refused } = await scene({ 'q.jsonl': jsonl(QUESTIONS), 'parts.yaml': parts });
   await done('train', '--task', 'sft', '--data', 'q.jsonl', '--out', 'run', ...SIZE, ...SHORT);
   const evaluate = ['eval', '--model', 'run', '--data', 'none.jsonl'];
   expect(await refused(...evaluate, '--predictions', 'p.jsonl')).toContain('"--predictions" of sft needs "--metrics"');
@@ -161,6 +162,7 @@ it('flags that mean nothing are refused before anything is read', async () => {
   const train = ['train', '--task', 'sft', '--data', 'none.jsonl', '--out', 'o'];
   expect(await refused(...train, '--quantize', 'int8', '--lora-rank', '2')).toContain('"--quantize" needs "--init-from"');
   expect(await refused(...train, '--adapter', 'run')).toContain('"--adapter" needs "--init-from"');
+  expect(await refused(...train, '--config', 'parts.yaml')).toContain('"--template" must be a name or a text');
   expect(await refused(...train, '--max-new-tokens', '4')).toContain('"--max-new-tokens" of sft needs "--metrics"');
   expect((await refused('plan', '--d-model', '64')).split('\n')[0]).toContain('"--d-model" must be given with --task seq2seq');
 });

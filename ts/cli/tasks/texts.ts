@@ -1,6 +1,6 @@
 // What the tasks that write texts have in common: the template of a run or of a saved model, the scores of what the model writes, and how these are told.
 import { type Row, Template } from '../../data';
-import { FerroError } from '../../errors';
+import { FerroError, show } from '../../errors';
 import { evaluateTexts, type TextEvaluation, type TextExample, type TextGenerator } from '../../index';
 import type { TaskDescription, TaskName } from '../../io';
 import { parseJson } from '../../json';
@@ -34,8 +34,10 @@ function textOrId(value: string | number): string | number {
 /** Tasks of the same prompts. */
 const COMPLETIONS: readonly TaskName[] = ['sft', 'dpo'];
 
-/** How rows become prompts: what was given, else what the saved model was trained with. */
+/** How rows become prompts: what was given, else what the saved model was trained with. @throws INVALID_OPTION for a template that is no text (of a configuration file) */
 export function describeTask(task: TaskName, given: TemplateFlags, saved: TaskDescription | null): TaskDescription {
+  if (given.template !== undefined && typeof given.template !== 'string')
+    throw new FerroError('INVALID_OPTION', `"--template" must be a name or a text with {fields}, got ${show(given.template)}`);
   const before = saved !== null && (saved.task === task || (COMPLETIONS.includes(task) && COMPLETIONS.includes(saved.task))) ? saved : null;
   const template = typeof given.template === 'string' ? unescapeFlag(given.template) : before?.template;
   const taskPrefix = given.taskPrefix === undefined ? before?.taskPrefix : unescapeFlag(given.taskPrefix);
