@@ -57,15 +57,15 @@ it('preferences are taught to a whole model too, and resume with the same refere
     ['train', '--task', 'sft', '--data', 'q.jsonl', '--out', 'base', ...SIZE, ...steps, '--learning-rate', '0.01', '--max-steps', '80'],
     folder,
   );
-  const tune = ['train', '--task', 'dpo', '--init-from', 'base', '--data', 'pairs.jsonl', ...steps, '--learning-rate', '0.001', ...MACHINE];
-  await done([...tune, '--out', 'whole', '--max-steps', '30'], folder);
+  const tune = ['train', '--task', 'dpo', '--init-from', 'base', '--data', 'pairs.jsonl', ...steps, '--learning-rate', '0.003', ...MACHINE];
+  await done([...tune, '--out', 'whole', '--max-steps', '60'], folder);
   const measured = await done(['eval', '--model', 'whole', '--data', 'pairs.jsonl', ...MACHINE], folder);
   expect(measured).toMatchObject({ task: 'dpo', pairs: 32, pair_accuracy: 1 });
   expect(measured).not.toHaveProperty('reward_accuracy'); // there is no model below an adapter to compare with
   expect(await readdir(join(folder, 'whole/final'))).toEqual(expect.arrayContaining(['config.json', 'model.safetensors']));
 
-  await done([...tune, '--out', 'run', '--max-steps', '15'], folder);
-  await done(['train', '--resume', '--out', 'run', '--max-steps', '30'], folder);
+  await done([...tune, '--out', 'run', '--max-steps', '30'], folder);
+  await done(['train', '--resume', '--out', 'run', '--max-steps', '60'], folder);
   const bytes = (run: string) => readFile(join(folder, run, 'final/model.safetensors'));
   expect((await bytes('run')).equals(await bytes('whole'))).toBe(true);
 });

@@ -34,9 +34,9 @@ export async function sftTask(context: TrainContext): Promise<TaskRun> {
   const { values, given, output, before, data } = context;
   const description = describeTask('sft', given, before);
   const template = templateOf(description);
-  const { train, evaluation } = await loadParts(values, data, SFT_COLUMNS);
   const { metrics } = values;
   const generation = generationOf('train', given, metrics);
+  const { train, evaluation } = await loadParts(values, data, SFT_COLUMNS);
   const known = values.evalData === undefined ? [...train, ...evaluation] : train;
   const written = writtenTexts(description, known, template, 'all');
   const model = await modelToTrain(context, textsOf(known), { ...needsOf(description), written });
