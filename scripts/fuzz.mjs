@@ -65,7 +65,8 @@ async function fuzzRust(name, binaries, { seconds, seed, keep }) {
   const dictionary = join(FOLDER, 'dictionaries', name);
   if (existsSync(dictionary)) limits.push(`-dict=${dictionary}`);
   const binary = join(binaries, name);
-  const { code, output } = await run(binary, [found, kept, ...limits, '-print_final_stats=1', '-verbosity=0'], {
+  const folders = [found, kept, join(FOLDER, 'seeds', name)].filter((folder) => existsSync(folder));
+  const { code, output } = await run(binary, [...folders, ...limits, '-print_final_stats=1', '-verbosity=0'], {
     capture: true,
     quiet: true,
     timeoutMs: (seconds + 120) * 1000,

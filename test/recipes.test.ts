@@ -40,7 +40,8 @@ const RECIPES: Record<string, (folder: string) => Promise<string[]>> = {
   translation: async (folder) => {
     await writeFile(
       `${folder}/a.tsv`,
-      lines(40, (i) => `${i} ${sentence(i)}\t${sentence(i + 1)} ${i}\tnote`),
+      // Every other source is longer than the recipe's context.
+      lines(40, (i) => `${i} ${sentence(i)}${i % 2 === 0 ? ` ${sentence(i)}`.repeat(40) : ''}\t${sentence(i + 1)} ${i}\tnote`),
     );
     return ['--data', `${folder}/a.tsv`, '--columns', 'source,target,-', '--vocab-size', '280'];
   },
@@ -57,8 +58,17 @@ const RECIPES: Record<string, (folder: string) => Promise<string[]>> = {
   'question-answering': async (folder) => {
     const story = (i: number) =>
       `1 ${WORDS[i % 8]} is in the ${WORDS[(i + 3) % 8]}.\n2 Where is ${WORDS[i % 8]}? \t${WORDS[(i + 3) % 8]}\t1`;
+    const longStory = (i: number) =>
+      [
+        ...Array.from({ length: 60 }, (_, n) => `${n + 1} ${WORDS[i % 8]} is in the ${WORDS[(i + n) % 8]}.`),
+        `61 Where is ${WORDS[i % 8]}? \t${WORDS[0]}\t1`,
+      ].join('\n');
     await writeFile(`${folder}/a.txt`, lines(20, story));
-    return ['--data', `${folder}/a.txt`, '--test', `${folder}/a.txt`];
+    await writeFile(
+      `${folder}/long.txt`,
+      lines(20, (i) => (i % 3 === 0 ? longStory(i) : story(i))),
+    );
+    return ['--data', `${folder}/a.txt`, '--test', `${folder}/long.txt`];
   },
   summarisation: async () => ['--rows', '60', '--vocab-size', '300'],
   instructions: async (folder) => {
@@ -79,6 +89,7 @@ test.each(Object.entries(RECIPES))(
     const flags = [`examples/recipes/${name}.mjs`, ...(await make(folder)), '--max-steps', '3', '--batch-size', '4'];
     const run = (more: string[]) => promisify(execFile)(process.execPath, [...flags, ...more], { cwd: root });
     const { stdout } = await run(['--out', `${folder}/model`]);
+    if (name === 'translation' || name === 'question-answering') expect(stdout).toMatch(/\d+ of \d+ test rows are left out/);
     const { ours, baseline } = JSON.parse(stdout.trim().split('\n').at(-1)!) as { ours: number; baseline: number };
     expect([ours, baseline].every(Number.isFinite)).toBe(true);
     expect(existsSync(`${folder}/model/model.safetensors`)).toBe(true);

@@ -26,7 +26,7 @@ export const REMEDIES = {
   MODEL_CLOSED: 'Create or load the model again: this one was closed.',
   BUSY: 'Wait for the running call of this object to end, or break out of its loop.',
   ABORTED: 'The call was aborted by its signal; state is that of the last whole step.',
-  EMPTY_DATA: 'Give at least one file with text in it.',
+  EMPTY_DATA: 'Give data with text or rows in it; where rows were left out, the message says how many and why.',
   DATA_TOO_SHORT: 'Use a longer text or a smaller blockSize.',
   INVALID_DATA: 'Correct the row that the message names (file:line:column); it also says how many more rows have errors.',
   NOT_UTF8: 'Save the file as UTF-8; the message names the offset of the first invalid byte.',

@@ -21,9 +21,30 @@ export function readFlags(defaults) {
         console.error(`--${kebab(name)} must be given`);
         process.exit(2);
       }
+      if (typeof value === 'number' && !Number.isFinite(Number(given))) {
+        console.error(`--${kebab(name)} must be a number, got ${given}`);
+        process.exit(2);
+      }
       return [name, typeof value === 'number' ? Number(given) : given];
     }),
   );
+}
+
+/**
+ * The rows that a data set keeps (the others are empty, or longer than the context): what is scored, here and on PyTorch's side, and by the baseline.
+ * @param make the data set of a list of rows
+ */
+export function keptRows(rows, make) {
+  const kept = rows.filter((row) => {
+    try {
+      return make([row]).length === 1;
+    } catch (error) {
+      if (error.code === 'EMPTY_DATA') return false;
+      throw error;
+    }
+  });
+  if (kept.length < rows.length) console.log(`${rows.length - kept.length} of ${rows.length} test rows are left out: empty, or too long`);
+  return kept;
 }
 
 /** What PyTorch's side wrote, or undefined. */

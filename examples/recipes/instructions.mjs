@@ -1,11 +1,11 @@
 // Following instructions: a GPT fine-tuned on a JSON list of { instruction, input, output } with the prompt masked from the loss.
 // node examples/recipes/instructions.mjs --data FILE.json [--model DIR]        DIR: a pretrained folder to start from; without it a small model from scratch
 import { BpeTokenizer, chrf, Engine, evaluateTexts, GPT, readRowFiles, SftDataset, splitExamples, Trainer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: undefined, model: '', maxSteps: 600, batchSize: 16, learningRate: 1e-3, vocabSize: 1500, seed: 42 });
 const rows = await readRowFiles(flags.data, { format: 'jsonl' });
-const { train: trainRows, validation: test } = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed });
+const { train: trainRows, validation } = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed });
 
 const engine = await Engine.start({ threads: flags.threads });
 const blockSize = 256;
@@ -17,6 +17,7 @@ const model =
 const { tokenizer } = model;
 const options = { tokenizer, blockSize: Math.min(blockSize, model.blockSize), template: 'alpaca' };
 const dataset = new SftDataset(trainRows, { ...options, packing: flags.dump === '' });
+const test = keptRows(validation, (some) => new SftDataset(some, options));
 const testDataset = new SftDataset(test, options);
 console.log(`${dataset.report.kept} of ${dataset.report.rows} rows fit`);
 const { maxSteps, batchSize, learningRate, seed } = flags;

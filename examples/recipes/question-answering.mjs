@@ -1,11 +1,11 @@
 // Answers to questions about a passage (bAbI's format): a GPT that reads passage and question and writes the answer.
 // node examples/recipes/question-answering.mjs --data qa1.train.txt --test qa1.test.txt
 import { BpeTokenizer, Engine, evaluateTexts, GPT, readRowFiles, SftDataset, Trainer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: undefined, test: undefined, maxSteps: 1500, batchSize: 32, learningRate: 1e-3, seed: 42 });
 const rows = await readRowFiles(flags.data, { format: 'babi' });
-const test = await readRowFiles(flags.test, { format: 'babi' });
+const testRows = await readRowFiles(flags.test, { format: 'babi' });
 const template = '{passage}\n{question} {answer}';
 
 const tokenizer = await BpeTokenizer.train(
@@ -18,6 +18,7 @@ const size = { nLayer: 2, nHead: 4, nEmbd: 128, blockSize, dropout: 0.1 };
 const model = await GPT.create(engine, { ...size, tokenizer, seed: flags.seed });
 const options = { tokenizer, blockSize, template };
 const dataset = new SftDataset(rows, { ...options, groupByLength: true });
+const test = keptRows(testRows, (some) => new SftDataset(some, options));
 const testDataset = new SftDataset(test, options);
 const { maxSteps, batchSize, learningRate, seed } = flags;
 const trainer = new Trainer(model, { dataset, evalDataset: testDataset, maxSteps, batchSize, learningRate, evalSteps: 250, seed });

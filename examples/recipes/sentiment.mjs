@@ -10,7 +10,7 @@ import {
   splitExamples,
   Trainer,
 } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({
   data: undefined,
@@ -27,7 +27,7 @@ const flags = readFlags({
 });
 const read = (path) => readRowFiles(path, { format: 'tsv', defaultColumns: ['sentence', 'label'] });
 const { train: rows, validation } = splitExamples(await read(flags.data), { evalFraction: 0.1 });
-const test = flags.test === '' ? validation : await read(flags.test);
+const testRows = flags.test === '' ? validation : await read(flags.test);
 
 const tokenizer = await BpeTokenizer.train(
   rows.map((row) => row.get('sentence')),
@@ -38,6 +38,7 @@ const options = { tokenizer, blockSize, overflow: 'truncate' };
 const dataset = new ClassificationDataset(rows, { ...options, groupByLength: true });
 const { labels } = dataset;
 const evalDataset = new ClassificationDataset(validation, { ...options, labels });
+const test = keptRows(testRows, (some) => new ClassificationDataset(some, { ...options, labels }));
 const testDataset = new ClassificationDataset(test, { ...options, labels });
 
 const engine = await Engine.start({ threads: flags.threads });
@@ -62,6 +63,7 @@ if (flags.dump !== '') {
     trainer,
     train: dataset,
     test: testDataset,
+    weightDecay: flags.weightDecay,
     numLabels: labels.length,
     pooling: 'mean',
     ids: {},

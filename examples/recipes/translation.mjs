@@ -1,7 +1,7 @@
 // Translation: an encoder-decoder on a TSV of sentence pairs, scored by chrF.
 // node examples/recipes/translation.mjs --data PAIRS.tsv        columns: source, target; further columns are passed over. Sentences are held out by their source
 import { BpeTokenizer, chrf, Engine, readRowFiles, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, keptRows, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({
   data: undefined,
@@ -14,8 +14,6 @@ const flags = readFlags({
 });
 const rows = await readRowFiles(flags.data, { format: 'tsv', columns: flags.columns.split(',') });
 const { train: trainRows, validation } = splitExamples(rows, { evalFraction: 0.1, seed: flags.seed, key: 'source' });
-const sources = [...new Set(validation.map((row) => row.get('source')))];
-const references = sources.map((source) => validation.filter((row) => row.get('source') === source).map((row) => row.get('target')));
 
 const tokenizer = await BpeTokenizer.train(
   trainRows.flatMap((row) => [row.get('source'), row.get('target')]),
@@ -36,6 +34,10 @@ const model = await Transformer.create(engine, {
 const { bosId, eosId } = model.config;
 const options = { tokenizer, bosId, eosId, maxSourceLength: 64, maxTargetLength: 64 };
 const dataset = new Seq2SeqDataset(trainRows, { ...options, groupByLength: true });
+const test = keptRows(validation, (some) => new Seq2SeqDataset(some, options));
+const targets = new Map(); // all right targets of a source
+for (const row of test) targets.set(row.get('source'), [...(targets.get(row.get('source')) ?? []), row.get('target')]);
+const [sources, references] = [[...targets.keys()], [...targets.values()]];
 const testDataset = new Seq2SeqDataset(
   sources.map((source, i) => ({ source, target: references[i][0] })),
   options,

@@ -10,8 +10,8 @@ const HEADER_WORDS: usize = 11;
 /// The instruction that ends a thread on purpose, for tests.
 const TRAP: u32 = 35;
 
-/// Loads the words, and runs what loads, once at its largest extents and once at smaller ones.
-pub fn check(data: &[u8]) {
+/// Loads the words, and runs what loads, once at its largest extents and once at smaller ones. Whether it loads.
+pub fn check(data: &[u8]) -> bool {
     let mut words: Vec<u32> =
         data.chunks_exact(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
     // The length stands in the words: set right, so that inputs of any length come further.
@@ -31,6 +31,7 @@ pub fn check(data: &[u8]) {
                 (before, 0),
                 "a refused program leaves nothing"
             );
+            false
         }
         Ok(program) => {
             let extents = words[HEADER_WORDS..][..words[2] as usize].to_vec();
@@ -41,6 +42,7 @@ pub fn check(data: &[u8]) {
             }
             engine.program_free(program).expect("it is loaded and not running");
             assert_eq!(engine.live_bytes(), before, "a freed program leaves nothing");
+            true
         }
     }
 }

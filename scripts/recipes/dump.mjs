@@ -42,9 +42,9 @@ async function writeRows(path, task, dataset) {
 /**
  * Writes spec.json, train.jsonl and test.jsonl.
  * @param folder where to
- * @param recipe { task, model: sizes by the library's option names, trainer, train, test: data sets, ids: { bos, eos, pad }, numLabels?, pooling?, labelSmoothing?, maxNewTokens? }
+ * @param recipe { task, model: sizes by the library's option names, trainer, train, test: data sets, weightDecay? (that of the trainer; 0.1), ids: { bos, eos, pad }, numLabels?, pooling?, labelSmoothing?, maxNewTokens? }
  */
-export async function dumpForTorch(folder, { task, model, trainer, train, test, ...rest }) {
+export async function dumpForTorch(folder, { task, model, trainer, train, test, weightDecay = 0.1, ...rest }) {
   mkdirSync(folder, { recursive: true });
   const { maxSteps, batchSize, gradientAccumulationSteps, schedule, seed, maxGradNorm } = trainer.settings;
   const sampler = createSampler(train, { seed, blockSize: model.blockSize ?? 0 });
@@ -56,7 +56,7 @@ export async function dumpForTorch(folder, { task, model, trainer, train, test, 
     seed,
     rates: batches.map((_, i) => schedule.at(i + 1)),
     batches,
-    optimizer: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm },
+    optimizer: { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay, maxGradNorm },
     ...rest,
   };
   writeFileSync(join(folder, 'spec.json'), JSON.stringify(spec));

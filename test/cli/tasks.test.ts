@@ -307,6 +307,12 @@ describe('a task refuses', () => {
       code: 2,
       says: ['--lora-rank'],
     },
+    {
+      name: 'a dropout of an adapter without a rank',
+      args: ['--task', 'sft', '--data', 'q.jsonl', '--lora-dropout', '0.1'],
+      code: 2,
+      says: ['"--lora-dropout" needs "--lora-rank"'],
+    },
   ];
 
   it.each(cases)('$name', async ({ args, code, says }) => {

@@ -37,6 +37,7 @@ afterAll(async () => {
 
 test.each([
   'config',
+  'transformer',
   'index',
   'header',
   'adapter',

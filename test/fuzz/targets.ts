@@ -18,6 +18,7 @@ import {
   TextDataset,
   type Tokenizer,
   Trainer,
+  Transformer,
 } from 'ferroformer';
 import { parseConfig } from '../../ts/cli/configFile';
 import type { Target } from './fuzz';
@@ -35,13 +36,14 @@ function folderTarget(
   file: string,
   toFile: (input: string) => Blob | string,
   documents: readonly string[],
+  open: (files: File[]) => Promise<GPT | Transformer> = (list) => GPT.fromPretrained(engine, list),
 ): Target {
   return {
     name,
     documents,
     async check(input) {
       const list = [...new Map([...files, [file, toFile(input)]])].map(([name, data]) => new File([data], name));
-      const model = await GPT.fromPretrained(engine, list);
+      const model = await open(list);
       try {
         await model.generate(model.tokenizer === null ? [0] : 'a', { maxNewTokens: 2, seed: 1 });
       } finally {
@@ -62,9 +64,10 @@ function withHeader(file: Uint8Array, header: string): Blob {
   return new Blob([length, bytes, file.slice(8 + old)]);
 }
 
-/** Targets on a model's folder: config.json, tokenizer.json in its folder, the index of shards, the header of a weight file. */
+/** Targets on a model's folder: config.json of a GPT and of a Transformer, the index of shards, the header of a weight file. */
 export async function folderTargets(engine: Engine): Promise<Target[]> {
-  const model = await GPT.create(engine, { ...SHAPE, tokenizer: CharTokenizer.fromText(ALPHABET) });
+  const tokenizer = CharTokenizer.fromText(ALPHABET);
+  const model = await GPT.create(engine, { ...SHAPE, tokenizer });
   const whole = await model.toFiles();
   const shards = await model.toFiles({ maxShardSize: 2000 });
   await model.close();
@@ -73,8 +76,18 @@ export async function folderTargets(engine: Engine): Promise<Target[]> {
   const headerLength = Number(new DataView(weights.buffer).getBigUint64(0, true));
   const header = new TextDecoder().decode(weights.subarray(8, 8 + headerLength)).trimEnd();
   const config = await text(whole, 'config.json');
+  const turned = await GPT.create(engine, { ...SHAPE, tokenizer, positionEmbedding: 'rotary', ropeScaling: 'linear:2' });
+  const rotary = await text(await turned.toFiles(), 'config.json'); // beside these weights it is refused, after all of it was read
+  await turned.close();
+  const size = { nHead: 2, nLayer: 1, dModel: 8, dimFeedforward: 8, maxSourceLength: 12, maxTargetLength: 12 };
+  const pairs = await Transformer.create(engine, { ...size, tokenizer, seed: 3 });
+  const translator = await pairs.toFiles();
+  await pairs.close();
+  const translatorConfig = [await text(translator, 'config.json')];
+  const openPairs = (list: File[]) => Transformer.fromPretrained(engine, list);
   return [
-    folderTarget(engine, 'config', whole, 'config.json', (input) => input, [config]),
+    folderTarget(engine, 'config', whole, 'config.json', (input) => input, [config, rotary]),
+    folderTarget(engine, 'transformer', translator, 'config.json', (input) => input, translatorConfig, openPairs),
     folderTarget(engine, 'index', shards, index, (input) => input, [await text(shards, index)]),
     folderTarget(engine, 'header', whole, 'model.safetensors', (input) => withHeader(weights, input), [header]),
   ];

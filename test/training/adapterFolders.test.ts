@@ -1,9 +1,12 @@
 // Adapters as folders in PEFT's layout, and on bases in fewer bits.
-import { readFile, writeFile } from 'node:fs/promises';
-import { GPT, Trainer } from 'ferroformer';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { type Adapter, exportModel, GPT, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { adapterFiles, BACKWARDS, create, createTrained, failure, IDS, logits, options, worst } from '../support/adapters';
+import { readTensors, writeTensors } from '../support/safetensors';
 import { hashParameters, openEngine, scratch } from '../support/training';
+
+type Tensors = Awaited<ReturnType<typeof readTensors>>;
 
 describe('folders', () => {
   test('an adapter that was saved and loaded gives the same bits; its configuration is PEFT’s', async () => {
@@ -52,6 +55,23 @@ describe('folders', () => {
     expect(await base(`${folder}/run/checkpoint-2`)).toBe(`${folder}/run/checkpoint-2`);
   });
 
+  test('a run goes on with the adapter read from its folder as with the one it began with, to the last bit', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const run = async (outputDir: string, maxSteps: number, more: object, adapt: (model: GPT) => Promise<Adapter>) => {
+      const model = await create(engine, { modelType: 'llama' });
+      const adapter = await adapt(model);
+      const trainer = new Trainer(model, options({ outputDir, maxSteps, lrSchedulerType: 'constant', maxGradNorm: 0.1, ...more }));
+      await trainer.train();
+      await trainer.close();
+      return { hash: await hashParameters(adapter), names: [...adapter.parameters.keys()] };
+    };
+    const choice = { rank: 4, targetModules: ['down_proj', 'self_attn.*'], modulesToSave: ['input_layernorm', 'model.norm'] };
+    const whole = await run(`${folder}/a`, 6, {}, (model) => model.addAdapter(choice));
+    await run(`${folder}/b`, 3, {}, (model) => model.addAdapter(choice));
+    expect(await run(`${folder}/b`, 6, { resume: true }, (model) => model.loadAdapter(`${folder}/b`))).toEqual(whole);
+  });
+
   test('ranks and alphas of single layers are read and written', async () => {
     const engine = await openEngine();
     const model = await create(engine);
@@ -98,14 +118,59 @@ describe('folders', () => {
     expect(await code({ bias: 'all' })).toBe('NOT_SUPPORTED');
     expect(await code({ init_lora_weights: 'pissa_niter_4' })).toBe('NOT_SUPPORTED');
     expect(await code({ alpha_pattern: { '(a+)+$': 3 } })).toBe('NOT_SUPPORTED');
+    for (const alpha_pattern of ['x', 3, true, [4], { c_attn: '8' }]) expect(await code({ alpha_pattern })).toBe('NOT_SUPPORTED');
     expect(await code({ lora_dropout: 1 })).toBe('INVALID_CHECKPOINT');
     expect(await code({ r: -1 })).toBe('INVALID_CHECKPOINT');
+    expect(await code({ init_lora_weights: 'lora_ga' })).toBe('NOT_SUPPORTED');
+    expect(await code({ alora_invocation_tokens: [1, 2] })).toBe('NOT_SUPPORTED');
+    expect(await code({ kasa_config: { beta: 0.1 } })).toBe('NOT_SUPPORTED');
     await writeFile(`${folder}/adapter_config.json`, '{"peft_type":"LORA"}');
     expect((await failure(() => other.loadAdapter(folder))).code).toBe('INVALID_CHECKPOINT');
     await writeFile(`${folder}/adapter_model.bin`, 'x');
     expect((await failure(() => other.loadAdapter(folder))).code).toBe('PICKLE_REFUSED');
     expect((await failure(() => other.loadAdapter(`${folder}/none`))).code).toBe('FILE_NOT_FOUND');
+    expect((await failure(() => other.loadAdapter(folder, { named: 'x' } as object))).code).toBe('UNKNOWN_OPTION');
+    expect((await failure(() => model.saveAdapter(`${folder}/none`, { names: 'x' } as object))).code).toBe('UNKNOWN_OPTION');
+    expect((await failure(() => model.adapterToFiles({ signal: AbortSignal.abort() }))).code).toBe('ABORTED');
     expect(other.adapters.size).toBe(0);
+  });
+
+  test('a folder that says two things of one layer, or nothing, is refused, for loading and for merging', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const model = await create(engine);
+    await model.save(`${folder}/base`);
+    const adapter = await model.addAdapter({ rank: 2 });
+    await model.saveAdapter(`${folder}/adapter`);
+    const { regions } = await engine.info.bytes();
+    const layer = 'transformer.h.0.attn.c_attn';
+    await rm(`${folder}/adapter/complete.json`);
+    const tensors = await readTensors(`${folder}/adapter/adapter_model.safetensors`);
+    const refused = async (change: (tensors: Tensors) => void) => {
+      const changed = new Map(tensors);
+      change(changed);
+      await writeFile(`${folder}/adapter/adapter_model.safetensors`, writeTensors(changed as Parameters<typeof writeTensors>[0]));
+      const loading = await failure(() => model.loadAdapter(`${folder}/adapter`, { name: 'other' }));
+      const merging = await failure(() => exportModel(`${folder}/base`, `${folder}/merged`, { mergeAdapter: `${folder}/adapter` }));
+      expect([merging.code, merging.message]).toEqual([loading.code, loading.message]);
+      return `${loading.code} ${loading.message}`;
+    };
+    const key = (name: string) => `base_model.model.${layer}.${name}`;
+    const zeros = (shape: number[]) => ({ data: new Float32Array(shape.reduce((a, b) => a * b, 1)), shape });
+    expect(await refused((all) => all.set(`${layer}.lora_A.weight`, zeros([3, 16])))).toContain('INVALID_CHECKPOINT');
+    const whole = await refused((all) => {
+      all.set(key('weight'), zeros([16, 48]));
+      all.set(key('bias'), zeros([48]));
+    });
+    expect(whole).toContain(`ADAPTER_MISMATCH`);
+    expect(whole).toContain(`${layer} both with a branch and whole`);
+    const none = await refused((all) => {
+      all.set(key('lora_A.weight'), zeros([0, 16]));
+      all.set(key('lora_B.weight'), zeros([48, 0]));
+    });
+    expect(none).toMatch(/rank 0|INVALID_CHECKPOINT/);
+    expect((await engine.info.bytes()).regions).toBe(regions);
+    expect([...model.adapters.values()]).toEqual([adapter]);
   });
 });
 

@@ -1,6 +1,6 @@
 // What adapters do: they train alone, are saved small, resumed bit for bit, switched, merged and removed; what does not fit is refused with names and shapes.
 import { existsSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import {
   adaptersOf,
   exportModel,
@@ -141,6 +141,29 @@ describe('training', () => {
     expect(trainer.step).toBe(4);
   });
 
+  test('a trainer that could not begin on frozen weights begins once there is an adapter', async () => {
+    const model = await (await create(await openEngine())).quantize('bf16');
+    const trainer = new Trainer(model, options({ maxSteps: 2 }));
+    expect((await failure(() => trainer.train())).code).toBe('QUANTIZED_MODEL');
+    await model.addAdapter();
+    expect((await trainer.train()).step).toBe(2);
+  });
+
+  test('what a run saves is its adapter, whichever is active by then', async () => {
+    const folder = await scratch();
+    const model = await create(await openEngine());
+    await model.addAdapter({ rank: 4 });
+    const trainer = new Trainer(model, options({ maxSteps: 3, outputDir: `${folder}/run` }));
+    for await (const { step } of trainer.train()) if (step === 3) model.setAdapter(null);
+    await trainer.save(`${folder}/saved`);
+    await trainer.close();
+    const bytes = (path: string) => readFile(`${folder}/${path}/adapter_model.safetensors`);
+    const trained = await bytes('run/checkpoint-3');
+    expect((await bytes('run/final')).equals(trained)).toBe(true);
+    expect((await bytes('saved')).equals(trained)).toBe(true);
+    expect(existsSync(`${folder}/run/final/model.safetensors`)).toBe(false);
+  });
+
   test('a module of one’s own, trained whole in part', async () => {
     class Net extends Module {
       readonly hidden = new Linear(2, 16);
@@ -255,6 +278,29 @@ describe('switching, merging, removing', () => {
     },
   );
 
+  test('a module that is trained whole has no branches below it, so that merging loses nothing', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn'], modulesToSave: ['h.0'] });
+    expect([...adapter.branches.keys()]).toEqual(['transformer.h.1.attn.c_attn']);
+    await new Trainer(model, options({ maxSteps: 5 })).train();
+    const apart = await logits(model);
+    await model.mergeAdapter();
+    expect(worst(await logits(model), apart)).toBeLessThanOrEqual(1e-5);
+  });
+
+  test('merging twice at once adds once; what is being merged is no longer there', async () => {
+    const model = await createTrained(await openEngine());
+    await model.addAdapter({ rank: 4 });
+    await new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 20 })).train();
+    const apart = await logits(model);
+    const merging = model.mergeAdapter('default');
+    for (const again of [() => model.removeAdapter('default'), () => model.mergeAdapter('default')])
+      expect((await failure(again)).message).toContain('the adapter must be one of the model');
+    await merging;
+    expect(worst(await logits(model), apart)).toBeLessThanOrEqual(1e-5);
+  });
+
   test('a removed adapter leaves no memory behind', async () => {
     const engine = await openEngine();
     const model = await create(engine);
@@ -282,6 +328,54 @@ describe('switching, merging, removing', () => {
     const { loss } = await step(batch);
     expect(Number.isFinite(loss)).toBe(true);
   });
+
+  test('a step of one’s own lets go of adapters that were removed, and its state is that of those there are', async () => {
+    const engine = await openEngine();
+    const model = await create(engine);
+    const batch = { inputIds: IDS, labels: IDS };
+    const make = () => engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 1e-2 } });
+    const step = make();
+    const train = async (name: string, rank = 4) => {
+      await model.addAdapter({ name, rank });
+      await step(batch);
+    };
+    const regions: number[] = [];
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await train(name);
+      await model.removeAdapter();
+      regions.push((await engine.info.bytes()).regions);
+    }
+    expect(regions).toEqual(new Array(4).fill(regions[0]));
+    await train('other');
+    await model.removeAdapter();
+    await train('last', 2);
+    const state = await step.trainStep.saveState();
+    const second = make();
+    await model.removeAdapter();
+    await model.addAdapter({ name: 'last', rank: 4 });
+    await second(batch);
+    await model.removeAdapter();
+    await model.addAdapter({ name: 'last', rank: 2 });
+    await second.trainStep.loadState(state); // what the earlier adapter of this name had is no hindrance
+    expect(second.trainStep.updates).toBe(step.trainStep.updates);
+    expect(Number.isFinite((await second(batch)).loss)).toBe(true);
+  });
+
+  test('a step that begins while adapters are switched is refused and leaves nothing wrong behind', async () => {
+    const engine = await openEngine();
+    const model = await createTrained(engine);
+    const batch = { inputIds: IDS, labels: IDS };
+    await model.addAdapter({ rank: 4 });
+    await new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 20 })).train();
+    model.setAdapter(null);
+    const step = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
+    const running = step(batch);
+    model.setAdapter('default');
+    expect((await failure(() => running)).code).toBe('BUSY');
+    model.setAdapter(null);
+    const expected = await engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } })(batch);
+    expect(await step(batch)).toEqual(expected);
+  });
 });
 
 describe('bad input', () => {
@@ -292,6 +386,8 @@ describe('bad input', () => {
     expect(error.message).toContain('got "c_atn" (the nearest is "c_attn", of c_attn, c_proj, c_fc)');
     expect((await failure(() => model.addAdapter({ targetModules: ['wte'] }))).message).toContain('must name layers of the model');
     expect((await failure(() => model.addAdapter({ modulesToSave: ['scores'] }))).message).toContain('"modulesToSave" must name layers');
+    expect((await failure(() => model.addAdapter({ modulesToSave: ['drop'] }))).message).toContain('modules with parameters of their own');
+    expect((await failure(() => model.addAdapter({ targetModules: ['all-linear', 'c_atn'] }))).message).toContain('got "c_atn"');
     expect((await failure(() => model.addAdapter({ rank: 0 }))).message).toContain('"rank" must be a positive integer');
     expect((await failure(() => model.addAdapter({ dropout: 1 }))).code).toBe('INVALID_OPTION');
     expect((await failure(() => model.addAdapter({ ranks: 4 } as object))).message).toContain('the nearest is "rank"');

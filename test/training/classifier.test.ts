@@ -1,6 +1,17 @@
 // Sequence classifiers through the public names: from nothing, from a language model, from transformers' folders; batches of several lengths, folders, bad input.
 import { readFile } from 'node:fs/promises';
-import { CharTokenizer, type Engine, type ExampleDataset, FerroError, GPT, SequenceClassifier, Trainer } from 'ferroformer';
+import {
+  CharTokenizer,
+  ClassificationDataset,
+  type Engine,
+  type ExampleDataset,
+  evaluateClassification,
+  evaluateLoss,
+  FerroError,
+  GPT,
+  SequenceClassifier,
+  Trainer,
+} from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
 import { hashParameters, openEngine, scratch } from '../support/training';
@@ -195,7 +206,34 @@ describe('bad input', () => {
     expect(await model.classify([])).toEqual([]);
     expect(await model.classify([1, 2, 3])).toEqual(await model.classify(TOKENIZER.decode([1, 2, 3])));
     await expect(model.classify([[1], [99]])).rejects.toMatchObject({ code: 'TOKEN_OUT_OF_RANGE' });
+    const head = model.parameters.get('score.weight')!;
+    await head.set((await head.data()).map((value, i) => (i < 16 ? value : Number.NaN)) as Float32Array); // the second class alone
+    await expect(model.classify('1')).rejects.toMatchObject({ code: 'NON_FINITE_LOGITS' });
     await model.close();
     await expect(model.classify('1')).rejects.toBeInstanceOf(FerroError);
+  });
+
+  test('other classes than the model has, or the same in another order, are refused by training and evaluation', async () => {
+    const model = await create(await openEngine());
+    const rows = ROWS.slice(0, 8).map(({ text, label }) => ({ text, label: LABELS[label] }));
+    const sorted = new ClassificationDataset(rows, { tokenizer: TOKENIZER, blockSize: 24 });
+    expect(sorted.labels).toEqual(['falling', 'rising']);
+    const text = 'must be the model\'s ["rising", "falling"] in this order, got ["falling", "rising"]';
+    expect(() => new Trainer(model, { dataset: sorted })).toThrow(`Trainer: the labels of "dataset" ${text}`);
+    expect(() => new Trainer(model, { dataset: dataset(ROWS), evalDataset: sorted })).toThrow(`the labels of "evalDataset" ${text}`);
+    await expect(evaluateLoss(model, sorted)).rejects.toThrow(`evaluateLoss: the labels of "dataset" ${text}`);
+    await expect(evaluateClassification(model, sorted)).rejects.toThrow(`evaluateClassification: the labels of "dataset" ${text}`);
+    const right = new ClassificationDataset(rows, { tokenizer: TOKENIZER, blockSize: 24, labels: LABELS });
+    await expect(evaluateClassification(model, right, { positive: 'up' })).rejects.toThrow(
+      '"positive" must be one of the labels ["rising", "falling"], got "up"',
+    );
+    const scores = await evaluateClassification(model, right, { positive: 'rising', batchSize: 3 });
+    expect(scores.examples).toBe(8);
+    expect(scores.loss).toBeCloseTo((await evaluateLoss(model, right)).loss, 6);
+    // A file may lack the last classes.
+    const rising = rows.filter(({ label }) => label === 'rising');
+    expect((await evaluateClassification(model, new ClassificationDataset(rising, { tokenizer: TOKENIZER, blockSize: 24 }))).examples).toBe(
+      4,
+    );
   });
 });

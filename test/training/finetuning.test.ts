@@ -159,6 +159,8 @@ describe('rows of the token table', () => {
       new Trainer(model, { dataset: DATASET, evalDataset: null, maxSteps: 1, trainableTokens }).train();
     await expect(train([1, 99])).rejects.toThrow(`must be rows of transformer.wte.weight, from 0 to ${TOKENIZER.vocabSize - 1}, got 99`);
     await expect(train([])).rejects.toThrow('must be rows of transformer.wte.weight');
+    model.parameters.get('transformer.wte.weight')!.trainable = false;
+    await expect(train([1])).rejects.toThrow('must be rows of transformer.wte.weight, which is not trained here');
   });
 });
 

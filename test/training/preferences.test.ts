@@ -12,7 +12,7 @@ import {
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { create, createTrained, failure, IDS, options, TEXT, TOKENIZER } from '../support/adapters';
-import { openEngine } from '../support/training';
+import { openEngine, scratch } from '../support/training';
 
 describe('preferences', () => {
   /** Pairs: the text goes on as in the corpus, or in capital nonsense of the same length. */
@@ -100,11 +100,33 @@ describe('preferences', () => {
     expect(margins[29]).toBeGreaterThan(margins[0] + 0.3);
   });
 
+  test('a run is not gone on with under another loss', async () => {
+    const folder = await scratch();
+    const engine = await openEngine();
+    const run = async (beta: number, more: object) => {
+      const model = await create(engine);
+      await model.addAdapter({ rank: 2 });
+      const dataset = await withReference(model, pairs);
+      const trainer = new Trainer(model, options({ dataset, loss: dpoLoss({ beta }), outputDir: folder, ...more }));
+      await trainer.train();
+      await trainer.close();
+    };
+    await run(0.5, { maxSteps: 2 });
+    const error = await failure(() => run(0.1, { maxSteps: 4, resume: true }));
+    expect(error.code).toBe('CHECKPOINT_MISMATCH');
+    expect(error.message).toContain('training.loss.beta 0.5 in the run and 0.1 now');
+    await run(0.5, { maxSteps: 4, resume: true });
+  });
+
   test('options are checked', async () => {
     expect((await failure(() => dpoLoss({ beta: 0 }))).message).toContain('"beta" must be a positive number');
     expect((await failure(() => dpoLoss({ lossType: 'ipo', labelSmoothing: 0.1 }))).message).toContain('is for lossType sigmoid');
     const model = await create(await openEngine());
     const bad = { length: 1, batch: () => ({ inputIds: IDS }) };
     expect((await failure(() => withReference(model, bad))).message).toContain('must have chosenIds and chosenLabels, got inputIds');
+    const trainer = new Trainer(model, options({ dataset: pairs, loss: dpoLoss() }));
+    expect((await failure(() => trainer.train())).message).toContain(
+      '(withReference gives the last two), got none of the name chosenReference',
+    );
   });
 });

@@ -1,7 +1,17 @@
 // What Trainer does around the arithmetic: pieces and results, accumulation, early stopping, abort, losses that are not finite, memory, bad input.
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { CharTokenizer, type Engine, evaluateLoss, FerroError, GPT, TextDataset, Trainer, type TrainerOptions } from 'ferroformer';
+import {
+  CharTokenizer,
+  type Engine,
+  type ExampleDataset,
+  evaluateLoss,
+  FerroError,
+  GPT,
+  TextDataset,
+  Trainer,
+  type TrainerOptions,
+} from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { hashParameters, makeText, openEngine, scratch } from '../support/training';
 
@@ -142,6 +152,44 @@ describe('train', () => {
       metric_for_best_model: 'eval_answers_right',
     });
     await trainer.close();
+  });
+
+  test('refuses what only an evaluation reads where there is none, and files that are not extra, before anything is written', async () => {
+    const model = await create(await openEngine());
+    const outputDir = `${await scratch()}/run`;
+    const text = async (more: Partial<TrainerOptions>) =>
+      (await failure(() => new Trainer(model, options({ maxSteps: 2, outputDir, ...more })).train())).message;
+    expect(await text({ evalDataset: null, computeMetrics: () => ({}) })).toContain('"computeMetrics" needs an "evalDataset"');
+    expect(await text({ evalDataset: null, metricForBestModel: 'f1' })).toContain('"metricForBestModel" needs an "evalDataset"');
+    expect(await text({ extraFiles: { 'trainer_state.json': '' } })).toContain('must not have a file of the state');
+    expect(await text({ extraFiles: { 'a.txt': 3 as never } })).toContain('"extraFiles" must be texts, got 3 as "a.txt"');
+    expect(await text({ extraFiles: { 'config.json': '{}' } })).toContain('must not have a file of the model, got "config.json"');
+    expect(existsSync(outputDir)).toBe(false);
+  });
+
+  test('an update whose data could not be read is trained on when it can', async () => {
+    const engine = await openEngine();
+    const run = async (failing: number[]) => {
+      const model = await create(engine);
+      let reads = 0;
+      const dataset: ExampleDataset = {
+        length: 40,
+        batch(indices) {
+          reads += 1;
+          if (failing.includes(reads)) throw new Error('the disk is away');
+          const ids = Int32Array.from({ length: indices.length * 16 }, (_, i) => (indices[i >> 4] * 7 + i) % TOKENIZER.vocabSize);
+          const tensor = { data: ids, shape: [indices.length, 16] };
+          return { inputIds: tensor, labels: tensor };
+        },
+      };
+      const trainer = new Trainer(model, options({ dataset, maxSteps: 4, gradientAccumulationSteps: 3 }));
+      let failures = 0;
+      while (trainer.step < 4 && failures < 9) await Promise.resolve(trainer.train()).catch(() => failures++);
+      return { failures, hash: await hashParameters(model) };
+    };
+    const { hash } = await run([]);
+    // The second micro-batch of the first update, and of one that is prepared while another is computed.
+    expect(await run([2, 9])).toEqual({ failures: 2, hash });
   });
 
   test('refuses a deciding score that no evaluation finds', async () => {

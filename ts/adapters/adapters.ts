@@ -104,30 +104,28 @@ export class Adapters {
     this.#activate(name === null ? null : this.get('setAdapter', name));
   }
 
-  /** Runs `work` with no adapter active, then puts the active one back. */
+  /** Runs `work` with no adapter active, then puts the active one back, unless it was removed or another one was chosen meanwhile. */
   async without<T>(work: () => Promise<T>): Promise<T> {
     const before = this.#active;
     this.#activate(null);
     try {
       return await work();
     } finally {
-      if (before !== null && this.#all.get(before.name) === before) this.#activate(before);
+      if (before !== null && this.#active === null && this.#all.get(before.name) === before) this.#activate(before);
     }
   }
 
-  /** Frees an adapter; an active one is switched off first. */
+  /** Frees an adapter; an active one is switched off first. @throws INVALID_OPTION without one of the name */
   async remove(name: string): Promise<void> {
-    const adapter = this.get('removeAdapter', name);
-    if (this.#active === adapter) this.#activate(null);
-    this.#all.delete(name);
-    await this.#free(adapter);
+    await this.#free(this.#takeOut(this.get('removeAdapter', name)));
   }
 
   /**
    * Adds an adapter's products to the module's own weights (f32, each element rounded once), puts its whole modules in their place, and removes it.
-   * @throws QUANTIZED_MODEL where a layer's weight is not f32: nothing was changed
+   * @throws INVALID_OPTION without one of the name; QUANTIZED_MODEL where a layer's weight is not f32: nothing was changed; MODEL_CLOSED
    */
   async merge(name: string): Promise<void> {
+    this.#bound.assertOpen('mergeAdapter');
     const adapter = this.get('mergeAdapter', name);
     const { parameters } = this.#bound;
     const weights = Array.from(adapter.branches, ([path, part]) => ({ ...part, weight: parameters.get(`${path}.weight`)! }));
@@ -139,7 +137,7 @@ export class Adapters {
         'QUANTIZED_MODEL',
         `mergeAdapter: weights must be f32 to be added to, got "${coarse.name}" of ${coarse.variable.dtype}`,
       );
-    if (this.#active === adapter) this.#activate(null);
+    this.#takeOut(adapter); // at once: nobody merges it a second time or removes it meanwhile
     for (const { layer, branch, weight } of weights) {
       const [values, a, b] = (await Promise.all([weight.data(), this.#read32(branch.a), this.#read32(branch.b)])) as Float32Array[];
       const [rows, columns] = [layer.outFeatures, layer.inFeatures];
@@ -147,7 +145,14 @@ export class Adapters {
       await weight.set(values, { give: true });
     }
     for (const [key, { copy }] of adapter.saved) await parameters.get(key)!.set(await this.#read32(copy), { give: true });
-    await this.remove(name);
+    await this.#free(adapter);
+  }
+
+  /** Leaves the list, switched off; its memory stays. */
+  #takeOut(adapter: Adapter): Adapter {
+    if (this.#active === adapter) this.#activate(null);
+    this.#all.delete(adapter.name);
+    return adapter;
   }
 
   /** The adapter of a name. @throws INVALID_OPTION naming those there are */

@@ -1,5 +1,5 @@
 // Which layers of a module an adapter changes: from a user's options, or from a folder that is compared with the module name by name. Nothing is allocated.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import type { Variable } from '../graph';
 import type { AdapterConfig, OpenedAdapter, TaskType } from '../io';
 import { isLoraLayer, type LoraLayer, loraLayers, type Module, matchPaths, Projection } from '../nn';
@@ -72,13 +72,15 @@ const CLASSIFIER_HEAD = 'score';
 export function chooseParts(bound: AdaptedModule, values: AdapterValues, origin: AdapterOrigin): ChosenAdapter {
   const { rank, alpha = rank, dropout, useRslora } = values;
   const op = 'addAdapter';
-  const layers = layersOf(bound.module);
+  const layers = layersOf(bound);
   const saved = savedParts(bound, values.modulesToSave ?? defaultSaved(bound, origin));
-  const possible = [...layers.keys()].filter((path) => !saved.paths.has(path));
+  const possible = [...layers.keys()].filter((path) => !isBelow(saved.paths, path));
   const wanted = values.targetModules ?? DEFAULT_TARGETS.get(modelType(bound.module)) ?? [];
   const names = typeof wanted === 'string' ? [wanted] : wanted;
   if (names.length === 0) throw new FerroError('INVALID_OPTION', `${op}: "targetModules" must be given for a module of your own, got none`);
-  const targets = names.includes(ALL) ? possible : matchPaths(op, 'targetModules', names, possible);
+  const named = names.filter((name) => name !== ALL);
+  const matched = matchPaths(op, 'targetModules', named, possible);
+  const targets = named.length < names.length ? possible : matched;
   if (targets.length === 0) throw new FerroError('INVALID_OPTION', `${op}: the model must have linear layers, got none`);
   const ranks = { rank, alpha };
   return {
@@ -94,7 +96,7 @@ export function chooseParts(bound: AdaptedModule, values: AdapterValues, origin:
 
 /** The parts of an opened folder. @throws ADAPTER_MISMATCH listing every name and shape that is not the module's */
 export function partsOf(bound: AdaptedModule, opened: OpenedAdapter): ChosenAdapter {
-  const layers = layersOf(bound.module);
+  const layers = layersOf(bound);
   const problems: string[] = [];
   const chosen = new Map<string, { layer: LoraLayer; ranks: { rank: number; alpha: number } }>();
   for (const [path, { rank, alpha, a, b }] of opened.layers) {
@@ -105,17 +107,21 @@ export function partsOf(bound: AdaptedModule, opened: OpenedAdapter): ChosenAdap
     }
     if (a?.join() !== [rank, layer.inFeatures].join()) problems.push(`${path}.lora_A ${list(a)}, not [${rank}, ${layer.inFeatures}]`);
     if (b?.join() !== [layer.outFeatures, rank].join()) problems.push(`${path}.lora_B ${list(b)}, not [${layer.outFeatures}, ${rank}]`);
+    if (rank < 1) problems.push(`${path} of rank ${rank}`);
+    if (opened.saved.has(`${path}.weight`)) problems.push(`${path} both with a branch and whole`);
     chosen.set(path, { layer, ranks: { rank, alpha } });
   }
   const saved = openedSaved(bound, opened, problems);
   if (chosen.size === 0 && saved.parameters.size === 0 && problems.length === 0) problems.push('no tensors');
   if (problems.length > 0) throw mismatch(opened.label, problems);
+  // In the model's order, as a new adapter has them: sums over all gradients then have the same bits.
+  const paths = [...layers.keys()].filter((path) => chosen.has(path));
   return {
     config: opened.config,
     parts: {
-      layers: chosen,
+      layers: new Map(paths.map((path) => [path, chosen.get(path)!])),
       saved: saved.parameters,
-      targetModules: shortNames([...chosen.keys()], [...layers.keys()]),
+      targetModules: shortNames(paths, [...layers.keys()]),
       modulesToSave: shortNames([...saved.paths], modulePaths(bound.module)),
     },
   };
@@ -137,13 +143,23 @@ interface Saved {
 
 function savedParts(bound: AdaptedModule, names: readonly string[]): Saved {
   const paths = new Set(names.length === 0 ? [] : matchPaths('addAdapter', 'modulesToSave', names, modulePaths(bound.module)));
-  const inside = (name: string) => [...paths].some((path) => name.startsWith(`${path}.`));
-  return { paths, parameters: parametersOf(bound, [...bound.parameters.keys()].filter(inside)) };
+  const inside = [...bound.parameters.keys()].filter((name) => isBelow(paths, name));
+  for (const path of paths) {
+    if (inside.some((name) => name.startsWith(`${path}.`))) continue;
+    throw new FerroError('INVALID_OPTION', `addAdapter: "modulesToSave" must name modules with parameters of their own, got ${show(path)}`);
+  }
+  return { paths, parameters: parametersOf(bound, inside) };
+}
+
+/** Whether a path, or that of a module above it, is among `paths`. */
+function isBelow(paths: ReadonlySet<string>, path: string): boolean {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('.', end - 1)) if (paths.has(path.slice(0, end))) return true;
+  return false;
 }
 
 /** Every parameter in the file must be one of the module's, and those of one module come together. */
 function openedSaved(bound: AdaptedModule, opened: OpenedAdapter, problems: string[]): Saved {
-  const names = [...opened.saved.keys()].filter((name) => bound.parameters.has(name));
+  const names = [...bound.parameters.keys()].filter((name) => opened.saved.has(name));
   for (const [name, shape] of opened.saved) if (!bound.parameters.has(name)) problems.push(`unexpected ${name} ${list(shape)}`);
   const paths = new Set(names.map(parentOf));
   for (const [name] of bound.parameters) if (paths.has(parentOf(name)) && !opened.saved.has(name)) problems.push(`missing ${name}`);
@@ -167,10 +183,14 @@ function parametersOf(bound: AdaptedModule, names: readonly string[]): AdapterPa
 
 const parentOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf('.')));
 
-/** Heads over a vocabulary (a language model's, a sequence-to-sequence model's) are multiplied with by blocks of rows, not by the layer's own forward. */
-function layersOf(module: Module): Map<string, LoraLayer> {
+/**
+ * Heads over a vocabulary (a language model's, a sequence-to-sequence model's) are multiplied with by blocks of rows, not by the layer's own forward; a weight that has its name
+ * from another layer is that layer's.
+ */
+function layersOf({ module, parameters }: AdaptedModule): Map<string, LoraLayer> {
   const { lm_head, generator } = module as { lm_head?: unknown; generator?: unknown };
-  return loraLayers(module, new Set([lm_head, generator].filter((head) => head instanceof Projection)));
+  const layers = loraLayers(module, new Set([lm_head, generator].filter((head) => head instanceof Projection)));
+  return new Map([...layers].filter(([path]) => parameters.has(`${path}.weight`)));
 }
 
 const modulePaths = (module: Module): string[] => [...module.namedModules().keys()].filter((path) => path !== '');

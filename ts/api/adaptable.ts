@@ -1,9 +1,10 @@
-// What models as users hold them have in common about adapters. Which layers, files and graphs these are is ts/adapters'.
+// What models as users hold them have in common: parameters, adapters, an end. Which layers, files and graphs adapters are is ts/adapters'.
 import { type Adapter, type AdapterOptions, type Adapters, adaptersOf } from '../adapters';
-import type { BoundModule } from '../bind';
-import { FerroError } from '../errors';
+import type { BoundModule, Parameter } from '../bind';
+import { FerroError, throwIfAborted } from '../errors';
 import { type FileData, toBlobs } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
+import { ADAPTER_FOLDER_OPTIONS, readOptions } from '../options';
 import { type PretrainedSource, sourceFolder } from './sources';
 
 /** How an adapter is read. */
@@ -26,6 +27,25 @@ export interface SaveAdapterOptions {
  */
 export abstract class AdaptableModel {
   abstract readonly bound: BoundModule;
+
+  /** Parameters by Hugging Face's names (a Transformer's by torch's): shape, trainable, `data()`, `grad()`, `set()`. */
+  get parameters(): ReadonlyMap<string, Parameter> {
+    return this.bound.parameters;
+  }
+
+  /** True after `close()`. */
+  get closed(): boolean {
+    return this.bound.closed;
+  }
+
+  /** Frees the model's memory in the engine. Twice is fine. */
+  close(): Promise<void> {
+    return this.bound.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 
   protected get adapterSet(): Adapters {
     return adaptersOf(this.bound);
@@ -52,38 +72,48 @@ export abstract class AdaptableModel {
   /**
    * Reads an adapter from a folder in PEFT's layout, or a run that trained one, and makes it the active one.
    * @param source a folder's path (Node), a URL, a list of Files, or a directory handle
-   * @throws ADAPTER_MISMATCH listing names and shapes that are not this model's; NOT_SUPPORTED for adapters of another kind; INVALID_CHECKPOINT, FILE_NOT_FOUND, ABORTED
+   * @throws ADAPTER_MISMATCH listing names and shapes that are not this model's; NOT_SUPPORTED for adapters of another kind; INVALID_OPTION, UNKNOWN_OPTION, INVALID_CHECKPOINT, FILE_NOT_FOUND, ABORTED
    */
-  async loadAdapter(source: PretrainedSource, { name, signal }: LoadAdapterOptions = {}): Promise<Adapter> {
+  async loadAdapter(source: PretrainedSource, options: LoadAdapterOptions = {}): Promise<Adapter> {
     this.bound.assertOpen('loadAdapter');
-    return this.adapterSet.load(await sourceFolder(source, (path) => openModelFolder(path, { signal })), { name, signal });
+    const { name, signal } = readOptions('loadAdapter', options, ADAPTER_FOLDER_OPTIONS);
+    return this.adapterSet.load(await sourceFolder('loadAdapter', source, signal), { name, signal });
   }
 
-  /** Switches to another adapter, or with null to the model's own weights, without loading anything. @throws INVALID_OPTION for a name it does not have */
+  /**
+   * Switches to another adapter, or with null to the model's own weights, without loading anything. A text that is being written then ends with BUSY: the next one is
+   * the new adapter's.
+   * @throws INVALID_OPTION for a name it does not have
+   */
   setAdapter(name: string | null): void {
     this.adapterSet.set(name);
   }
 
   /** Writes an adapter's folder as PEFT reads it, whole or not at all. Node only. @throws INVALID_OPTION without one, FILE_ERROR, ABORTED */
-  async saveAdapter(folder: string, { name, signal }: SaveAdapterOptions = {}): Promise<void> {
+  async saveAdapter(folder: string, options: SaveAdapterOptions = {}): Promise<void> {
+    const { name, signal } = readOptions('saveAdapter', options, ADAPTER_FOLDER_OPTIONS);
     await writeFolder(folder, this.#files('saveAdapter', name), { signal });
   }
 
   /** The same files as Blobs by name. */
-  async adapterToFiles({ name }: SaveAdapterOptions = {}): Promise<Map<string, Blob>> {
-    return toBlobs(this.#files('adapterToFiles', name));
+  async adapterToFiles(options: SaveAdapterOptions = {}): Promise<Map<string, Blob>> {
+    const { name, signal } = readOptions('adapterToFiles', options, ADAPTER_FOLDER_OPTIONS);
+    throwIfAborted(signal, 'adapterToFiles');
+    const files = await toBlobs(this.#files('adapterToFiles', name));
+    throwIfAborted(signal, 'adapterToFiles');
+    return files;
   }
 
   /**
    * Adds an adapter to the model's own weights, W + alpha/rank·B·A, each element rounded once, and removes it.
    * @throws INVALID_OPTION without one, QUANTIZED_MODEL for weights that are not f32
    */
-  mergeAdapter(name?: string): Promise<void> {
+  async mergeAdapter(name?: string): Promise<void> {
     return this.adapterSet.merge(name ?? this.#activeName('mergeAdapter'));
   }
 
   /** Frees an adapter. @throws INVALID_OPTION without one */
-  removeAdapter(name?: string): Promise<void> {
+  async removeAdapter(name?: string): Promise<void> {
     return this.adapterSet.remove(name ?? this.#activeName('removeAdapter'));
   }
 

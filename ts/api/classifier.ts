@@ -1,6 +1,6 @@
 // A sequence classifier as users hold it: made, or loaded from a language model or a classifier, trained by the Trainer, asked, saved, closed. Thin: the module is
 // ts/models', memory is ts/bind's, the files are ts/io's.
-import { type BoundModule, bind, type Parameter } from '../bind';
+import { type BoundModule, bind } from '../bind';
 import { FerroError, show } from '../errors';
 import { isPrompts, type Prompt } from '../generate';
 import {
@@ -15,7 +15,7 @@ import {
   type SaveFormat,
   toBlobs,
 } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
 import {
   type Classifier,
   type ClassifierConfig,
@@ -33,9 +33,9 @@ import { CLASSIFIER_OPTIONS, CLASSIFIER_SAVE_OPTIONS, CLASSIFY_OPTIONS, PRETRAIN
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
 import { AdaptableModel } from './adaptable';
+import { checkEngine, checkSameTokenizer, chooseVocabSize } from './checks';
 import { type Classification, classifyTexts } from './classify';
 import type { Engine } from './engine';
-import { checkEngine, chooseVocabSize } from './gpt';
 import { nameOf, type PretrainedSource, sourceFolder } from './sources';
 import { loadWeights, savedWeights } from './weights';
 
@@ -139,7 +139,7 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
     checkEngine(op, engine);
     const values = readOptions(op, options, PRETRAINED_CLASSIFIER_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder(op, source, signal);
     const opened = await openClassifier(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
@@ -169,11 +169,6 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
     return this.config.classifier.labels;
   }
 
-  /** Parameters by Hugging Face's names. */
-  get parameters(): ReadonlyMap<string, Parameter> {
-    return this.bound.parameters;
-  }
-
   get blockSize(): number {
     return this.config.blockSize;
   }
@@ -195,11 +190,6 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
     const { classifier, ...trunk } = this.config;
     const { modelType, ...shape } = describeConfig(trunk);
     return { model_type: modelType, ...shape, task: 'classify', labels: classifier.labels, pooling: classifier.pooling };
-  }
-
-  /** True after `close()`. */
-  get closed(): boolean {
-    return this.bound.closed;
   }
 
   /**
@@ -248,23 +238,12 @@ export class SequenceClassifier extends AdaptableModel implements Trainable, Asy
   async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
     const opened = await openClassifier(folder, { signal });
     try {
-      if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
-        throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
-      }
+      checkSameTokenizer('load', this.tokenizer, opened.tokenizer);
       if (opened.config.classifier !== null) sameLabels('load', opened.config.classifier.labels, this.labels);
       await loadWeights(this.bound, new Map(), opened, signal);
     } finally {
       await opened.close();
     }
-  }
-
-  /** Frees the model's memory in the engine. Twice is fine. */
-  close(): Promise<void> {
-    return this.bound.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 
@@ -278,9 +257,9 @@ function configOf(
   const labels = given.labels === undefined ? head?.labels : checkLabels(op, given.labels);
   if (labels === undefined)
     throw new FerroError('INVALID_OPTION', `${op}: "labels" must be given for a folder of a language model, got none`);
-  if (head !== null && !head.labels.every((label, i) => label === `LABEL_${i}`)) sameLabels(op, labels, head.labels);
   if (head !== null && labels.length !== head.labels.length)
     throw new FerroError('INVALID_OPTION', `${op}: "labels" must be ${head.labels.length} names, as the folder has, got ${labels.length}`);
+  if (head !== null && !head.labels.every((label, i) => label === `LABEL_${i}`)) sameLabels(op, labels, head.labels);
   const classifier = {
     labels,
     pooling: given.pooling ?? head?.pooling ?? 'last',
@@ -290,7 +269,7 @@ function configOf(
 }
 
 function sameLabels(op: string, got: readonly string[], wanted: readonly string[]): void {
-  if (got.join('\n') === wanted.join('\n')) return;
+  if (got.length === wanted.length && got.every((label, i) => label === wanted[i])) return;
   throw new FerroError('INVALID_OPTION', `${op}: "labels" must be ${show(wanted)} in this order, got ${show(got)}`);
 }
 

@@ -107,18 +107,18 @@ function padded(sequences: readonly Int32Array[], rows: number, blockSize: numbe
   return { inputIds: { data: inputIds, shape: [rows, time] }, lengths: { data: lengths, shape: [rows] } };
 }
 
-/** Logits f32 [rows, labels] of a batch { inputIds i32 [B, T], lengths i32 [B] }. */
+/** Logits f32 [B, labels] of a batch { inputIds i32 [B, T], lengths i32 [B] }, or of what else the module's `forward` reads. */
 export async function logitsOf(bound: BoundModule, batch: Record<string, HostTensor>, signal?: AbortSignal): Promise<Float32Array> {
-  const { inputIds, lengths } = batch;
   const module = bound.module as Classifier;
-  const { logits } = await bound.evaluate('classify', (inputs) => ({ logits: module.forward(inputs) }), { inputIds, lengths }, { signal });
+  const { logits } = await bound.evaluate('classify', (inputs) => ({ logits: module.forward(inputs) }), batch, { signal });
   return logits.data as Float32Array;
 }
 
 function classOf(logits: Float32Array, labels: readonly string[]): Classification {
+  const wrong = logits.find((logit) => !Number.isFinite(logit));
+  if (wrong !== undefined) throw new FerroError('NON_FINITE_LOGITS', `classify: logits must be finite, got ${wrong}`);
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
-  if (!Number.isFinite(logits[best])) throw new FerroError('NON_FINITE_LOGITS', `classify: logits must be finite, got ${logits[best]}`);
   const weights = Array.from(logits, (logit) => exp(logit - logits[best]));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { label: labels[best], probabilities: Object.fromEntries(labels.map((label, i) => [label, weights[i] / total])) };

@@ -1,10 +1,11 @@
 // Scores of a classifier over a data set: the loss, accuracy and F1, and what it said of each example. Letters in shapes: B batch, L labels.
 import type { BoundModule } from '../bind';
-import { type BatchTensors, type ExampleDataset, evalBatches, type HostTensor, IGNORE_INDEX } from '../data';
-import { FerroError, throwIfAborted } from '../errors';
-import type { Tensor } from '../graph';
+import { type BatchTensors, type ExampleDataset, evalBatches, IGNORE_INDEX } from '../data';
+import { FerroError, show, throwIfAborted } from '../errors';
 import { exp, ln } from '../math';
 import { type ClassificationScores, classificationScores } from '../metrics';
+import { checkClasses } from '../train';
+import { logitsOf } from './classify';
 
 /** A model whose module turns a batch { inputIds, lengths } into logits f32 [B, L], and the names of its labels. */
 export interface LabelModel {
@@ -39,13 +40,19 @@ export interface ClassificationEvaluation extends ClassificationScores {
 /**
  * Predicts every example of a data set and scores the predictions.
  * @param dataset batches { inputIds i32 [B, T], lengths i32 [B], labels i32 [B] }
- * @throws EMPTY_DATA without a labelled example, INVALID_OPTION for a data set without labels, LABEL_OUT_OF_RANGE, MODEL_CLOSED, ABORTED
+ * @throws EMPTY_DATA without a labelled example, INVALID_OPTION for a data set without labels or with others than the model's, LABEL_OUT_OF_RANGE, MODEL_CLOSED, ABORTED
  */
 export async function evaluateClassification(
   { bound, labels }: LabelModel,
   dataset: ExampleDataset,
   { batchSize = 32, positive, signal }: EvaluateClassificationOptions = {},
 ): Promise<ClassificationEvaluation> {
+  checkClasses('evaluateClassification', 'dataset', labels, dataset);
+  if (positive !== undefined && !labels.includes(positive))
+    throw new FerroError(
+      'INVALID_OPTION',
+      `evaluateClassification: "positive" must be one of the labels ${show(labels)}, got ${show(positive)}`,
+    );
   const predictions: LabelPrediction[] = [];
   const right: number[] = [];
   const said: number[] = [];
@@ -77,12 +84,9 @@ async function logProbabilities(
   count: number,
   signal: AbortSignal | undefined,
 ): Promise<number[][]> {
-  const build = (batch: Record<string, Tensor>) => ({
-    logits: (bound.module as unknown as { forward(batch: Record<string, Tensor>): Tensor }).forward(batch),
-  });
-  const { logits }: Record<string, HostTensor> = await bound.evaluate('label logits', build, inputs, { signal });
-  return Array.from({ length: logits.data.length / count }, (_, row) => {
-    const values = Array.from(logits.data.subarray(row * count, (row + 1) * count));
+  const logits = await logitsOf(bound, inputs, signal);
+  return Array.from({ length: logits.length / count }, (_, row) => {
+    const values = Array.from(logits.subarray(row * count, (row + 1) * count));
     if (!values.every(Number.isFinite))
       throw new FerroError('NON_FINITE_LOGITS', 'evaluateClassification: logits must be finite numbers, got others');
     const most = Math.max(...values);

@@ -31,7 +31,7 @@ export async function evaluateLoss(
   trainable.bound.assertOpen('evaluateLoss');
   const used = loss ?? trainable.loss;
   if (used === undefined) throw new FerroError('INVALID_OPTION', 'evaluateLoss: "loss" must be given for a module of your own, got none');
-  checkVocabulary('dataset', trainable, dataset);
+  checkVocabulary('evaluateLoss', 'dataset', trainable, dataset);
   const blockSize = windowOf('evaluateLoss', trainable, dataset);
   const evaluator = new Evaluator(trainable.bound, used, batchSize);
   try {

@@ -47,6 +47,8 @@ describe('evaluateTexts', () => {
     const model = shouter();
     await evaluateTexts(model, EXAMPLES, { metrics: ['cer'], generation: { numBeams: 4, maxNewTokens: 5 } });
     expect(model.calls[0].options).toEqual({ numBeams: 4, maxNewTokens: 5, numReturnSequences: 1, signal: undefined });
+    await evaluateTexts(model, EXAMPLES, { metrics: ['cer'], generation: { temperature: undefined } });
+    expect(model.calls.at(-1)!.options).toMatchObject({ doSample: false });
   });
 
   it.each([

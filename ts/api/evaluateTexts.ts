@@ -1,6 +1,6 @@
 // Scores of what a model writes: prompts in, greedy texts out, compared with the right ones by the field's metrics. The same for every model that generates; the metrics are
 // ts/metrics'.
-import { FerroError, throwIfAborted } from '../errors';
+import { FerroError, show, throwIfAborted } from '../errors';
 import type { FinishReason, GenerateOptions } from '../generate';
 import { type References, TEXT_METRICS, type TextMetric, type TextScores, textScores } from '../metrics';
 
@@ -60,9 +60,9 @@ export async function evaluateTexts<P = string>(
 ): Promise<TextEvaluation<P>> {
   checkMetrics(metrics);
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw new FerroError('INVALID_OPTION', `evaluateTexts: "batchSize" must be a positive integer, got ${batchSize}`);
+    throw new FerroError('INVALID_OPTION', `evaluateTexts: "batchSize" must be a positive integer, got ${show(batchSize)}`);
   if (examples.length === 0) throw new FerroError('EMPTY_DATA', 'evaluateTexts: there must be examples, got none');
-  const drawn = ['temperature', 'doSample', 'numBeams'].some((name) => name in generation);
+  const drawn = (['temperature', 'doSample', 'numBeams'] as const).some((name) => generation[name] !== undefined);
   const options: GenerateOptions = { ...(drawn ? {} : { doSample: false }), ...generation, numReturnSequences: 1, signal };
   const predictions: TextPrediction<P>[] = [];
   for (let at = 0; at < examples.length; at += batchSize) {
@@ -94,5 +94,5 @@ function checkMetrics(metrics: readonly string[]): void {
   const unknown = metrics.find((name) => !(TEXT_METRICS as readonly string[]).includes(name));
   if (unknown === undefined) return;
   const known = TEXT_METRICS.map((name) => JSON.stringify(name)).join(', ');
-  throw new FerroError('INVALID_OPTION', `evaluateTexts: metrics must be among ${known}, got ${JSON.stringify(unknown)}`);
+  throw new FerroError('INVALID_OPTION', `evaluateTexts: metrics must be among ${known}, got ${show(unknown)}`);
 }

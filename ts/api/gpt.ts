@@ -1,7 +1,7 @@
 // A language model as users hold it: made or loaded, generated from, saved, closed. Thin: architectures are ts/models', memory is ts/bind's, writing
 // text is ts/generate's, the files are ts/io's.
-import { type BoundModule, bind, type Parameter } from '../bind';
-import { FerroError } from '../errors';
+import { type BoundModule, bind } from '../bind';
+import { FerroError, show } from '../errors';
 import {
   Conversation,
   type GeneratedPiece,
@@ -30,7 +30,7 @@ import {
   toBlob,
   toBlobs,
 } from '../io';
-import { openModelFolder, writeFolder, writeGgufFile } from '../io/node';
+import { writeFolder, writeGgufFile } from '../io/node';
 import {
   type CausalLM,
   type ContextOptions,
@@ -50,7 +50,8 @@ import { Stream } from '../stream';
 import { addSpecialTokens, type Tokenizer, type TokenRoles } from '../tokenizers';
 import type { Trainable } from '../train';
 import { AdaptableModel } from './adaptable';
-import { Engine } from './engine';
+import { checkEngine, checkSameTokenizer, chooseVocabSize } from './checks';
+import type { Engine } from './engine';
 import { nameOf, type PretrainedSource, sourceFolder } from './sources';
 import { growVocabulary } from './vocabulary';
 import { type Blocks, copyWeights, loadWeights, plainParameter, savedWeights } from './weights';
@@ -165,7 +166,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     checkEngine('GPT.fromPretrained', engine);
     const values = readOptions('GPT.fromPretrained', options, PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder('GPT.fromPretrained', source, signal);
     const opened = await openPretrained(folder, { signal, onProgress });
     try {
       const tokenizer = values.tokenizer ?? opened.tokenizer;
@@ -201,7 +202,7 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     this.bound.assertOpen('quantize');
     this.assertNoAdapter('quantize');
     if (quantization !== 'int8' && quantization !== 'bf16')
-      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8" or "bf16", got ${JSON.stringify(quantization)}`);
+      throw new FerroError('INVALID_OPTION', `quantize: the form must be "int8" or "bf16", got ${show(quantization)}`);
     if (this.quantized !== null)
       throw new FerroError(
         'QUANTIZED_MODEL',
@@ -249,11 +250,6 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     return this.bound.module.config as ModelConfig;
   }
 
-  /** Parameters by Hugging Face's names: shape, trainable, `data()`, `grad()`, `set()`. */
-  get parameters(): ReadonlyMap<string, Parameter> {
-    return this.bound.parameters;
-  }
-
   get blockSize(): number {
     return this.config.blockSize;
   }
@@ -276,18 +272,13 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
     return { model_type: modelType, ...shape };
   }
 
-  /** True after `close()`. */
-  get closed(): boolean {
-    return this.bound.closed;
-  }
-
   /**
    * Continues a prompt, or each of a list of prompts. Iterate it for the pieces as they are written, or await it for `{ text, ids, seed, finishReason, logProbs, sequences }`: the first
    * text, and all of them (`sequences`: prompt by prompt, numReturnSequences of each). Each text is what it would be alone, sequence i under seed + i. When a context is full,
    * the last half is kept and read again; an empty prompt starts from the beginning-of-text token or a line break. Iterated, a few tokens are written ahead of the reader, with the
    * weights of that time; leaving the loop ends that within a token.
    * @param prompt text, or token ids, or a list of these
-   * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
+   * @throws UNKNOWN_CHARACTER, TOKEN_OUT_OF_RANGE, INVALID_OPTION, UNKNOWN_OPTION at once; NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED, BUSY (another adapter was set) while it runs
    */
   generate(prompt: Prompt | readonly Prompt[] = '', options?: GenerateOptions): Stream<GeneratedPiece, GeneratedText> {
     this.bound.assertOpen('generate');
@@ -367,22 +358,11 @@ export class GPT extends AdaptableModel implements Trainable, AsyncDisposable {
   async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
     const opened = await openPretrained(folder, { signal });
     try {
-      if (this.tokenizer !== null && opened.tokenizer !== null && opened.tokenizer.hash !== this.tokenizer.hash) {
-        throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizer, got another one");
-      }
+      checkSameTokenizer('load', this.tokenizer, opened.tokenizer);
       await loadWeights(this.bound, this.#blocks, opened, signal);
     } finally {
       await opened.close();
     }
-  }
-
-  /** Frees the model's memory in the engine. Twice is fine. */
-  close(): Promise<void> {
-    return this.bound.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 
@@ -391,18 +371,4 @@ function makeModule(config: ModelConfig, quantization: Quantization | null): { m
   const module = createModel(config);
   const weights = quantization === null ? new Map() : quantizeModule(module, quantization);
   return { module, blocks: quantization === 'int8' ? weights : new Map() };
-}
-
-export function checkEngine(op: string, engine: unknown): asserts engine is Engine {
-  if (!(engine instanceof Engine))
-    throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
-}
-
-/** vocabSize from the tokenizer, or as given when it is at least as large (a padded vocabulary). */
-export function chooseVocabSize(op: string, tokenizer: Tokenizer | null, given: number | undefined): number | undefined {
-  if (tokenizer === null || given === undefined) return given ?? tokenizer?.vocabSize;
-  if (given < tokenizer.vocabSize) {
-    throw new FerroError('VOCABULARY_MISMATCH', `${op}: "vocabSize" must be at least the tokenizer's ${tokenizer.vocabSize}, got ${given}`);
-  }
-  return given;
 }

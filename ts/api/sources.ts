@@ -1,12 +1,14 @@
 // Where a pretrained model can come from, as a folder to read. No reading here.
 import { FerroError } from '../errors';
 import { type DirectoryHandle, fileListFolder, handleFolder, type ReadableFolder, urlFolder } from '../io';
+import { openModelFolder } from '../io/node';
 
 /** A folder's path (Node), a URL, a list of Files, or a directory handle of the File System Access API. */
 export type PretrainedSource = string | URL | Iterable<File> | DirectoryHandle;
 
-/** The folder behind a source; `openPath` opens a path on this machine. @throws INVALID_OPTION */
-export async function sourceFolder(source: PretrainedSource, openPath: (path: string) => Promise<ReadableFolder>): Promise<ReadableFolder> {
+/** The folder behind a source. @throws INVALID_OPTION; what opening a path throws */
+export async function sourceFolder(op: string, source: PretrainedSource, signal?: AbortSignal): Promise<ReadableFolder> {
+  const openPath = (path: string) => openModelFolder(path, { signal });
   if (source instanceof URL) return source.protocol === 'file:' ? openPath(decodeURIComponent(source.pathname)) : urlFolder(source);
   if (typeof source === 'string') return /^https?:\/\//i.test(source) ? urlFolder(source) : openPath(source);
   if (typeof source === 'object' && source !== null) {
@@ -15,7 +17,7 @@ export async function sourceFolder(source: PretrainedSource, openPath: (path: st
   }
   throw new FerroError(
     'INVALID_OPTION',
-    `GPT.fromPretrained: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`,
+    `${op}: the source must be a path, a URL, a list of Files or a directory handle, got ${typeof source}`,
   );
 }
 

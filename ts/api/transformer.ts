@@ -1,6 +1,6 @@
 // A sequence-to-sequence Transformer as users hold it: made or loaded, trained by the Trainer, written with, saved, closed. Thin, as gpt.ts is: the architecture is ts/models/seq2seq.ts,
 // writing is ts/generate's, the files are ts/io's.
-import { type BoundModule, bind, type Parameter } from '../bind';
+import { type BoundModule, bind } from '../bind';
 import { FerroError } from '../errors';
 import {
   type GeneratedPiece,
@@ -25,7 +25,7 @@ import {
   toBlobs,
   transformerToFiles,
 } from '../io';
-import { openModelFolder, writeFolder } from '../io/node';
+import { writeFolder } from '../io/node';
 import { resolveSeq2SeqConfig, Seq2Seq, type Seq2SeqConfig, type Seq2SeqConfigOptions, type Source, seq2seqLoss } from '../models';
 import type { HostTensor, Loss } from '../nn';
 import {
@@ -39,7 +39,8 @@ import { Stream } from '../stream';
 import type { Tokenizer } from '../tokenizers';
 import type { Trainable } from '../train';
 import { AdaptableModel } from './adaptable';
-import { Engine } from './engine';
+import { checkEngine, checkSameTokenizer } from './checks';
+import type { Engine } from './engine';
 import { nameOf, type PretrainedSource, sourceFolder } from './sources';
 import { loadWeights, savedWeights } from './weights';
 
@@ -130,7 +131,7 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     checkEngine(op, engine);
     const values = readOptions(op, options, TRANSFORMER_PRETRAINED_OPTIONS, { defaults: false });
     const { signal, onProgress } = options;
-    const folder = await sourceFolder(source, (path) => openModelFolder(path, { signal }));
+    const folder = await sourceFolder(op, source, signal);
     const opened = await openTransformer(folder, { signal, onProgress });
     try {
       const config = values.dropout === undefined ? opened.config : { ...opened.config, dropout: values.dropout };
@@ -156,11 +157,6 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     return this.bound.module.config;
   }
 
-  /** Parameters by torch's names: shape, trainable, `data()`, `grad()`, `set()`. */
-  get parameters(): ReadonlyMap<string, Parameter> {
-    return this.bound.parameters;
-  }
-
   /** Undefined: pairs have no windows. */
   get blockSize(): undefined {
     return undefined;
@@ -183,11 +179,6 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     return { model_type: modelType, ...shape };
   }
 
-  /** True after `close()`. */
-  get closed(): boolean {
-    return this.bound.closed;
-  }
-
   /** The loss with smoothed labels: what the Trainer's `labelSmoothing` trains with. Evaluation stays plain cross-entropy. */
   smoothedLoss(labelSmoothing: number): Loss {
     return seq2seqLoss({ labelSmoothing }) as Loss;
@@ -199,7 +190,7 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
    * a stop string, or after maxNewTokens (by default 200, less where maxTargetLength is reached before).
    * @param source text, or token ids, or numbers f32 [S, inputDim] where the model reads features, or a list of these
    * @throws INVALID_OPTION (no source, a source longer than maxSourceLength, more tokens than maxTargetLength holds), TOKEN_OUT_OF_RANGE, UNKNOWN_CHARACTER, UNKNOWN_OPTION at once;
-   *   NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED while it runs
+   *   NON_FINITE_LOGITS, ABORTED, MODEL_CLOSED, BUSY (another adapter was set) while it runs
    */
   generate(source: SourceInput | readonly SourceInput[], options: TransformerGenerateOptions = {}): Stream<GeneratedPiece, GeneratedText> {
     this.bound.assertOpen('generate');
@@ -286,26 +277,12 @@ export class Transformer extends AdaptableModel implements Trainable, AsyncDispo
     const opened = await openTransformer(folder, { signal });
     try {
       const stored = chooseTokenizers(opened.tokenizer ?? undefined, opened.targetTokenizer ?? undefined, opened.config.inputKind);
-      for (const [mine, other] of [
-        [this.tokenizer, stored.source],
-        [this.targetTokenizer, stored.target],
-      ]) {
-        if (mine !== null && other !== null && mine.hash !== other.hash)
-          throw new FerroError('VOCABULARY_MISMATCH', "load: the checkpoint must have the model's tokenizers, got another one");
-      }
+      checkSameTokenizer('load', this.tokenizer, stored.source);
+      checkSameTokenizer('load', this.targetTokenizer, stored.target);
       await loadWeights(this.bound, new Map(), opened, signal);
     } finally {
       await opened.close();
     }
-  }
-
-  /** Frees the model's memory in the engine. Twice is fine. */
-  close(): Promise<void> {
-    return this.bound.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 
@@ -374,9 +351,4 @@ function features(given: SourceInput, inputDim: number): Source {
   if (!good || given.data.length !== given.shape[0] * inputDim)
     throw new FerroError('INVALID_OPTION', `generate: a source must be { data: Float32Array, shape: [S, ${inputDim}] }, got another one`);
   return { data: given.data, positions: given.shape[0] };
-}
-
-function checkEngine(op: string, engine: unknown): asserts engine is Engine {
-  if (!(engine instanceof Engine))
-    throw new FerroError('INVALID_OPTION', `${op}: the engine must come from Engine.start, got ${typeof engine}`);
 }

@@ -171,6 +171,11 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     this.assertOpen('allocate');
   }
 
+  /** Whether a variable has memory for this module's sake: its parameters, and what `allocate` gave memory and `release` has not freed. */
+  has(variable: Variable): boolean {
+    return this.#owned.has(variable) || [...this.parameters.values()].some((parameter) => parameter.variable === variable);
+  }
+
   /** Frees variables that `allocate` gave memory. */
   async release(variables: readonly Variable[]): Promise<void> {
     await this.#releaseOwned(variables);
@@ -205,9 +210,14 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     if (this.#handles.delete(handle) && !this.host.closed) await this.host.unload(handle);
   }
 
-  /** Where `parameter.grad()` finds gradients: sums, to be divided by the count. Undefined: nowhere. */
-  setGradients(gradients: { of: ReadonlyMap<Variable, Variable>; count: Variable } | undefined): void {
+  /** Where `parameter.grad()` finds gradients from now on: sums, to be divided by the count. */
+  setGradients(gradients: { of: ReadonlyMap<Variable, Variable>; count: Variable }): void {
     this.#gradients = gradients;
+  }
+
+  /** Takes back what `setGradients` was told, unless another's gradients have been told since. */
+  dropGradients(of: ReadonlyMap<Variable, Variable>): void {
+    if (this.#gradients?.of === of) this.#gradients = undefined;
   }
 
   async read(variable: Variable, op: string, range?: ElementRange): Promise<Numbers> {

@@ -27,21 +27,18 @@ export function addEval(program: Command): void {
 async function evaluate(output: Output, values: EvalValues, given: Partial<EvalValues>): Promise<void> {
   const source = required('eval', values.model, 'model');
   const data = required('eval', values.data, 'data');
-  const description = await taskOf(values.adapter ?? source);
+  const description = await taskOf({ adapter: values.adapter, source });
   const task: TaskName = values.task ?? description?.task ?? 'lm';
   refuseOthers('eval', task, given);
   const measured = await withEngine(values, output, (engine) =>
     taskNamed(task).evaluate({ engine, output, values, given, source, data, description }),
   );
-  await savePredictions(values.predictions, task, measured);
-  output.result(measured.result, measured.text);
+  output.result(measured.result, measured.text); // before anything that can fail
+  if (values.predictions !== undefined) await savePredictions(values.predictions, measured);
 }
 
-/** Writes the predictions, one JSON object per line. @throws INVALID_OPTION for a task without them, FILE_ERROR */
-async function savePredictions(path: string | undefined, task: TaskName, { predictions }: Measured): Promise<void> {
-  if (path === undefined) return;
-  if (predictions === undefined)
-    throw new FerroError('INVALID_OPTION', `eval: "--predictions" needs a task that predicts something, got ${task}`);
+/** Writes the predictions, one JSON object per line. @throws FILE_ERROR */
+async function savePredictions(path: string, { predictions = [] }: Measured): Promise<void> {
   const lines = predictions.map((one) => `${JSON.stringify(one)}\n`).join('');
   await writeFile(path, lines).catch((cause: unknown) => {
     throw new FerroError('FILE_ERROR', `eval: "--predictions" must be a file that can be written, got ${JSON.stringify(path)}`, { cause });

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { FerroError } from '../errors';
 import { type Classification, type GenerateOptions, type GPT, loadModel, Transformer } from '../index';
 import type { TaskDescription } from '../io';
-import { COMMAND_OPTIONS, CONTEXT_OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
+import { COMMAND_OPTIONS, CONTEXT_OPTIONS, OPTIONS, type OptionValues, SAMPLING_OPTIONS } from '../options';
 import type { Tokenizer } from '../tokenizers';
 import { addFlags, pickGiven, readCommandOptions, required, requireOne } from './flags';
 import { formatScore } from './format';
@@ -18,10 +18,12 @@ import { describeTask, promptRow, templateOf } from './tasks/texts';
 
 const NAMES = COMMAND_OPTIONS.generate;
 type Values = OptionValues<(typeof NAMES)[number]>;
+/** What means nothing to a classifier. */
+const FOR_WRITING = ['promptIds', 'quantize', ...CONTEXT_OPTIONS, ...SAMPLING_OPTIONS] as const;
 
 /** Adds the command. */
 export function addGenerate(program: Command): void {
-  const command = program.command('generate').description('write text with a saved model');
+  const command = program.command('generate').description('write text with a saved model, or say the labels of texts');
   addFlags(command, NAMES).action(async (parsed) => {
     const { values, given } = await readCommandOptions('generate', parsed, NAMES);
     await generate(new Output(values.json), values, given);
@@ -33,13 +35,19 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
   const { promptIds } = values;
   const prompts = values.prompt === undefined ? [] : [values.prompt].flat();
   requireOne('generate', [prompts[0], promptIds], ['prompt', 'prompt-ids']);
-  const saved = await taskOf(values.adapter ?? source);
+  const saved = await taskOf({ adapter: values.adapter, source });
   const task = values.task ?? saved?.task ?? 'lm';
   const description = describeTask(task, given, saved);
   await withEngine(values, output, async (engine) => {
     if (task === 'classify') {
-      if (promptIds !== undefined) throw new FerroError('INVALID_OPTION', 'generate: a classifier needs "--prompt", got "--prompt-ids"');
-      tellLabels(output, prompts, await classifyPrompts(engine, source, values.adapter, prompts, description));
+      const other = FOR_WRITING.find((name) => name in given);
+      if (other !== undefined) {
+        throw new FerroError(
+          'INVALID_OPTION',
+          `generate: "--${OPTIONS[other].flag}" must be given with a model that writes, got it with a classifier`,
+        );
+      }
+      tellLabels(output, prompts, await classifyPrompts({ engine, source, description: saved }, values.adapter, prompts, description));
       return;
     }
     const context = pickGiven(given, CONTEXT_OPTIONS);
@@ -48,7 +56,7 @@ async function generate(output: Output, values: Values, given: Partial<Values>):
     noteUnexpected(output, model);
     // Only what was given: the library draws a seed where there is none, and tells it.
     const options = pickGiven(given, SAMPLING_OPTIONS);
-    const isTemplated = promptIds === undefined && (task !== 'lm' || description.template !== undefined);
+    const isTemplated = promptIds === undefined && (task !== 'lm' || (description.template ?? description.taskPrefix) !== undefined);
     const writing = isTemplated
       ? answers(withTokenizer('generate: "--model"', model, source), description, prompts, options)
       : { prompts, options };
@@ -66,10 +74,12 @@ function answers(
 ): Writing {
   const template = templateOf(description);
   if (model instanceof Transformer) {
-    const sources = prompts.map((prompt) => template.promptIds(promptRow(description, prompt), model.tokenizer, { border: false }));
+    const sources = prompts.map((prompt) =>
+      template.promptIds(promptRow(description, template, prompt), model.tokenizer, { border: false }),
+    );
     return { prompts: sources, options };
   }
-  const ids = prompts.map((prompt) => template.promptIds(promptRow(description, prompt), model.tokenizer));
+  const ids = prompts.map((prompt) => template.promptIds(promptRow(description, template, prompt), model.tokenizer));
   return { prompts: ids, options: { ...endOf(model, template, description), ...options } };
 }
 
@@ -79,6 +89,8 @@ function tellLabels(output: Output, prompts: readonly string[], found: readonly 
     Object.entries(probabilities).map(([label, probability]) => ({ label, probability }));
   const results = found.map(({ probabilities, ...one }, i) => ({ prompt: prompts[i], ...one, probabilities: listed(probabilities) }));
   const lines = found.map(({ label, probabilities }) => `${label} (${formatScore(probabilities[label])})`);
+  const cut = found.filter(({ truncated }) => truncated).length;
+  if (cut > 0) output.note(`warning: ${cut} of ${found.length} prompts cut to the context`);
   output.result({ ...results[0], results }, lines.join('\n'));
 }
 

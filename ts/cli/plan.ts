@@ -18,6 +18,7 @@ import { chooseTokenizer } from './data';
 import { addFlags, pickGiven, readCommandOptions } from './flags';
 import { formatBytes, formatCount, formatScale, formatSeconds, formatTable } from './format';
 import { Output } from './output';
+import { refuseOthers } from './tasks/belongs';
 import { DEFAULT_SIZE } from './tasks/seq2seq';
 
 const NAMES = COMMAND_OPTIONS.plan;
@@ -32,6 +33,7 @@ export function addPlan(program: Command): void {
   const command = program.command('plan').description('parameters, arithmetic, memory and time of a training run, without running it');
   addFlags(command, NAMES).action(async (parsed) => {
     const { values, given } = await readCommandOptions('plan', parsed, NAMES);
+    refuseOthers('plan', values.task ?? 'lm', given);
     await plan(new Output(values.json), values, given);
   });
 }

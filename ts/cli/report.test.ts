@@ -52,8 +52,9 @@ describe('reportPage', () => {
     const scored = reportPage({
       title: 'x',
       facts: [],
-      metrics: [{ step: 1, loss: 2, eval_loss: 1, eval_accuracy: 0.5, eval_bleu: 20, eval_macro_f1: 0.25 }],
+      metrics: [{ step: 1, loss: 2, eval_loss: 1, eval_accuracy: 0.5, eval_bleu: 20, eval_macro_f1: 0.25, tokens_per_second: 7 }],
       samples: [],
+      unit: 'examples',
       tables: [{ title: HOSTILE, head: ['label', 'f1'], rows: [[HOSTILE, '0.5']] }],
     });
     const { charts } = JSON.parse(/<script type="application\/json" id="data">(.*?)<\/script>/s.exec(scored)?.[1] ?? '');
@@ -62,7 +63,10 @@ describe('reportPage', () => {
       ['loss', [2], [1]],
       ['scores', [0.5], [0.25]],
       ['percents', [20]],
+      ['speed', [7]],
     ]);
+    expect(scored).toContain('<h2>Throughput (examples per second)</h2>');
+    expect(page).toContain('<h2>Throughput (tokens per second)</h2>');
     expect(scored).toContain('<th>label</th><th>f1</th>');
     expect(scored).toContain('<td>0.5</td>');
     expect(scored).not.toContain('<script>alert');

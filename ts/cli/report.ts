@@ -31,6 +31,8 @@ export interface ReportData {
   samples: readonly Sample[];
   /** What the last evaluation found, above the charts. */
   tables?: readonly ReportTable[];
+  /** What the speed counts; 'tokens' by default. */
+  unit?: 'tokens' | 'examples';
 }
 
 /** The objects of a file with one JSON object per line; a last line that was cut off by a crash is left out. [] where there is no file. */
@@ -57,12 +59,12 @@ export async function writeReport(
   directory: string,
   title: string,
   facts: ReportData['facts'],
-  tables: readonly ReportTable[] = [],
+  { tables, unit }: Pick<ReportData, 'tables' | 'unit'> = {},
 ): Promise<string> {
   const metrics = await readJsonLines<MetricsLine>(join(directory, 'metrics.jsonl'));
   const samples = await readJsonLines<Sample>(join(directory, 'samples.jsonl'));
   const path = join(directory, 'report.html');
-  await writeFile(`${path}.tmp`, reportPage({ title, facts, metrics, samples, tables }));
+  await writeFile(`${path}.tmp`, reportPage({ title, facts, metrics, samples, tables, unit }));
   await rename(`${path}.tmp`, path);
   return path;
 }

@@ -62,7 +62,8 @@ interface Chart {
   series: { key: string; label: string; colour: string; points: boolean }[];
 }
 
-const CHARTS: readonly Chart[] = [
+/** The charts of every run. @param unit what the speed counts, in the log too, whose word is tokens_per_second */
+const chartsOf = (unit: string): readonly Chart[] => [
   {
     id: 'loss',
     title: 'Loss (nats)',
@@ -74,9 +75,9 @@ const CHARTS: readonly Chart[] = [
   },
   {
     id: 'speed',
-    title: 'Throughput (tokens per second)',
+    title: `Throughput (${unit} per second)`,
     log: false,
-    series: [{ key: 'tokens_per_second', label: 'tokens/s', colour: '#2f9e6f', points: false }],
+    series: [{ key: 'tokens_per_second', label: `${unit}/s`, colour: '#2f9e6f', points: false }],
   },
   {
     id: 'rate',
@@ -126,10 +127,11 @@ function htmlTable({ title, head, rows }: ReportTable): string {
 }
 
 /** The whole page. */
-export function reportPage({ title, facts, metrics, samples, tables = [] }: ReportData): string {
+export function reportPage({ title, facts, metrics, samples, tables = [], unit = 'tokens' }: ReportData): string {
   const steps = column(metrics, 'step');
   const rows = metrics.filter((_, i) => steps[i] !== null);
-  const present = [CHARTS[0], ...scoreCharts(rows), ...CHARTS.slice(1)]
+  const [loss, ...others] = chartsOf(unit);
+  const present = [loss, ...scoreCharts(rows), ...others]
     .map((chart) => ({
       ...chart,
       series: chart.series.filter(({ key }) => column(rows, key).some((value) => value !== null)),

@@ -1,8 +1,9 @@
 // `ferroformer train`: a new run, a fine-tune of a saved model, or a run that goes on.
 
 import type { Command } from 'commander';
+import { FerroError } from '../errors';
 import type { Engine } from '../index';
-import { COMMAND_OPTIONS, type OptionValues, readOptions, TRAINING_OPTIONS } from '../options';
+import { COMMAND_OPTIONS, OPTIONS, type OptionValues, readOptions, TRAINING_OPTIONS } from '../options';
 import { addFlags, flagName, pickGiven, readCommandOptions, required } from './flags';
 import { Output } from './output';
 import { readRunJson } from './runFiles';
@@ -20,7 +21,7 @@ type Given = Partial<TrainValues>;
 
 /** Adds the command. */
 export function addTrain(program: Command, finish: (code: number) => void): void {
-  const command = program.command('train').description('train a GPT on text files, or fine-tune a saved one');
+  const command = program.command('train').description('train a model on text files or on rows of a task, or fine-tune a saved one');
   addFlags(command, NAMES).action(async (parsed) => {
     const read = await readCommandOptions('train', parsed, NAMES);
     const { values, given } = read.values.resume ? await withStoredOptions(read) : read;
@@ -45,7 +46,11 @@ async function train(engine: Engine, output: Output, values: TrainValues, given:
   const outputDir = required('train', values.outputDir, 'out');
   const name = values.task ?? 'lm';
   refuseOthers('train', name, given);
-  const before = await taskOf(values.initFrom);
+  for (const needy of ['quantize', 'adapter'] as const) {
+    if (values[needy] !== undefined && values.initFrom === undefined)
+      throw new FerroError('INVALID_OPTION', `train: "--${OPTIONS[needy].flag}" needs "--init-from", a saved model, got none`);
+  }
+  const before = await taskOf({ adapter: values.adapter, source: values.initFrom });
   const task = await taskNamed(name).train({ engine, output, values, given, data, before });
   const { outputDir: _, ...training } = pickGiven(given, TRAINING_OPTIONS);
   const { overwrite, resume, ...kept } = given;

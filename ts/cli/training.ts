@@ -113,7 +113,7 @@ async function sample(run: TrainingRun, progress: Progress, step: number): Promi
 }
 
 async function report(run: TrainingRun, maxSteps: number, tables: readonly ReportTable[] = []): Promise<string> {
-  return writeReport(run.outputDir, `Training run ${run.outputDir}`, facts(run, maxSteps), tables);
+  return writeReport(run.outputDir, `Training run ${run.outputDir}`, facts(run, maxSteps), { tables, unit: run.task.unit });
 }
 
 async function conclude(

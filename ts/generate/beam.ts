@@ -49,6 +49,7 @@ export async function* beamSearch(
     const session = await model.sessions.take(numBeams);
     let found: Finished[];
     try {
+      session.adoptVariant();
       const source = model.sources?.[i];
       if (source !== undefined) await session.readSources(new Array(numBeams).fill(source), sampling.signal);
       found = await new Search(model, session, prompt, sampling, rules).run();

@@ -2,6 +2,7 @@
 // read prompts and write tokens. It keeps no text and follows no context rule.
 import type { BoundModule } from '../bind';
 import type { ProgramHandle } from '../engine';
+import { FerroError } from '../errors';
 import {
   assign,
   beamScores,
@@ -99,6 +100,13 @@ export class GenerationSession {
   get #variables(): Variable[] {
     const caches = this.rows === 1 ? [this.#cache] : [this.#cache, this.#single];
     return [...(this.#sources?.variables ?? caches.flatMap(cacheVariables)), this.#token, this.#positions, ...Object.values(this.#rules)];
+  }
+
+  /** Says that a text begins: it is written by the variant that the module is now. What was compiled for another one is freed. */
+  adoptVariant(): void {
+    if (this.#variant === this.#bound.variantKey) return;
+    this.#variant = this.#bound.variantKey;
+    this.#unload().catch(() => {}); // the engine has ended: told by whatever runs next
   }
 
   /** Begins a generation: rules, each row's last token, and what rows remember of their tokens. */
@@ -262,11 +270,9 @@ export class GenerationSession {
   }
 
   #program(name: ProgramName): Promise<ProgramHandle> {
-    if (this.#variant !== this.#bound.variantKey) {
-      // Another adapter since then: what was compiled is of another model.
-      this.#variant = this.#bound.variantKey;
-      this.#unload().catch(() => {}); // the engine has ended: told by whatever runs next
-    }
+    if (this.#variant !== this.#bound.variantKey)
+      // Caches of one model, steps of another: no model would have written that text.
+      return Promise.reject(new FerroError('BUSY', 'generate: the adapter must stay the same while a text is written, got another'));
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
     const built = this.#load(name);

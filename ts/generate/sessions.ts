@@ -6,6 +6,7 @@ import { type GenerationModule, GenerationSession } from './session';
 export class GenerationSessions {
   #single: GenerationSession | undefined;
   #batch: GenerationSession | undefined;
+  #closed = false;
 
   constructor(
     readonly bound: BoundModule<GenerationModule>,
@@ -27,15 +28,16 @@ export class GenerationSessions {
     return GenerationSession.open(this.bound, this.drawable, rows);
   }
 
-  /** Takes a session back; one is kept. */
+  /** Takes a session back; one is kept, until `close`. */
   async giveBack(session: GenerationSession): Promise<void> {
     const kept = session.rows === 1 ? this.#single : this.#batch;
-    if (kept === undefined && !this.bound.closed) this.#keep(session.rows, session);
+    if (kept === undefined && !this.bound.closed && !this.#closed) this.#keep(session.rows, session);
     else await session.close();
   }
 
-  /** Frees those that are kept. */
+  /** Frees those that are kept, and each of the others when it is given back. */
   async close(): Promise<void> {
+    this.#closed = true;
     const kept = [this.#single, this.#batch];
     this.#single = undefined;
     this.#batch = undefined;

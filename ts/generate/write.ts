@@ -28,6 +28,7 @@ export async function* write(writing: Writing): AsyncGenerator<GeneratedPiece, v
   const live = () => sequences.some(({ finishReason }) => finishReason === undefined);
   if (!live()) return;
   throwIfAborted(sampling.signal, 'generate');
+  session.adoptVariant();
   if (sources !== undefined) await session.readSources(sources, sampling.signal);
   // Sent in this order; the engine's answers need not be waited for one by one.
   await Promise.all([session.begin(sequences, rules), sampling.useCache ? readContexts(writing) : undefined]);

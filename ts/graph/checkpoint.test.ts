@@ -21,12 +21,17 @@ const variable = (name: string, ...shape: number[]): Variable => new Variable({ 
 const plain = <T>(build: () => T): T => build();
 type Wrap = typeof plain;
 
-describe('random graphs give exactly the same with and without', () => {
+describe('random graphs give exactly the same with and without, and with single values marked', () => {
   const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
-  let recomputing = 0;
+  const ways: Record<'without' | 'regions' | 'marked', readonly [Wrap, (x: Tensor) => Tensor]> = {
+    without: [plain, (x) => x],
+    regions: [checkpoint, (x) => x],
+    marked: [plain, recomputed],
+  };
+  const recomputing = { without: 0, regions: 0, marked: 0 };
   it.each(seeds)('seed %i', (seed) => {
-    const results = [plain, checkpoint].map((wrap) => {
-      const { variables, loss, outputs } = randomGraph(seed, 6 + (seed % 10), wrap);
+    const results = (['without', 'regions', 'marked'] as const).map((way) => {
+      const { variables, loss, outputs } = randomGraph(seed, 6 + (seed % 10), ...ways[way]);
       const reached = variables.filter((one) => reachable([loss]).some((node) => node === one.tensor.node));
       const gradients = differentiate(loss, reached);
       const targets = reached.map((one) => variable(`d ${one.name}`, ...one.shape));
@@ -34,9 +39,7 @@ describe('random graphs give exactly the same with and without', () => {
       return [false, true].map((optimised) => {
         const compiled = compileDetailed({ name: 'random', outputs, effects }, { fuse: optimised, inPlace: optimised });
         verify(compiled);
-        const recomputes = compiled.instructions.some(({ recomputed }) => recomputed);
-        if (wrap === checkpoint) recomputing += Number(recomputes);
-        else expect(recomputes).toBe(false);
+        recomputing[way] += Number(compiled.instructions.some((instruction) => instruction.recomputed));
         const values = randomValues([...variables, ...targets], seed);
         const inputs = { x: Array.from({ length: 12 }, (_, i) => Math.sin(i + seed)) };
         const scalars = { seedLo: seed, seedHi: 0, step: 1, micro: 0 };
@@ -45,9 +48,12 @@ describe('random graphs give exactly the same with and without', () => {
       });
     });
     expect(results[1]).toEqual(results[0]);
+    expect(results[2]).toEqual(results[0]);
   });
-  it('(and nearly all of them have something to compute again)', () => {
-    expect(recomputing).toBeGreaterThan(2 * 36);
+  it('(and nearly all of them have something to compute again, many a marked value)', () => {
+    expect(recomputing.without).toBe(0);
+    expect(recomputing.regions).toBeGreaterThan(2 * 36);
+    expect(recomputing.marked).toBeGreaterThan(2 * 12);
   });
 });
 

@@ -16,6 +16,7 @@ import { sum } from './ops/reduce';
 import { reshape } from './ops/reshape';
 import { lastRow, qkvPart, writeRows } from './ops/rows';
 import { sample } from './ops/sample';
+import { splitRows } from './ops/splitRows';
 import { neg, scale, square, tanh } from './ops/unary';
 import { input, type Tensor, Variable } from './tensor';
 import { interpret, type RunRequest, type RunResult, randomValues, type Values } from './testing/interpreter';
@@ -123,6 +124,21 @@ describe('assign and accumulate', () => {
     expect([sums.get(x), sums.get(y)]).toEqual([of(4, 6), of(4, 6)]);
     const mixed = run({ effects: [assign(x, mul(y, y)), accumulate(y, x)] }, values).values;
     expect([mixed.get(x), mixed.get(y)]).toEqual([of(9, 16), of(4, 6)]);
+  });
+  it('a piece of a variable that another effect overwrites is the old one', () => {
+    const [x, y, z] = [variable('x', 3, 2), variable('y', 1, 2), variable('z', 2, 2)];
+    const [first, rest] = splitRows(x, [1, 2]);
+    const values = new Map([
+      [x, of(1, 2, 3, 4, 5, 6)],
+      [y, of(0, 0)],
+      [z, of(10, 20, 30, 40)],
+    ]);
+    const result = run({ effects: [assign(x, scale(x, -1)), accumulate(z, rest), assign(y, first)] }, values).values;
+    expect([x, y, z].map((one) => [...(result.get(one) as Float64Array)])).toEqual([
+      [-1, -2, -3, -4, -5, -6],
+      [1, 2],
+      [13, 24, 35, 46],
+    ]);
   });
   it('one value for an output and two variables', () => {
     const [x, y, z] = [variable('x', 2), variable('y', 2), variable('z', 2)];

@@ -3,7 +3,7 @@
 import { FerroError } from '../errors';
 import { shapeEquals } from './dims';
 import { asTensor, checkDtype, checkOption, checkRule } from './op';
-import { type Operand, type ScalarName, scalarName, type Tensor, Variable } from './tensor';
+import { isFrozenType, type Operand, type ScalarName, scalarName, type Tensor, Variable } from './tensor';
 
 /** What AdamW is given. Shapes of parameter, gradient, m and v are equal. */
 export interface AdamwOptions {
@@ -84,6 +84,11 @@ function target(op: string, variable: Variable, source: Operand): Tensor {
   checkOption(variable instanceof Variable, op, 'variable must be a Variable', variable);
   const tensor = asTensor(op, 'tensor', source);
   checkDtype(op, `what goes to "${variable.name}"`, tensor, variable.dtype);
+  if (isFrozenType(variable.dtype))
+    throw new FerroError(
+      'INVALID_DTYPE',
+      `${op}: frozen weights are written from outside alone, got "${variable.name}" of ${variable.dtype}`,
+    );
   checkRule(shapeEquals(variable.shape, tensor.shape), op, `the tensor must have the shape of "${variable.name}"`, tensor, variable.shape);
   return tensor;
 }

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { FerroError } from '../errors';
 import { differentiate } from './autodiff';
 import { compile } from './compile';
+import { assign } from './effects';
 import { embedding } from './ops/embedding';
 import { linear } from './ops/linear';
+import { reshape } from './ops/reshape';
 import { dequantizeQ8, packQ8, Q8_BLOCK, q8Blocks, q8Bytes, quantizeQ8, unpackQ8 } from './q8';
 import { bf16Bytes, type Init, input, Variable } from './tensor';
 import { Random } from './testing/random';
@@ -127,6 +129,21 @@ describe('gradients', () => {
         expect(() => differentiate(y, [w])).toThrow(/variables must be f32, got "w" of/);
         expect(() => differentiate(y, [x, w])).toThrow(FerroError);
       }
+    }
+  });
+});
+
+describe('what is stored in another way', () => {
+  it('has one shape, and is no result of a program nor written by one', () => {
+    for (const dtype of ['q8', 'bf16'] as const) {
+      const [w, other] = ['w', 'other'].map((name) => new Variable({ name, shape: [8, 32], dtype }));
+      const refused = (work: () => unknown, rule: RegExp) => {
+        expect(work).toThrow(rule);
+        expect(work).toThrow(expect.objectContaining({ code: 'INVALID_DTYPE' }));
+      };
+      refused(() => reshape(w, [32, 8]), /reshape: x must be f32 or i32, got (q8|bf16)\[8, 32\]/);
+      refused(() => compile({ name: 'p', outputs: { w: w.tensor } }), /output "w": frozen weights are read by products and lookups alone/);
+      refused(() => assign(w, other), /assign: frozen weights are written from outside alone, got "w" of (q8|bf16)/);
     }
   });
 });

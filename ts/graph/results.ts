@@ -82,9 +82,9 @@ class Appender {
   #stable(view: View): View {
     const { source } = view.storage as Buffer;
     if (source?.kind !== 'variable' || !this.#targets.has(source.variable)) return view;
-    const { shape, dtype } = source.variable;
-    const aside = this.#lowering.temporary(shape, dtype, 'old value');
-    this.#emit('unary', { x: { ...view, dtype: 'f32' }, out: { ...aside, dtype: 'f32' } }, { n: source.variable.size }, COPY);
+    const words = view.bytes / 4; // all of it, or the piece that is looked at
+    const aside = this.#lowering.temporary([words], source.variable.dtype, 'old value');
+    this.#emit('unary', { x: { ...view, dtype: 'f32' }, out: { ...aside, dtype: 'f32' } }, { n: words }, COPY);
     return aside;
   }
 

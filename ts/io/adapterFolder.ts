@@ -107,7 +107,13 @@ export function adapterToFiles(contents: AdapterContents): Map<string, FileData>
 export async function openAdapter(folder: ReadableFolder): Promise<OpenedAdapter> {
   try {
     const { config, alphas } = await readConfig(folder);
-    return describe(folder.label, config, alphas, await openWeights(folder));
+    const file = await openWeights(folder);
+    try {
+      return describe(folder.label, config, alphas, file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   } catch (error) {
     throw checkpointError(error);
   }
@@ -140,9 +146,10 @@ async function readConfig(folder: ReadableFolder): Promise<{ config: AdapterConf
 /** alpha_pattern: by a layer's path or its end. PEFT takes regular expressions there; only plain names are taken here. */
 function readAlphas(fields: ConfigFields): Alphas {
   const value = fields.values.get('alpha_pattern') ?? {};
-  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  const entries: [string, unknown][] = Object.entries(value);
   const plain = entries.every(([name, alpha]) => /^[\w.-]+$/.test(name) && typeof alpha === 'number' && Number.isFinite(alpha));
-  if (!plain || Array.isArray(value)) throw notSupported(fields, 'alpha_pattern', 'numbers by plain names of layers');
+  if (!plain || typeof value !== 'object' || Array.isArray(value))
+    throw notSupported(fields, 'alpha_pattern', 'numbers by plain names of layers');
   return entries as unknown as Alphas;
 }
 
@@ -155,8 +162,13 @@ const ABSENT = [
   'target_parameters',
   'trainable_token_indices',
   'megatron_config',
+  'alora_invocation_tokens',
+  'use_bdlora',
+  'kasa_config',
+  'monteclora_config',
+  'arrow_config',
 ];
-const CHANGES_THE_BASE = /^(?:pissa|olora|corda|loftq)/i;
+const CHANGES_THE_BASE = /^(?:pissa|olora|corda|loftq|lora_ga)/i;
 
 function refuseOtherKinds(fields: ConfigFields): void {
   const get = (key: string) => fields.values.get(key);
@@ -187,8 +199,12 @@ async function openWeights(folder: ReadableFolder): Promise<SafetensorsFile> {
 function describe(label: string, config: AdapterConfig, alphas: Alphas, file: SafetensorsFile): OpenedAdapter {
   const layers = new Map<string, LayerRank & { a?: readonly number[]; b?: readonly number[] }>();
   const saved = new Map<string, readonly number[]>();
+  const stored = new Map<string, string>();
   for (const [key, { shape }] of file.tensors) {
     const name = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : key;
+    if (stored.has(name))
+      throw new FerroError('INVALID_CHECKPOINT', `${label}: a tensor must be there once, got ${show(name)} with and without ${PREFIX}`);
+    stored.set(name, key);
     const half = name.endsWith(A) ? 'a' : name.endsWith(B) ? 'b' : undefined;
     if (half === undefined) {
       saved.set(name, shape);
@@ -201,7 +217,7 @@ function describe(label: string, config: AdapterConfig, alphas: Alphas, file: Sa
     layer.rank = layer.a?.[0] ?? layer.rank;
     layers.set(path, layer);
   }
-  const read = (name: string) => file.float32(file.tensors.has(`${PREFIX}${name}`) ? `${PREFIX}${name}` : name);
+  const read = (name: string) => file.float32(stored.get(name) ?? name);
   return {
     label,
     config,

@@ -11,6 +11,7 @@ describe('the task of a model folder', () => {
       { task, template: 'Q: {prompt}\nA: ', taskPrefix: 'translate: ' },
       { task, taskTokens: ['<|a|>', 3], endOfText: '\n' },
       { task, endOfText: 0 },
+      { task, labels: ['no', 'yes'], pooling: 'mean' as const },
     ]) {
       expect(taskFromFile('x', taskToFile(description))).toEqual(description);
     }
@@ -30,6 +31,8 @@ describe('the task of a model folder', () => {
     ['{"version": 1, "task": "sft", "template": 3}', 'INVALID_FILE', '"template" must be a text, got 3'],
     ['{"version": 1, "task": "sft", "task_tokens": "x"}', 'INVALID_FILE', '"task_tokens" must be a list'],
     ['{"version": 1, "task": "sft", "end_of_text": -1}', 'INVALID_FILE', '"end_of_text" must be a text or a token id, got -1'],
+    ['{"version": 1, "task": "classify", "labels": ["a", 1]}', 'INVALID_FILE', '"labels" must be a list of texts, got ["a", 1]'],
+    ['{"version": 1, "task": "classify", "pooling": "max"}', 'INVALID_FILE', '"pooling" must be "last" or "mean", got "max"'],
     ['{"version": 1, "task": "sft", "task_prefix": null}', 'INVALID_FILE', '"task_prefix" must be a text, got null'],
   ])('%s is refused', (text, code, says) => {
     let error: unknown;

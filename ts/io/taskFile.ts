@@ -1,6 +1,7 @@
 // ferroformer.json of a model's folder: which task the model was trained for and how its texts were put together, so that evaluating and generating can do the same. It says
 // nothing about the architecture or the weights (config.json does), and a folder without it is complete.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
+import type { Pooling } from '../nn';
 import { parseJsonObject, type ReadableFolder, readFolderText } from './files';
 
 /** The file's name. */
@@ -24,11 +25,15 @@ export interface TaskDescription {
   taskTokens?: readonly (string | number)[];
   /** What ends a completion, where it is not the tokenizer's end-of-text token: an id, a text, '' for nothing. */
   endOfText?: string | number;
+  /** A classifier's labels and pooling, where the folder has no config.json that says them: an adapter's, whose base may be a language model. */
+  labels?: readonly string[];
+  pooling?: Pooling;
 }
 
 /** The file's text. */
-export function taskToFile({ task, template, taskPrefix, taskTokens, endOfText }: TaskDescription): string {
-  const fields = { version: TASK_VERSION, task, template, task_prefix: taskPrefix, task_tokens: taskTokens, end_of_text: endOfText };
+export function taskToFile({ task, template, taskPrefix, taskTokens, endOfText, labels, pooling }: TaskDescription): string {
+  const texts = { template, task_prefix: taskPrefix, task_tokens: taskTokens, end_of_text: endOfText };
+  const fields = { version: TASK_VERSION, task, ...texts, labels, pooling };
   return `${JSON.stringify(fields, null, 2)}\n`;
 }
 
@@ -36,7 +41,7 @@ export function taskToFile({ task, template, taskPrefix, taskTokens, endOfText }
 export function taskFromFile(name: string, text: string): TaskDescription {
   const fields = parseJsonObject(name, text);
   const invalid = (key: string, rule: string) =>
-    new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${JSON.stringify(fields.get(key)) ?? 'none'}`);
+    new FerroError('INVALID_FILE', `${name}: "${key}" must be ${rule}, got ${fields.has(key) ? show(fields.get(key)) : 'none'}`);
   const isId = (value: unknown) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
   const isText = (value: unknown) => typeof value === 'string';
   const isTokens = (value: unknown) => Array.isArray(value) && value.every((one) => isText(one) || isId(one));
@@ -54,6 +59,8 @@ export function taskFromFile(name: string, text: string): TaskDescription {
   optional('taskPrefix', 'task_prefix', isText, 'a text');
   optional('taskTokens', 'task_tokens', isTokens, 'a list of texts and token ids');
   optional('endOfText', 'end_of_text', (value) => isText(value) || isId(value), 'a text or a token id');
+  optional('labels', 'labels', (value) => Array.isArray(value) && value.every(isText), 'a list of texts');
+  optional('pooling', 'pooling', (value) => value === 'last' || value === 'mean', '"last" or "mean"');
   return found as unknown as TaskDescription;
 }
 

@@ -189,6 +189,11 @@ describe('metrics by name', () => {
   });
 });
 
+it('a long run of spaces within a text costs no more than other text', () => {
+  const text = `a${' '.repeat(400_000)}b`;
+  expect(bleu([`${text} \n`], [text], { effectiveOrder: true }).score).toBeCloseTo(100, 9);
+});
+
 describe('wrong input', () => {
   const code = (act: () => unknown): [string, string] => {
     try {

@@ -3,7 +3,6 @@
 /** Characters that Python's str.split() splits at: JavaScript's \s without U+FEFF, and also U+001C to U+001F and U+0085. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are Python's white space
 const SPACES = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
-const SPACES_AT_END = new RegExp(`${SPACES.source}$`, 'u');
 
 /** The pieces between white space; none of them is empty. */
 export function words(text: string): string[] {
@@ -12,7 +11,9 @@ export function words(text: string): string[] {
 
 /** A text without the white space at its end. */
 export function stripEnd(text: string): string {
-  return text.replace(SPACES_AT_END, '');
+  let end = text.length;
+  while (end > 0 && SPACES.test(text[end - 1])) end--; // a pattern with $ would try every run of spaces from each of its characters
+  return text.slice(0, end);
 }
 
 /** Characters (code points) of a text without its white space. */

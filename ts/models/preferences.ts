@@ -41,6 +41,9 @@ export interface DpoOptions {
   lossType?: 'sigmoid' | 'ipo' | 'hinge';
 }
 
+/** What a batch has. */
+const TENSORS = ['chosenIds', 'chosenLabels', 'rejectedIds', 'rejectedLabels', 'chosenReference', 'rejectedReference'] as const;
+
 /** log P(text) of each row, summed over its counted labels: ids, labels i32 [B, T] → f32 [B, 1]. */
 export function sequenceLogProbs(module: CausalLM, ids: Tensor, labels: Tensor): Tensor {
   return neg(sumLast(module.loss(ids, labels).sum));
@@ -56,7 +59,13 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
   const { beta, labelSmoothing, lossType } = readOptions('dpoLoss', options, DPO_OPTIONS);
   if (lossType !== 'sigmoid' && labelSmoothing > 0)
     throw new FerroError('INVALID_OPTION', `dpoLoss: "labelSmoothing" is for lossType sigmoid, got ${labelSmoothing} with ${lossType}`);
-  return (module, batch): RowLoss => {
+  const loss = (module: CausalLM, batch: Record<string, Tensor>): RowLoss => {
+    const missing = TENSORS.find((name) => batch[name] === undefined);
+    if (missing !== undefined)
+      throw new FerroError(
+        'INVALID_OPTION',
+        `dpoLoss: a batch must have ${TENSORS.join(', ')} (withReference gives the last two), got none of the name ${missing}`,
+      );
     const chosen = sequenceLogProbs(module, batch.chosenIds, batch.chosenLabels); // [B, 1]
     const rejected = sequenceLogProbs(module, batch.rejectedIds, batch.rejectedLabels);
     const rows = chosen.shape[0];
@@ -80,6 +89,7 @@ export function dpoLoss(options: DpoOptions = {}): Loss<CausalLM> {
       },
     };
   };
+  return Object.assign(loss, { description: { name: 'dpo', beta, label_smoothing: labelSmoothing, loss_type: lossType } });
 }
 
 /** A text's log-ratio [B, 1] divided by the number of its counted labels. */

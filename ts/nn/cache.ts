@@ -1,6 +1,6 @@
-// The cache of keys and values as layers see it, and where new rows go in it. Who fills it and when is ts/generate's business.
+// The cache of keys and values as layers see it, where new rows go in it, and attention to it. Who fills it and when is ts/generate's business.
 
-import { addInteger, type Extent, type Tensor, type Variable } from '../graph';
+import { addInteger, attentionCached, type Extent, type QkvPart, type Tensor, type Variable, writeRows } from '../graph';
 
 /** Keys and values of earlier positions, kept between runs. */
 export interface KeyValueCache {
@@ -45,4 +45,24 @@ export function positionOf(place: CachePlace): Extent | Tensor {
 export function keyCountsOf(place: CachePlace): Tensor | undefined {
   if ('position' in place) return undefined;
   return place.keyCounts ?? addInteger(place.positions, 1);
+}
+
+/**
+ * Attention of new positions to all earlier ones, causal: their keys and values are written behind the cached rows.
+ * @param q f32 [B, T, H·D], or the packed rows that k and v are parts of
+ * @param k f32 [B, T, Hkv·D] @param v as k
+ * @returns f32 [B, T, H·D]
+ */
+export function attendCached(
+  q: Tensor,
+  k: Tensor | QkvPart,
+  v: Tensor | QkvPart,
+  cache: KeyValueCache,
+  place: CachePlace,
+  heads: { nHead: number; nKvHead?: number },
+): Tensor {
+  const position = positionOf(place);
+  const keys = writeRows(cache.keys, k, position);
+  const values = writeRows(cache.values, v, position);
+  return attentionCached(q, keys, values, { ...heads, keysUsed: place.keysUsed, keyCounts: keyCountsOf(place) });
 }

@@ -1,8 +1,8 @@
 // Llama's causal self-attention: rotary positions, and several query heads for each head of keys and values.
 
 import { FerroError } from '../errors';
-import { attention, attentionCached, type Tensor, writeRows } from '../graph';
-import { type CachePlace, type KeyValueCache, keyCountsOf, positionOf } from './cache';
+import { attention, type Tensor } from '../graph';
+import { attendCached, type CachePlace, type KeyValueCache, positionOf } from './cache';
 import { checkDropout, checkSize } from './checks';
 import { GPT2_STD, normal } from './init';
 import { Module, pathOf } from './module';
@@ -88,9 +88,7 @@ export class GroupedQueryAttention extends Module {
     const { nHead, nKvHead } = this;
     const position = positionOf(place);
     const q = positions.forward(this.q_proj.forward(x), { nHead, position });
-    const keys = writeRows(cache.keys, positions.forward(this.k_proj.forward(x), { nHead: nKvHead, position }), position);
-    const values = writeRows(cache.values, this.v_proj.forward(x), position);
-    const options = { nHead, nKvHead, keysUsed: place.keysUsed, keyCounts: keyCountsOf(place) };
-    return this.o_proj.forward(attentionCached(q, keys, values, options));
+    const k = positions.forward(this.k_proj.forward(x), { nHead: nKvHead, position });
+    return this.o_proj.forward(attendCached(q, k, this.v_proj.forward(x), cache, place, { nHead, nKvHead }));
   }
 }

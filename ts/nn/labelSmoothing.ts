@@ -1,7 +1,7 @@
 // Cross-entropy of a head with smoothed labels, as torch.nn.functional.cross_entropy(label_smoothing, ignore_index) has it, out of ops there are. Letters in shapes:
 // C width, V words.
 
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
 import {
   add,
   addInteger,
@@ -44,7 +44,7 @@ function counted(labels: Tensor, vocab: number): Tensor {
  */
 export function smoothedCrossEntropy(x: Tensor, w: Tensor, labels: Tensor, epsilon: number, mostLogits = MOST_LOGITS): RowLoss {
   if (!(epsilon >= 0 && epsilon < 1))
-    throw new FerroError('INVALID_OPTION', `loss: "labelSmoothing" must be a number from 0 to below 1, got ${String(epsilon)}`);
+    throw new FerroError('INVALID_OPTION', `loss: "labelSmoothing" must be a number from 0 to below 1, got ${show(epsilon)}`);
   const ignored = { ignoreIndex: IGNORE_INDEX };
   const count = countLabels(labels, IGNORE_INDEX);
   if (epsilon === 0) return { sum: linearCrossEntropy(x, w, labels, ignored).loss, count };

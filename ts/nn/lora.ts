@@ -5,6 +5,7 @@ import { FerroError, show } from '../errors';
 import { add, dropout, linear, recomputed, scale, type Tensor, Variable } from '../graph';
 import { RandomStream } from '../math';
 import { nearest } from '../options/names';
+import { matchesPath } from '../options/patterns';
 import { Linear } from './linear';
 import type { Module } from './module';
 import { Projection } from './projection';
@@ -88,22 +89,15 @@ export function loraLayers(root: Module, except: ReadonlySet<Module> = new Set()
   return layers;
 }
 
-/** `target` as PEFT understands it: the whole path or its end, part by part; `*` stands for any text. */
-function matcher(target: string): RegExp {
-  const pattern = target.split('*').map((text) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^(?:.*\\.)?${pattern.join('.*')}$`);
-}
-
 /**
- * The paths that a list of names means, in the order of `paths`.
+ * The paths that a list of names means as PEFT understands them, the whole path or its end, part by part; `*` stands for any text. In the order of `paths`.
  * @param what names the list in messages
  * @throws INVALID_OPTION for a name that means none, with the nearest ones there are
  */
 export function matchPaths(op: string, what: string, names: readonly string[], paths: readonly string[]): string[] {
   const found = new Set<string>();
   for (const name of names) {
-    const pattern = matcher(name);
-    const matched = paths.filter((path) => pattern.test(path));
+    const matched = paths.filter((path) => matchesPath(name, path));
     if (matched.length === 0) throw unknownTarget(op, what, name, paths);
     for (const path of matched) found.add(path);
   }

@@ -28,7 +28,10 @@ export interface RowLoss {
  * A loss of one's own: builds graph from the module and a symbolic batch. A plain tensor is summed and counts as 1.
  * (Written as a method's type so that a `Loss<GPT>` can stand where any `Loss` is asked for beside its module.)
  */
-export type Loss<M extends Module = Module> = { loss(module: M, batch: Record<string, Tensor>): Tensor | RowLoss }['loss'];
+export type Loss<M extends Module = Module> = { loss(module: M, batch: Record<string, Tensor>): Tensor | RowLoss }['loss'] & {
+  /** What run.json keeps of it, as plain data: a run is not gone on with under another loss. Default: nothing. */
+  readonly description?: Readonly<Record<string, unknown>>;
+};
 
 /**
  * What a loss returned as sum and count.

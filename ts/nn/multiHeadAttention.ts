@@ -1,8 +1,8 @@
 // Multi-head attention: Concat(head_1 … head_h)·W^O, for self-attention (GPT-2's layout) and for attention to another sequence.
 
 import { FerroError } from '../errors';
-import { attention, attentionCached, attentionQkv, qkvPart, type Tensor, writeRows } from '../graph';
-import { type CachePlace, type KeyValueCache, keyCountsOf, positionOf } from './cache';
+import { attention, attentionQkv, qkvPart, type Tensor } from '../graph';
+import { attendCached, type CachePlace, type KeyValueCache, positionOf } from './cache';
 import { checkDropout, checkHeads, checkSize } from './checks';
 import { Dropout } from './dropout';
 import { GPT2_STD, normal } from './init';
@@ -119,14 +119,9 @@ export class MultiHeadAttention extends Module {
     if (this.c_attn === undefined || !this.causal) {
       throw new FerroError('INVALID_OPTION', 'MultiHeadAttention: a cache needs causal self-attention, got another kind');
     }
-    const position = positionOf(place);
     const plain = this.c_attn.forward(x);
-    const qkv = rotary === undefined ? plain : rotary.forward(plain, { nHead: 2 * this.nHead, position });
-    const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), position);
-    const values = writeRows(cache.values, qkvPart(qkv, 'v'), position);
-    return this.c_proj.forward(
-      attentionCached(qkv, keys, values, { nHead: this.nHead, keysUsed: place.keysUsed, keyCounts: keyCountsOf(place) }),
-    );
+    const qkv = rotary === undefined ? plain : rotary.forward(plain, { nHead: 2 * this.nHead, position: positionOf(place) });
+    return this.c_proj.forward(attendCached(qkv, qkvPart(qkv, 'k'), qkvPart(qkv, 'v'), cache, place, { nHead: this.nHead }));
   }
 }
 

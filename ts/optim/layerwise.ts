@@ -6,7 +6,7 @@ import { integerPower } from '../math';
 /** A block of a stack: `transformer.h.3.`, `model.layers.3.`, `decoder.layers.3.` */
 const BLOCK = /^(?:(.*)\.)?(h|layers)\.(\d+)\./;
 /** Tables of tokens and positions. */
-const EMBEDDING = /(?:^|\.)(?:wte|wpe|[a-z_]*embed[a-z_]*)(?:\.|$)/;
+const EMBEDDING = /(?:^|\.)(?:wte|wpe|[a-z_]*embed[a-z_]*|[a-z_]*positions)(?:\.|$)/;
 
 /**
  * How far each parameter is below the top: 0 for what is in no block (a head, the final norm), 1 for the last block of a stack, and so on down; tables of tokens and

@@ -127,6 +127,9 @@ export const CLASSIFIER_SAVE_OPTIONS = list('dtype', 'maxShardSize', 'signal');
 /** `model.addAdapter`. */
 export const ADAPTER_OPTIONS = list('name', 'rank', 'alpha', 'dropout', 'targetModules', 'modulesToSave', 'useRslora', 'seed', 'signal');
 
+/** `model.loadAdapter`, `model.saveAdapter` and `model.adapterToFiles`. */
+export const ADAPTER_FOLDER_OPTIONS = list('name', 'signal');
+
 /** `dpoLoss`. */
 export const DPO_OPTIONS = list('beta', 'labelSmoothing', 'lossType');
 
@@ -291,10 +294,33 @@ export const TOKENIZER_COMMAND_OPTIONS = {
 } as const;
 
 /** How rows of data become what a model is trained on and evaluated with. */
-export const TASK_OPTIONS = list('task', 'columns', 'header', 'template', 'taskPrefix', 'taskTokens', 'endOfText', 'overflow', 'metrics');
+export const TASK_OPTIONS = list(
+  'task',
+  'dataFormat',
+  'columns',
+  'header',
+  'template',
+  'taskPrefix',
+  'taskTokens',
+  'endOfText',
+  'overflow',
+  'metrics',
+);
 
 /** What decides the texts that `eval` and `train` score. */
 export const SCORED_TEXT_OPTIONS = list('maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings');
+
+/** Flags of an encoder-decoder's size that a GPT does not have. */
+const ENCODER_DECODER = list(
+  'nEncoderLayer',
+  'nDecoderLayer',
+  'dModel',
+  'dimFeedforward',
+  'normFirst',
+  'shareEmbeddings',
+  'maxSourceLength',
+  'maxTargetLength',
+);
 
 /** What each command of the command line accepts. */
 export const COMMAND_OPTIONS = {
@@ -313,14 +339,7 @@ export const COMMAND_OPTIONS = {
     'beta',
     'lossType',
     'targetTokenizerName',
-    'nEncoderLayer',
-    'nDecoderLayer',
-    'dModel',
-    'dimFeedforward',
-    'normFirst',
-    'shareEmbeddings',
-    'maxSourceLength',
-    'maxTargetLength',
+    ...ENCODER_DECODER,
     ...SCORED_TEXT_OPTIONS,
     'quantize',
     'adapter',
@@ -363,24 +382,7 @@ export const COMMAND_OPTIONS = {
     'config',
     'json',
   ),
-  plan: list(
-    'task',
-    ...GPT_CONFIG_OPTIONS,
-    'nEncoderLayer',
-    'nDecoderLayer',
-    'dModel',
-    'dimFeedforward',
-    'normFirst',
-    'shareEmbeddings',
-    'maxSourceLength',
-    'maxTargetLength',
-    'data',
-    'tokenizerName',
-    ...TRAINING_OPTIONS,
-    ...MACHINE,
-    'config',
-    'json',
-  ),
+  plan: list('task', ...GPT_CONFIG_OPTIONS, ...ENCODER_DECODER, 'data', 'tokenizerName', ...TRAINING_OPTIONS, ...MACHINE, 'config', 'json'),
   export: list('model', 'format', 'outputDir', 'mergeAdapter', 'quantize', 'dtype', 'maxShardSize', 'config', 'json'),
   bench: list('sizes', 'benchSteps', 'parts', 'decode', 'quick', 'profile', ...MACHINE, 'json'),
   tokenizer: list(

@@ -2,55 +2,10 @@
 // the option resolves it. The list of names that an object or a command accepts is in lists.ts. Names follow GPT-2's configuration (nLayer …), Hugging
 // Face's Trainer (learningRate …) and its generation settings (maxNewTokens …), in camelCase.
 
-import type { Check } from './checks';
 import * as check from './checks';
-import { kebabCase } from './names';
+import { named, option } from './option';
 
-/** One option. `D` is `T` where the table has a default, else undefined. */
-export interface Option<T = unknown, D = T | undefined> {
-  readonly name: string;
-  /** The flag's name without dashes; empty where the command line has none. */
-  readonly flag: string;
-  /** Other spellings taken as the same option (`output_dir` and `out`). */
-  readonly aliases: readonly string[];
-  readonly check: Check<T>;
-  readonly default: D;
-  /** The default in words, where it depends on something. */
-  readonly defaultText: string;
-  readonly help: string;
-}
-
-interface Row<D> {
-  help: string;
-  default?: D;
-  defaultText?: string;
-  flag?: string;
-  aliases?: readonly string[];
-}
-
-type Unnamed<T, D> = Omit<Option<T, D>, 'name'>;
-
-function option<const T>(kind: Check<T>, row: Row<T> & { default: T }): Unnamed<T, T>;
-function option<const T>(kind: Check<T>, row: Row<undefined>): Unnamed<T, undefined>;
-function option<const T>(kind: Check<T>, row: Row<T | undefined>): Unnamed<T, T | undefined> {
-  return {
-    flag: row.flag ?? '?',
-    aliases: row.aliases ?? [],
-    check: kind,
-    default: row.default,
-    defaultText: row.defaultText ?? (row.default === undefined ? '' : String(row.default)),
-    help: row.help,
-  };
-}
-
-function named<T extends Record<string, Unnamed<unknown, unknown>>>(rows: T): { readonly [K in keyof T]: T[K] & { readonly name: K } } {
-  const table: Record<string, unknown> = {};
-  for (const [name, row] of Object.entries(rows)) {
-    const flag = row.flag !== '?' ? row.flag : row.check.kind === 'opaque' ? '' : kebabCase(name);
-    table[name] = Object.freeze({ ...row, name, flag });
-  }
-  return Object.freeze(table) as { readonly [K in keyof T]: T[K] & { readonly name: K } };
-}
+export type { Option } from './option';
 
 const GIB = 1024 ** 3;
 
@@ -217,9 +172,16 @@ export const OPTIONS = named({
   maxShardSize: option(check.sizeInBytes, { help: 'largest weight file: bytes, or 200MB, 1GiB', defaultText: 'one file' }),
 
   // Data.
-  data: option(check.names, { help: 'UTF-8 text files' }),
-  evalData: option(check.names, { help: 'UTF-8 text files to evaluate on' }),
-  evalFraction: option(check.belowOne, { default: 0.1, help: 'part at the end of the tokens kept for evaluation, where none is given' }),
+  data: option(check.names, { help: 'UTF-8 files: text (lm), rows of JSONL, TSV or bAbI (other tasks)' }),
+  evalData: option(check.names, { help: 'such files to evaluate on' }),
+  evalFraction: option(check.belowOne, {
+    default: 0.1,
+    help: 'part kept for evaluation where no files are given for it: the end of the tokens, rows drawn by the seed',
+  }),
+  dataFormat: option(check.oneOf('jsonl', 'tsv', 'babi'), {
+    help: 'how rows are written',
+    defaultText: "by the ending of each file's name",
+  }),
   task: option(check.oneOf('lm', 'sft', 'classify', 'seq2seq', 'dpo'), {
     help: 'lm: the next token of texts; sft: completions of prompts; classify: a label; seq2seq: a target text (an encoder-decoder); dpo: preferences',
     defaultText: 'lm; for a saved model the one it was trained for',
@@ -244,7 +206,7 @@ export const OPTIONS = named({
   evalDataset: option(check.instance, { help: 'what to evaluate on', defaultText: 'the last tenth of the data set' }),
 
   columns: option(check.names, {
-    help: "names of a TSV file's columns; - passes one over",
+    help: "names of a TSV file's columns in order, - passes one over; or name=field for each: other names of the fields of any file",
     defaultText: "the file's first line, or the task's",
   }),
   template: option(check.template, {
@@ -254,7 +216,7 @@ export const OPTIONS = named({
   taskPrefix: option(check.text, { default: '', help: 'text in front of what is read: "translate English to French: "' }),
   taskTokens: option(check.tokens, { help: 'special tokens (or ids) in front of every row: the task, learned', defaultText: 'none' }),
   endOfText: option(check.endOfText, {
-    help: "what ends a completion: a token id, a text, '' for nothing",
+    help: "what ends a completion: a token id (on the command line digits), a text, '' for nothing",
     defaultText: "the tokenizer's end-of-text token",
   }),
   overflow: option(check.oneOf('skip', 'truncate', 'error'), {
@@ -281,7 +243,7 @@ export const OPTIONS = named({
   // Training.
   maxSteps: option(check.count, { help: 'optimizer updates in all', defaultText: 'as many as numTrainEpochs needs' }),
   numTrainEpochs: option(check.positive, { help: 'passes over the data, where maxSteps is not given', defaultText: '1' }),
-  batchSize: option(check.count, { default: 12, help: 'windows in a micro-batch' }),
+  batchSize: option(check.count, { default: 12, help: 'windows or rows in a micro-batch' }),
   gradientAccumulationSteps: option(check.count, { default: 1, help: 'micro-batches in an update' }),
   gradientCheckpointing: option(check.flag, {
     default: false,
@@ -389,7 +351,7 @@ export const OPTIONS = named({
     flag: 'tokenizer',
     aliases: ['tokenizer'],
     help: 'char, byte, bpe (trained on the data: --vocab-size), or a folder with tokenizer.json',
-    defaultText: 'char',
+    defaultText: 'char; bpe for rows',
   }),
   specialTokens: option(check.names, {
     default: ['<|endoftext|>'],

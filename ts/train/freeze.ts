@@ -1,26 +1,21 @@
 // Which parameters the Trainer's option `freeze` means: names, parts of names, patterns. Nothing is changed here; a step that is told the names leaves them out.
 import { FerroError, show } from '../errors';
 import { editDistance } from '../options/names';
+import { matchesPath } from '../options/patterns';
 
 /** Nearest names that a message lists. */
 const SUGGESTIONS = 3;
 
-/** Whole parts of a path, anywhere in it: `h.1` means what is below `transformer.h.1` and nothing below `h.10`; `*` stands for any text. */
-function matcher(pattern: string): RegExp {
-  const texts = pattern.split('*').map((text) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^(?:.*\\.)?${texts.join('.*')}(?:\\..*)?$`, 's');
-}
-
 /**
- * The parameters that patterns mean, in the order of `names`. A pattern is a parameter's name, a part of it (`wte`, `h.0`, `attn.c_attn`, `bias`), or either with `*` for any text.
+ * The parameters that patterns mean, in the order of `names`. A pattern is a parameter's name, whole parts of it (`wte`, `attn.c_attn`, `bias`; `h.1` is nothing of `h.10`), or
+ * either with `*` for any text.
  * @param what names the option in messages
  * @throws INVALID_OPTION for a pattern that means none, with the nearest names
  */
 export function matchParameters(op: string, what: string, patterns: readonly string[], names: readonly string[]): string[] {
   const found = new Set<string>();
   for (const pattern of patterns) {
-    const test = matcher(pattern);
-    const matched = names.filter((name) => test.test(name));
+    const matched = names.filter((name) => matchesPath(pattern, name, true));
     if (matched.length === 0) throw unknown(op, what, pattern, names);
     for (const name of matched) found.add(name);
   }

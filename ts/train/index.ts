@@ -1,5 +1,5 @@
 // Training: one step, the loop, evaluation, and what a run remembers.
-export { checkVocabulary, windowOf } from './checkData';
+export { checkClasses, checkVocabulary, windowOf } from './checkData';
 export { type Evaluation, Evaluator } from './evaluate';
 export { matchParameters } from './freeze';
 export type { LogEntry } from './log';
@@ -10,4 +10,5 @@ export type { ComputeMetrics, Scores } from './scores';
 export type { Settings } from './settings';
 export { type StepNumbers, type StepResult, TrainStep, type TrainStepOptions } from './step';
 export { asTrainable, type Trainable, type TrainableLike } from './trainable';
-export { Trainer, type TrainerOptions, type TrainingResult, type TrainingStep } from './trainer';
+export { Trainer } from './trainer';
+export type { TrainerOptions, TrainingResult, TrainingStep } from './trainerTypes';

@@ -47,6 +47,17 @@ export class OptimizerVariables {
     return undefined;
   }
 
+  /** Frees the states of parameters that are no more (an adapter that was removed). */
+  async forget(gone: (parameter: Variable) => boolean): Promise<void> {
+    for (const [name, owner] of [...this.#owners]) {
+      if (!gone(owner)) continue;
+      const state = this.#byParameter.get(name) ?? {};
+      this.#owners.delete(name);
+      this.#byParameter.delete(name);
+      await this.bound.release(Object.values(state));
+    }
+  }
+
   /** All variables, named `optimizer.<slot>.<parameter>`. */
   get variables(): Variable[] {
     return [...this.#byParameter.values()].flatMap((state) => Object.values(state));
@@ -112,6 +123,7 @@ export class OptimizerVariables {
   async close(): Promise<void> {
     const { variables } = this;
     this.#byParameter.clear();
+    this.#owners.clear();
     await this.bound.release(variables);
   }
 
@@ -120,7 +132,7 @@ export class OptimizerVariables {
     const wanted = new Map<string, OptimizerState>();
     const mentioned = new Set([...saved.slots.values()].flatMap((values) => [...values.keys()]));
     for (const [name, { variable }] of this.bound.trainedParameters) {
-      const known = this.#byParameter.get(name);
+      const known = this.#owners.get(name) === variable ? this.#byParameter.get(name) : undefined;
       if (known !== undefined || mentioned.has(name)) wanted.set(name, known ?? this.optimizer.stateFor(name, variable));
     }
     return wanted;

@@ -1,6 +1,7 @@
 // run.json: everything a run was made from, and the comparison when it is resumed. The values are numbers and names, never paths.
 import type { Dataset } from '../data';
 import { FerroError, show } from '../errors';
+import type { Loss } from '../nn';
 import { snakeCase } from '../options';
 import { VERSION } from '../version';
 import type { Settings, TrainerValues } from './settings';
@@ -67,6 +68,7 @@ export async function describeRun(
       freeze: values.freeze,
       trainable_tokens: values.trainableTokens === undefined ? undefined : Array.from(values.trainableTokens),
       layerwise_learning_rate_decay: values.layerwiseLearningRateDecay,
+      loss: (values.loss as Loss | undefined)?.description,
       // The best value so far is one of this score's.
       ...(bestBy.name === 'eval_loss' ? {} : { metric_for_best_model: bestBy.name, greater_is_better: bestBy.greaterIsBetter }),
     },

@@ -1,6 +1,7 @@
 // The Trainer's options with every default resolved against the model and the data: how many steps, which schedule, which intervals.
 // What each option means is in the option table (ts/options); nothing here runs.
-import { FerroError } from '../errors';
+import { FerroError, show } from '../errors';
+import { OPTIMIZER_FILE, TRAINER_STATE_FILE } from '../io';
 import { Schedule } from '../optim';
 import { type OptionValues, readOptions, snakeCase, TRAINER_OPTIONS } from '../options';
 import { type BestBy, bestBy } from './scores';
@@ -48,7 +49,24 @@ export function readTrainerOptions(options: object): TrainerValues {
   if ((values.resume || values.overwrite) && values.outputDir === undefined) {
     throw new FerroError('INVALID_OPTION', `Trainer: "${values.resume ? 'resume' : 'overwrite'}" needs an "outputDir", got none`);
   }
+  checkExtraFiles(values.extraFiles);
   return values;
+}
+
+function checkExtraFiles(files: object | undefined): void {
+  for (const [name, text] of Object.entries(files ?? {})) {
+    if (typeof text !== 'string')
+      throw new FerroError('INVALID_OPTION', `Trainer: "extraFiles" must be texts, got ${show(text)} as ${show(name)}`);
+    if (name === OPTIMIZER_FILE || name === TRAINER_STATE_FILE)
+      throw new FerroError('INVALID_OPTION', `Trainer: "extraFiles" must not have a file of the state, got ${show(name)}`);
+  }
+}
+
+/** For a run without evaluation data. @throws INVALID_OPTION for options that only an evaluation reads */
+export function checkUnevaluated({ computeMetrics, metricForBestModel }: TrainerValues): void {
+  const unread = computeMetrics !== undefined ? 'computeMetrics' : metricForBestModel !== 'loss' ? 'metricForBestModel' : undefined;
+  if (unread === undefined) return;
+  throw new FerroError('INVALID_OPTION', `Trainer: "${unread}" needs an "evalDataset", got none`);
 }
 
 /** Fills in the defaults. @throws INVALID_OPTION from the schedule's checks */

@@ -172,6 +172,18 @@ describe('gradient accumulation', () => {
     return { result, grad, after };
   };
 
+  it('a step that is closed leaves the gradients of a later one', async () => {
+    const model = await bound(new Bigram(), golden.bigram.start);
+    const make = () => new TrainStep(model, { loss: nextToken, optimizer: new SGD({ learningRate: 0 }) });
+    const [first, second] = [make(), make()];
+    for (const step of [first, second]) await step.run([part(0, 6)]);
+    const { grad } = await gradients([part(0, 6)]);
+    await first.close();
+    expect(await model.parameters.get('table')!.grad()).toEqual(grad);
+    await second.close();
+    expect(await model.parameters.get('table')!.grad()).toBeNull();
+  });
+
   it.each([[[0, 6]], [[0, 2, 6]], [[0, 1, 3, 6]], [[0, 1, 2, 3, 4, 5, 6]], [[0, 3, 4, 6]]])(
     'cut at %o equals the full batch, one part of it without any label',
     async (cuts) => {

@@ -69,6 +69,7 @@ export interface StepResult {
 interface Plan {
   /** What is trained, in which variant of the module. */
   readonly key: string;
+  readonly variant: string;
   readonly targets: GradientTargets;
   readonly update: ProgramHandle;
   readonly learningRateFactors: readonly number[];
@@ -175,7 +176,7 @@ export class TrainStep<M extends Module = Module> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.bound.setGradients(undefined);
+    this.bound.dropGradients(this.#gradients);
     if (this.bound.closed) return;
     for (const handle of [...this.#grads.values(), ...Array.from(this.#plans.values(), (plan) => plan.update)])
       await this.bound.unload(handle);
@@ -252,10 +253,12 @@ export class TrainStep<M extends Module = Module> {
   async #plan(): Promise<Plan> {
     const trained = this.#trained();
     if (trained.length === 0) throw new FerroError('NOT_DIFFERENTIABLE', 'trainStep: at least one parameter must be trainable, got none');
-    const key = [this.bound.variantKey, ...trained.map(([name]) => name)].join('\n');
+    const variant = this.bound.variantKey;
+    const key = [variant, ...trained.map(([name]) => name)].join('\n');
     const known = this.#plans.get(key);
     if (known !== undefined) return known;
 
+    await this.#forget();
     const states = await this.#state.of(trained.map(([name, { variable }]) => [name, variable] as const));
     const factors = this.#factors();
     const updates: ParameterUpdate[] = [];
@@ -279,10 +282,29 @@ export class TrainStep<M extends Module = Module> {
     const update = await this.bound.load(compile({ name: 'update', outputs: { clip }, effects: this.optimizer.effects(updates, clip) }));
     const gradients = new Map(updates.map(({ name, parameter, gradient }) => [name, { parameter, gradient, rows: this.#rows.get(name) }]));
     const targets = { gradients, count: this.#count, guard: this.#guard };
-    const plan: Plan = { key, targets, update, learningRateFactors: [...new Set(factors.values())] };
+    const plan: Plan = { key, variant, targets, update, learningRateFactors: [...new Set(factors.values())] };
     this.#plans.set(key, plan);
     this.bound.setGradients({ of: this.#gradients, count: this.#count });
     return plan;
+  }
+
+  /** Frees what was made for parameters that are no more: gradients, moments and programs of an adapter that was removed. */
+  async #forget(): Promise<void> {
+    const gone = (variable: Variable) => !this.bound.has(variable);
+    for (const [planKey, { key, targets, update }] of [...this.#plans]) {
+      if (![...targets.gradients.values()].some(({ parameter }) => gone(parameter))) continue;
+      this.#plans.delete(planKey);
+      await this.bound.unload(update);
+      for (const [name, handle] of [...this.#grads]) {
+        if (!name.endsWith(`\n${key}`)) continue;
+        this.#grads.delete(name);
+        await this.bound.unload(handle);
+      }
+    }
+    const gradients = [...this.#gradients].filter(([variable]) => gone(variable));
+    for (const [variable] of gradients) this.#gradients.delete(variable);
+    await this.bound.release(gradients.map(([, gradient]) => gradient));
+    await this.#state.forget(gone);
   }
 
   /** What is trained now, by name. @throws INVALID_OPTION for a name that means nothing */
@@ -306,6 +328,8 @@ export class TrainStep<M extends Module = Module> {
     const key = `${mode} ${batchSignature(batch)}\n${plan.key}`;
     let handle = this.#grads.get(key);
     if (handle === undefined) {
+      if (this.bound.variantKey !== plan.variant)
+        throw new FerroError('BUSY', 'trainStep: the active adapter must stay while a step begins, got another one');
       const build = () => gradientProgram(this.bound.module, this.#loss, inputs, plan.targets, mode);
       const program = this.bound.trace(true, build, { gradientCheckpointing: this.#gradientCheckpointing });
       handle = await this.bound.load(program);
@@ -332,8 +356,9 @@ function isOptimizer(value: Optimizer | OptimizerOptions): value is Optimizer {
 function checkRows(name: string, rows: readonly number[], parameter: Parameter | undefined): void {
   const count = parameter?.shape.length === 2 ? parameter.shape[0] : 0;
   const wrong = rows.find((row) => !Number.isInteger(row) || row < 0 || row >= count);
-  if (parameter !== undefined && rows.length > 0 && wrong === undefined) return;
-  const rule = `must be rows of ${name}${parameter === undefined ? ', which is not trained here' : `, from 0 to ${count - 1}`}`;
+  const trained = parameter?.trainable === true;
+  if (trained && rows.length > 0 && wrong === undefined) return;
+  const rule = `must be rows of ${name}${trained ? `, from 0 to ${count - 1}` : ', which is not trained here'}`;
   throw new FerroError('INVALID_OPTION', `trainStep: "trainableRows" ${rule}, got ${show(wrong ?? rows)}`);
 }
 

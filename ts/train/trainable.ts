@@ -1,6 +1,6 @@
 // What the Trainer needs of a model, whatever it is: a module bound to an engine, a loss, and its form as files. The GPT of ts/api comes in this
 // shape; a module of a user's own is put into it here.
-import { type Adapters, adaptersOf } from '../adapters';
+import { type Adapter, type Adapters, adaptersOf } from '../adapters';
 import { BoundModule } from '../bind';
 import { FerroError } from '../errors';
 import type { FileData, ReadableFolder } from '../io';
@@ -25,6 +25,8 @@ export interface Trainable {
   readonly vocabSize: number | undefined;
   /** The parameter whose rows are the tokens' vectors; undefined where there is none. */
   readonly tokenTable?: string | undefined;
+  /** Names of the classes that a classifier tells apart, by their number. */
+  readonly labels?: readonly string[] | undefined;
   /** Hash of the vocabulary; null without a tokenizer. */
   readonly tokenizerHash: string | null;
   /** The model's folder, complete. */
@@ -41,10 +43,10 @@ export function asTrainable(model: TrainableLike): TrainedModel {
   return new TrainedModel(plainTrainable(model));
 }
 
-/** A trainable whose files and description are those of its active adapter, where it has one. */
+/** A trainable whose files and description are those of its active adapter, where it has one: of the one that a run began with, whatever is active later. */
 export class TrainedModel implements Trainable {
   readonly #adapters: Adapters;
-  #variant: string | undefined;
+  #begun: { readonly variant: string; readonly adapter: Adapter | null } | undefined;
 
   constructor(readonly model: Trainable) {
     this.#adapters = adaptersOf(model.bound);
@@ -57,13 +59,23 @@ export class TrainedModel implements Trainable {
   /** A run trains one thing: the adapter that was active when this was first called, or the model's own weights. @throws INVALID_OPTION for another one */
   assertSameVariant(): void {
     const { variantKey } = this.bound;
-    this.#variant ??= variantKey;
-    if (variantKey === this.#variant) return;
+    this.#begun ??= { variant: variantKey, adapter: this.#adapters.active };
+    const { variant } = this.#begun;
+    if (variantKey === variant) return;
     const named = (key: string) => (key === '' ? 'none' : `"${key.slice(0, key.indexOf('#'))}"`);
     throw new FerroError(
       'INVALID_OPTION',
-      `train: the active adapter must be the one the run began with (${named(this.#variant)}), got ${named(variantKey)}`,
+      `train: the active adapter must be the one the run began with (${named(variant)}), got ${named(variantKey)}`,
     );
+  }
+
+  /** Nothing was trained: a run may begin with another adapter. */
+  startOver(): void {
+    this.#begun = undefined;
+  }
+
+  get #adapter(): Adapter | null {
+    return this.#begun === undefined ? this.#adapters.active : this.#begun.adapter;
   }
 
   get loss(): Loss | undefined {
@@ -81,8 +93,8 @@ export class TrainedModel implements Trainable {
   }
 
   get description(): Readonly<Record<string, unknown>> {
-    const { active } = this.#adapters;
-    return active === null ? this.model.description : { ...this.model.description, adapter: active.description };
+    const adapter = this.#adapter;
+    return adapter === null ? this.model.description : { ...this.model.description, adapter: adapter.description };
   }
 
   get pretrained(): boolean {
@@ -101,18 +113,21 @@ export class TrainedModel implements Trainable {
     return this.model.tokenTable;
   }
 
+  get labels(): readonly string[] | undefined {
+    return this.model.labels;
+  }
+
   get tokenizerHash(): string | null {
     return this.model.tokenizerHash;
   }
 
   async files(signal?: AbortSignal): Promise<Map<string, FileData>> {
-    const { active } = this.#adapters;
-    return active === null ? this.model.files(signal) : active.files();
+    return this.#adapter?.files() ?? this.model.files(signal);
   }
 
   async load(folder: ReadableFolder, signal?: AbortSignal): Promise<void> {
-    const { active } = this.#adapters;
-    await (active === null ? this.model.load(folder, signal) : this.#adapters.restore(active, folder, signal));
+    const adapter = this.#adapter;
+    await (adapter === null ? this.model.load(folder, signal) : this.#adapters.restore(adapter, folder, signal));
   }
 }
 

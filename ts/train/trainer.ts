@@ -1,73 +1,24 @@
 // The training loop as users hold it: steps pulled one by one, evaluation, checkpoints, early stopping, resume. The arithmetic of one step is in
 // step.ts, the order of the data in ts/data, the run directory behind runStore.ts.
-import { createSampler, type Dataset, evalBatches, examplesPerEpoch, isTokenDataset, type Sampler, TextDataset } from '../data';
+import { type Dataset, evalBatches, examplesPerEpoch, TextDataset } from '../data';
 import { FerroError, show, throwIfAborted } from '../errors';
 import type { FileData, ReadableFolder, TrainerState } from '../io';
 import { writeFolder } from '../io/node';
 import { createOptimizer } from '../optim';
 import { Stream } from '../stream';
+import { BatchFeed } from './batchFeed';
 import { checkData } from './checkData';
 import { type Evaluation, Evaluator } from './evaluate';
 import { matchParameters } from './freeze';
 import type { LogEntry } from './log';
 import { checkSameRun, describeRun, type RunConfig, type Warning } from './runConfig';
 import { RunDirectory } from './runDirectory';
-import { type ComputeMetrics, deciding, improves, logged, type Scores } from './scores';
-import { inheritTraining, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
+import { type ComputeMetrics, deciding, improves, logged } from './scores';
+import { checkUnevaluated, inheritTraining, readTrainerOptions, resolveSettings, type Settings, type TrainerValues } from './settings';
 import { type StepResult, TrainStep } from './step';
 import { asTrainable, type Trainable, type TrainableLike, type TrainedModel } from './trainable';
 import { checkState, freshState, readStateFiles, stateFiles, toJson } from './trainerState';
-
-/** What `train()` yields after each update. */
-export interface TrainingStep {
-  /** Updates done, 1 … maxSteps. */
-  step: number;
-  /** Mean loss over this update's batch, before the update. */
-  loss: number;
-  /** Rate of this update. */
-  learningRate: number;
-  /** Global norm of the gradient before clipping. */
-  gradNorm: number;
-  /** Passes over the training data so far. */
-  epoch: number;
-  /** Tokens (or examples) trained per second since the last step. */
-  tokensPerSecond: number;
-  maxSteps: number;
-  /** Means of what else the loss tells (`RowLoss.metrics`), where it does. */
-  metrics?: Readonly<Record<string, number>>;
-  /** Set after an evaluation. */
-  evalLoss?: number;
-  /** What the loss tells (`RowLoss.metrics`) and what `computeMetrics` gave after it. */
-  evalMetrics?: Scores;
-  /** Set when this step was saved. */
-  checkpoint?: string;
-}
-
-/** What a finished or interrupted `train()` gives. */
-export interface TrainingResult {
-  step: number;
-  loss: number;
-  evalLoss: number | null;
-  bestEvalLoss: number | null;
-  /** The best value of `metricForBestModel`; the loss where none is named. */
-  bestMetric: number | null;
-  tokensPerSecond: number;
-  elapsedMs: number;
-  stopReason: 'maxSteps' | 'earlyStopping';
-  outputDir: string | null;
-}
-
-/** Options of `new Trainer(model, options)`; every one is in the option table with its default. */
-export interface TrainerOptions extends Partial<Omit<TrainerValues, 'dataset' | 'evalDataset' | 'loss' | 'computeMetrics' | 'extraFiles'>> {
-  dataset: Dataset;
-  /** `null` trains without evaluation. Default: the last tenth of a token data set. */
-  evalDataset?: Dataset | null;
-  loss?: Trainable['loss'];
-  /** Scores beside the loss, after each evaluation: logged as eval_…, and what `metricForBestModel` can name. */
-  computeMetrics?: ComputeMetrics;
-  /** Texts by file name that are saved with the model, in every checkpoint and in final/. */
-  extraFiles?: Readonly<Record<string, string>>;
-}
+import type { TrainerOptions, TrainingResult, TrainingStep } from './trainerTypes';
 
 /** Trains a model on a data set. Nothing is allocated and no file is touched before the first step. */
 export class Trainer {
@@ -78,11 +29,10 @@ export class Trainer {
   readonly #blockSize: number;
   #settings: Settings;
   #state: TrainerState;
-  #sampler: Sampler;
+  #feed: BatchFeed;
   #step: TrainStep | undefined;
   #evaluator: Evaluator | undefined;
   #run: RunDirectory | undefined;
-  #prepared: Promise<PreparedBatch[]> | undefined;
   #running = false;
   #prepare: Promise<void> | undefined;
   #closed = false;
@@ -110,11 +60,12 @@ export class Trainer {
     }
     if (this.#values.labelSmoothing > 0 && this.#values.loss !== undefined)
       throw new FerroError('INVALID_OPTION', 'Trainer: "labelSmoothing" must be 0 with a "loss" of your own, got both');
+    if (this.#eval === undefined) checkUnevaluated(this.#values);
     void this.#trainingLoss; // a model without one is refused before anything is allocated
     checkFreeze(this.#values.freeze, this.#model);
     this.#settings = this.#resolve(this.#values);
     this.#state = freshState(this.#settings.seed);
-    this.#sampler = this.#makeSampler(0);
+    this.#feed = this.#makeFeed();
   }
 
   /** Updates done. */
@@ -236,20 +187,18 @@ export class Trainer {
     this.#model.assertSameVariant();
     throwIfAborted(this.#values.signal, 'train');
     const started = performance.now();
-    const batches = await (this.#prepared ?? this.#fetch());
-    this.#prepared = undefined;
+    const again = (error: unknown): never => {
+      this.#feed.rewind(this.#state.windowsConsumed); // This update has not happened: whoever goes on gets its batch again.
+      throw error;
+    };
+    const batches = await this.#feed.next().catch(again);
     const learningRate = settings.schedule.at(t);
     const running = this.#step!.run(
       batches.map(({ tensors }) => tensors),
       { learningRate, step: t, seed: settings.seed, maxGradNorm: settings.maxGradNorm, signal: this.#values.signal },
     );
-    if (t < settings.maxSteps) this.#prefetch();
-    const result: StepResult = await running.catch((error: unknown) => {
-      // This update has not happened: whoever goes on gets its batch again.
-      this.#sampler = this.#makeSampler(this.#state.windowsConsumed);
-      this.#prepared = undefined;
-      throw error;
-    });
+    if (t < settings.maxSteps) this.#feed.prefetch();
+    const result: StepResult = await running.catch(again);
     const last = batches[batches.length - 1];
     this.#state.step = t;
     this.#state.windowsConsumed = last.consumed;
@@ -329,27 +278,11 @@ export class Trainer {
     this.#finalStep = this.#state.step;
   }
 
-  #prefetch(): void {
-    this.#prepared = this.#fetch();
-    this.#prepared.catch(() => {}); // awaited by the next step, which reports it
-  }
-
-  /** The micro-batches of the next update, in order. */
-  async #fetch(): Promise<PreparedBatch[]> {
-    const { gradientAccumulationSteps, batchSize } = this.#settings;
-    const batches: PreparedBatch[] = [];
-    for (let i = 0; i < gradientAccumulationSteps; i++) {
-      const { tensors, consumed } = await this.#sampler.nextBatch(batchSize);
-      const size = isTokenDataset(this.#train) ? batchSize * this.#blockSize : batchSize;
-      batches.push({ tensors, consumed, epoch: this.#sampler.epoch, size });
-    }
-    return batches;
-  }
-
   /** Opens the run directory, resumes, and makes the step's programs: once, before the first update. */
   #open(): Promise<void> {
     this.#prepare ??= this.#openOnce().catch(async (error) => {
-      this.#prepare = undefined; // a failed opening can be tried again
+      this.#prepare = undefined; // a failed opening can be tried again, with an adapter where the weights cannot be trained
+      this.#model.startOver();
       await this.#run?.close();
       this.#run = undefined;
       throw error;
@@ -363,6 +296,7 @@ export class Trainer {
     this.#step ??= this.#makeStep();
     const { outputDir, resume, overwrite } = this.#values;
     if (outputDir === undefined) return;
+    if (this.#values.extraFiles !== undefined) await this.#modelFiles(); // a name that is taken is refused before anything is written
     this.#run = await RunDirectory.open(outputDir, { resume, overwrite });
     const stored = resume ? await this.#run.readConfig() : undefined;
     if (stored !== undefined) {
@@ -389,8 +323,7 @@ export class Trainer {
     this.#state = state;
     const peak = state.options.peak_learning_rate;
     if (typeof peak === 'number' && peak !== this.learningRate) this.learningRate = peak;
-    this.#sampler = this.#makeSampler(state.windowsConsumed);
-    this.#prepared = undefined;
+    this.#feed = this.#makeFeed(state.windowsConsumed);
   }
 
   #describe(): Promise<RunConfig> {
@@ -442,15 +375,16 @@ export class Trainer {
     throw new FerroError('INVALID_OPTION', 'Trainer: "trainableTokens" needs a model with a token table, got a module of your own');
   }
 
+  #makeFeed(consumed = 0): BatchFeed {
+    const { seed, batchSize, gradientAccumulationSteps } = this.#settings;
+    return new BatchFeed(this.#train, { blockSize: this.#blockSize, seed, batchSize, gradientAccumulationSteps }, consumed);
+  }
+
   #resolve(values: TrainerValues): Settings {
     return resolveSettings(values, {
       pretrained: this.#model.pretrained,
       windowsPerEpoch: examplesPerEpoch(this.#train, this.#blockSize),
     });
-  }
-
-  #makeSampler(consumed: number): Sampler {
-    return createSampler(this.#train, { blockSize: this.#blockSize, seed: this.#settings.seed, consumed });
   }
 }
 
@@ -458,13 +392,4 @@ export class Trainer {
 function checkFreeze(freeze: readonly string[] | undefined, { bound }: Trainable): void {
   if (freeze === undefined) return;
   matchParameters('Trainer', 'freeze', freeze, [...new Set([...bound.parameters.keys(), ...bound.trainedParameters.keys()])]);
-}
-
-/** A micro-batch and what to remember once it has been trained on. */
-interface PreparedBatch {
-  tensors: Parameters<TrainStep['run']>[0][number];
-  consumed: number;
-  epoch: number;
-  /** Tokens (or examples) in it. */
-  size: number;
 }

@@ -1,9 +1,9 @@
 // The task `classify`: a label for a text, by a head on a language model's trunk.
-import { ClassificationDataset, labelsOf, type Row } from '../../data';
+import { ClassificationDataset, labelsOf, type Row, type Template } from '../../data';
+import { show } from '../../errors';
 import {
   type Classification,
   type ClassificationEvaluation,
-  type Engine,
   evaluateClassification,
   type GPTOptions,
   SequenceClassifier,
@@ -18,10 +18,10 @@ import { quote } from '../training';
 import { addAdapter, baseOf, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
 import { describeModel, newModelOptions, refuseArchitecture } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport, textsOf } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
 import { specialTokensOf } from './sft';
 import type { Conclusion, TaskRun } from './task';
-import { describeTask, promptRow, scoreLine, scoreTable, templateOf } from './texts';
+import { describeTask, promptRow, scoreLine, scoreTable, templateOf, writtenTexts } from './texts';
 
 type Model = SequenceClassifier & { readonly tokenizer: Tokenizer };
 
@@ -36,37 +36,34 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
   const model = await classifierToTrain(context, description, train, evaluation);
   const { tokenizer, blockSize, labels } = model;
   const options = { tokenizer, blockSize, labels, template, overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new ClassificationDataset(train, options);
-  noteReport(output, 'training data', dataset.report);
-  const evalDataset = evaluation.length === 0 ? null : new ClassificationDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, (rows) => new ClassificationDataset(rows, options));
+  const { counts } = dataset;
+  const unseen = labels.filter((_, i) => counts[i] === 0);
+  if (unseen.length > 0) output.note(`warning: training data: no row with the ${unseen.length === 1 ? 'label' : 'labels'} ${show(unseen)}`);
   let found: ClassificationEvaluation | undefined;
   const measure = async () => {
     found = await evaluateClassification(model, evalDataset!, { batchSize: values.batchSize });
     return found;
   };
   const scored = evalDataset !== null;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const sampled = sampledRow(train, evaluation, (row) => promptIds(model, template, row).length > 0);
   return {
     model,
     dataset,
     evalDataset,
     trainer: {
-      extraFiles: { [TASK_FILE]: taskToFile(description) },
+      extraFiles: { [TASK_FILE]: taskToFile(model.activeAdapter === null ? description : { ...description, ...headOf(model) }) },
       ...(scored ? { computeMetrics: async () => scoresOf(await measure()) } : {}),
     },
     rowUnits: 1,
     unit: 'examples',
     facts: [
-      ['model', `${describeModel(model)}, ${labels.length} labels`],
-      [
-        'data',
-        `${formatCount(dataset.report.kept)} rows, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
-      ],
+      ['model', `${describeModel(model)}, ${labels.length} labels ${show(labels)}`],
+      ['data', `${formatCount(dataset.report.kept)} rows, ${heldCount(evalDataset)} to evaluate on`],
     ],
     async sample(step) {
       const ids = promptIds(model, template, sampled);
-      const { label, probabilities } = await model.classify([ids]).then(([one]) => one);
+      const { label, probabilities } = await model.classify(ids, { truncate: true });
       return {
         step,
         prompt: `${template.promptText(sampled, tokenizer).trimEnd()} → `,
@@ -81,26 +78,26 @@ export async function classifyTask(context: TrainContext): Promise<TaskRun> {
   };
 }
 
+const headOf = ({ labels, config }: Model): Pick<TaskDescription, 'labels' | 'pooling'> => ({ labels, pooling: config.classifier.pooling });
+
 /** The ids of a text as the classifier is trained with them. */
-export function promptIds(
-  { tokenizer, blockSize }: Model,
-  template: ReturnType<typeof templateOf>,
-  row: Row | Record<string, unknown>,
-): Int32Array {
-  return template.promptIds(row, tokenizer, { border: false }).subarray(0, blockSize);
+export function promptIds({ tokenizer }: Pick<Model, 'tokenizer'>, template: Template, row: Row | Record<string, unknown>): Int32Array {
+  return template.promptIds(row, tokenizer, { border: false });
 }
 
 async function classifierToTrain(
-  { engine, output, values, given }: TrainContext,
+  { engine, output, values, given, before }: TrainContext,
   description: TaskDescription,
   train: readonly Row[],
   evaluation: readonly Row[],
 ): Promise<Model> {
-  const pooling = given.pooling;
   const { initFrom, seed } = values;
-  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom)) ?? labelsOf(train);
+  const pooling = given.pooling ?? before?.pooling;
+  // Where the data was parted here, chance must not decide which labels there are.
+  const known = values.evalData === undefined ? [...train, ...evaluation] : train;
+  const labels = values.labels ?? (initFrom === undefined ? undefined : await savedLabels(initFrom, before)) ?? labelsOf(known);
   if (initFrom !== undefined) {
-    refuseArchitecture(given);
+    refuseArchitecture(given, ['dropout']);
     const model = await openSaved(initFrom, undefined, (folder) =>
       SequenceClassifier.fromPretrained(engine, folder, { labels, pooling, dropout: given.dropout, seed }),
     );
@@ -108,11 +105,10 @@ async function classifierToTrain(
     await addAdapter(model, values);
     return withTokenizer('train: "--init-from"', model, initFrom);
   }
-  const texts = textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]);
-  const { vocabSize } = values;
-  const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', texts, {
-    vocabSize,
+  const tokenizer = await tokenizerOfTexts(values.tokenizerName ?? 'bpe', textsOf(known), {
+    vocabSize: values.vocabSize,
     specialTokens: specialTokensOf(description),
+    written: writtenTexts(description, known, templateOf(description), 'prompt'),
   });
   const model = await SequenceClassifier.create(engine, {
     ...(newModelOptions(values, given, { tokenizer }) as GPTOptions),
@@ -123,11 +119,10 @@ async function classifierToTrain(
   return model as Model;
 }
 
-/** The labels of a classifier's folder; undefined for a language model's. */
-async function savedLabels(source: string): Promise<readonly string[] | undefined> {
-  const folder = await openModelFolder(source);
-  const below = await baseOf(folder);
-  const opened = await openClassifier(below === null ? folder : await openModelFolder(below));
+/** The labels of a classifier's folder, or of an adapter's; undefined for a language model's. */
+async function savedLabels(source: string, saved: TaskDescription | null): Promise<readonly string[] | undefined> {
+  if (saved?.labels !== undefined) return saved.labels;
+  const opened = await openClassifier(await openModelFolder((await baseOf(source)) ?? source));
   try {
     return opened.config.classifier?.labels;
   } finally {
@@ -159,38 +154,35 @@ function labelTable({ labels }: ClassificationEvaluation): ReportTable {
   return { title: 'Labels on the evaluation data', head: LABEL_HEAD, rows };
 }
 
+/** A saved classifier, or one that an adapter makes of its base. */
+async function openLabels(
+  command: string,
+  { engine, source, description: saved }: Pick<EvalContext, 'engine' | 'source' | 'description'>,
+  adapter: string | undefined,
+): Promise<Model> {
+  const open = async (folder: string) =>
+    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder, saved), pooling: saved?.pooling });
+  return withTokenizer(`${command}: "--model"`, await openSaved(source, adapter, open), source);
+}
+
 /** What `generate` does with a classifier: the label of each prompt. */
 export async function classifyPrompts(
-  engine: Engine,
-  source: string,
+  opening: Pick<EvalContext, 'engine' | 'source' | 'description'>,
   adapter: string | undefined,
   prompts: readonly string[],
   description: TaskDescription,
 ): Promise<Classification[]> {
-  const opened = await openSaved(source, adapter, async (folder) =>
-    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
-  );
-  const model = withTokenizer('generate: "--model"', opened, source);
+  const model = await openLabels('generate', opening, adapter);
   const template = templateOf(description);
-  return model.classify(prompts.map((prompt) => promptIds(model, template, promptRow(description, prompt))));
+  const ids = prompts.map((prompt) => promptIds(model, template, promptRow(description, template, prompt)));
+  return model.classify(ids, { truncate: true });
 }
 
 /** `eval` of the task: loss, accuracy, F1, and how each label fares. */
-export async function evaluateClassify({
-  engine,
-  output,
-  values,
-  given,
-  source,
-  data,
-  description: saved,
-}: EvalContext): Promise<Measured> {
-  const description = describeTask('classify', given, saved);
-  const template = templateOf(description);
-  const opened = await openSaved(source, values.adapter, async (folder) =>
-    SequenceClassifier.fromPretrained(engine, folder, { labels: await savedLabels(folder) }),
-  );
-  const model = withTokenizer('eval: "--model"', opened, source);
+export async function evaluateClassify(context: EvalContext): Promise<Measured> {
+  const { output, values, given, data } = context;
+  const template = templateOf(describeTask('classify', given, context.description));
+  const model = await openLabels('eval', context, values.adapter);
   const { tokenizer, blockSize, labels } = model;
   const rows = await loadRows(data, values, CLASSIFY_COLUMNS);
   const dataset = new ClassificationDataset(rows, { tokenizer, blockSize, labels, template, overflow: values.overflow });
@@ -222,7 +214,7 @@ export async function evaluateClassify({
   };
 }
 
-function isKept({ tokenizer, blockSize }: Model, template: ReturnType<typeof templateOf>, row: Row, overflow: string): boolean {
-  const { length } = template.promptIds(row, tokenizer, { border: false });
-  return length > 0 && (length <= blockSize || overflow === 'truncate');
+function isKept(model: Model, template: Template, row: Row, overflow: string): boolean {
+  const { length } = promptIds(model, template, row);
+  return length > 0 && (length <= model.blockSize || overflow === 'truncate');
 }

@@ -3,7 +3,7 @@ import { adapterFromFlags } from '../../adapters';
 import { FerroError } from '../../errors';
 import { type ContextOptions, type Engine, GPT, type PretrainedOptions } from '../../index';
 import { type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
-import { openModelFolder } from '../../io/node';
+import { nodeFolder, resolveModelFolder } from '../../io/node';
 import { parseJson } from '../../json';
 import { addSpecialTokens, BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer, type TokenRoles } from '../../tokenizers';
 import { DEFAULT_BPE, openTokenizer } from '../data';
@@ -48,20 +48,23 @@ interface TokenizerNeeds {
   specialTokens?: readonly string[];
   /** A token that ends a text, where it has none of its own. */
   ends?: boolean;
+  /** Texts whose characters a vocabulary of characters must have besides: a template's own words. */
+  written?: Iterable<string>;
 }
 
 /** The tokenizer that `--tokenizer` names, for the texts of rows: `bpe` (trained on them), `char`, `byte`, or a folder. @throws as `openTokenizer` */
 export async function tokenizerOfTexts(name: string, texts: Iterable<string>, needs: TokenizerNeeds = {}): Promise<Tokenizer> {
   const { vocabSize = DEFAULT_BPE, specialTokens = [] } = needs;
   if (name === 'bpe') return BpeTokenizer.train(texts, { vocabSize, specialTokens: [...new Set([END_OF_TEXT, ...specialTokens])] });
-  const tokenizer = name === 'byte' ? new ByteTokenizer() : name === 'char' ? charactersOf(texts) : await openTokenizer(name);
+  const tokenizer =
+    name === 'byte' ? new ByteTokenizer() : name === 'char' ? charactersOf(texts, needs.written) : await openTokenizer(name);
   const { tokens, roles } = lacking(tokenizer, needs);
   return tokens.length === 0 ? tokenizer : (await addSpecialTokens(tokenizer, tokens, roles)).tokenizer;
 }
 
-function charactersOf(texts: Iterable<string>): Tokenizer {
+function charactersOf(...parts: (Iterable<string> | undefined)[]): Tokenizer {
   const vocabulary = new CharVocabulary();
-  for (const text of texts) vocabulary.add(text);
+  for (const texts of parts) for (const text of texts ?? []) vocabulary.add(text);
   return vocabulary.build();
 }
 
@@ -91,7 +94,7 @@ export async function modelToTrain(
   }
 
   async function savedModel(source: string): Promise<SavedGpt> {
-    refuseArchitecture(given);
+    refuseArchitecture(given, LOADED_OPTIONS);
     const model = withTokenizer('train: "--init-from"', await openGpt(engine, source, pickGiven(given, LOADED_OPTIONS)), source);
     noteUnexpected(output, model);
     const { tokens, roles } = lacking(model.tokenizer, needs);
@@ -142,7 +145,7 @@ export async function openSaved<M extends Adaptable>(
   adapter: string | undefined,
   open: (folder: string) => Promise<M>,
 ): Promise<M> {
-  const below = await baseOf(await openModelFolder(source));
+  const below = await baseOf(source);
   const model = await open(below ?? source);
   try {
     if (below !== null) await model.loadAdapter(source, { name: 'saved' });
@@ -163,9 +166,15 @@ export function openGpt(
   return openSaved(source, adapter, (folder) => GPT.fromPretrained(engine, folder, options));
 }
 
+/** The folder that a path means, for its small files: whoever loads the model checks the weights' hashes, once. */
+async function smallFiles(path: string): Promise<ReadableFolder> {
+  return nodeFolder(await resolveModelFolder(path));
+}
+
 /** The model that an adapter's folder names as its base; null for a folder of a model. @throws INVALID_CHECKPOINT for an adapter without a base */
-export async function baseOf(folder: ReadableFolder): Promise<string | null> {
+export async function baseOf(path: string): Promise<string | null> {
   const name = 'adapter_config.json';
+  const folder = await smallFiles(path);
   if (await folder.has('config.json')) return null;
   const text = await readFolderText(folder, name);
   if (text === null) return null;
@@ -182,7 +191,11 @@ export async function baseOf(folder: ReadableFolder): Promise<string | null> {
   );
 }
 
-/** What the folder of a model or of an adapter says about its task. */
-export async function taskOf(source: string | undefined): Promise<TaskDescription | null> {
-  return source === undefined ? null : readTask(await openModelFolder(source));
+/** What the folders of an adapter and of its model say about the task: the adapter's word counts. */
+export async function taskOf({ adapter, source }: { adapter?: string; source?: string }): Promise<TaskDescription | null> {
+  for (const path of [adapter, source]) {
+    const task = path === undefined ? null : await readTask(await smallFiles(path));
+    if (task !== null) return task;
+  }
+  return null;
 }

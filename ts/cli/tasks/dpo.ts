@@ -1,5 +1,5 @@
 // The task `dpo`: a saved model learns to prefer the better of two completions (direct preference optimisation).
-import { type ExampleDataset, PreferenceDataset } from '../../data';
+import { type ExampleDataset, PreferenceDataset, type Row } from '../../data';
 import { FerroError } from '../../errors';
 import { dpoLoss, evaluateLoss, withReference } from '../../index';
 import { TASK_FILE, taskToFile } from '../../io';
@@ -11,7 +11,7 @@ import { quote } from '../training';
 import { type EvalContext, modelToTrain, openGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow } from './rows';
 import { datasetOptions, endOf, needsOf } from './sft';
 import type { TaskRun } from './task';
 import { describeTask, templateOf } from './texts';
@@ -29,13 +29,12 @@ export async function dpoTask(context: TrainContext): Promise<TaskRun> {
   const { train, evaluation } = await loadParts(values, data, DPO_COLUMNS);
   const model = await modelToTrain(context, [], needsOf(description));
   const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
-  const pairs = new PreferenceDataset(train, options);
-  noteReport(output, 'training data', pairs.report);
-  const held = evaluation.length === 0 ? null : new PreferenceDataset(evaluation, options);
-  if (held !== null) noteReport(output, 'evaluation data', held.report);
+  const make = (rows: readonly Row[]) => new PreferenceDataset(rows, options);
+  const { dataset: pairs, evalDataset: held } = datasetsOf(output, { train, evaluation }, make);
   const reference = (dataset: ExampleDataset) => withReference(model, dataset, { batchSize: values.batchSize });
   const { beta, labelSmoothing, lossType } = values;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const canRead = (row: Row) => template.promptIds(pairs.promptRow(row), model.tokenizer).length <= model.blockSize;
+  const sampled = pairs.promptRow(sampledRow(train, evaluation, canRead));
   return {
     model,
     dataset: await reference(pairs),
@@ -50,7 +49,7 @@ export async function dpoTask(context: TrainContext): Promise<TaskRun> {
     unit: 'examples',
     facts: [
       ['model', describeModel(model)],
-      ['data', `${formatCount(pairs.report.kept)} pairs, ${held === null ? 'none' : formatCount(held.report.kept)} to evaluate on`],
+      ['data', `${formatCount(pairs.report.kept)} pairs, ${heldCount(held)} to evaluate on`],
     ],
     async sample(step) {
       const prompt = template.promptIds(sampled, model.tokenizer);

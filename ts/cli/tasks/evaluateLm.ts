@@ -1,12 +1,11 @@
 // `eval` of the task `lm`: loss, perplexity and bits per byte of text files, and what int8 blocks change.
 import { evalBatches, TextDataset } from '../../data';
-import { FerroError } from '../../errors';
-import { type Engine, GPT, type PretrainedOptions, type Tokenizer } from '../../index';
+import type { Engine, PretrainedOptions, Tokenizer } from '../../index';
 import { CONTEXT_OPTIONS } from '../../options';
 import { Evaluator } from '../../train';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
-import type { EvalContext } from './context';
+import { type EvalContext, openGpt, withTokenizer } from './context';
 import type { EvalValues, Measured } from './measured';
 
 /** Measures a saved model, and with --quantize its quantised form beside it. */
@@ -35,14 +34,12 @@ async function measure(
   engine: Engine,
   source: string,
   tokensOf: (tokenizer: Tokenizer) => Promise<TextDataset>,
-  { batchSize, stride }: Pick<EvalValues, 'batchSize' | 'stride'>,
-  options: PretrainedOptions,
+  { batchSize, stride, adapter }: Pick<EvalValues, 'batchSize' | 'stride' | 'adapter'>,
+  options: Pick<PretrainedOptions, 'quantize' | (typeof CONTEXT_OPTIONS)[number]>,
 ) {
-  const model = await GPT.fromPretrained(engine, source, options);
+  const model = await openGpt(engine, source, { adapter, ...options });
   try {
-    if (model.tokenizer === null)
-      throw new FerroError('INVALID_TOKENIZER', `eval: the model must have a tokenizer, got none in ${JSON.stringify(source)}`);
-    const dataset = await tokensOf(model.tokenizer);
+    const dataset = await tokensOf(withTokenizer('eval: "--model"', model, source).tokenizer);
     const batches = evalBatches(dataset, { blockSize: model.blockSize, batchSize, stride });
     const { loss, perplexity, tokens } = await new Evaluator(model.bound, model.loss, batchSize).run(batches);
     // The first token is not predicted, so its bytes do not count.

@@ -2,7 +2,7 @@
 import { FerroError } from '../../errors';
 import { type Engine, GPT, type GPTOptions } from '../../index';
 import type { CausalConfig } from '../../models';
-import { CONTEXT_OPTIONS, GPT_CONFIG_OPTIONS } from '../../options';
+import { CONTEXT_OPTIONS, GPT_CONFIG_OPTIONS, OPTIONS, type OptionName, TRANSFORMER_FLAGS } from '../../options';
 import { chooseTokenizer, loadData, type RunData } from '../data';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
@@ -94,13 +94,17 @@ export function newModelOptions(values: TrainValues, given: Given, more: Pick<GP
 /** What may be said of a saved model that is trained further. */
 export const LOADED_OPTIONS = ['dropout', 'quantize', ...CONTEXT_OPTIONS] as const;
 
-/** A saved model brings its own architecture and tokenizer: flags about them are refused, but for its context. @throws INVALID_OPTION */
-export function refuseArchitecture(given: Given): void {
-  for (const name of [...GPT_CONFIG_OPTIONS, 'tokenizerName'] as const) {
-    if (name in given && !(LOADED_OPTIONS as readonly string[]).includes(name)) {
+/**
+ * A saved model brings its own architecture and tokenizers: flags about them are refused.
+ * @param loaded those that its kind of model can be opened with
+ * @throws INVALID_OPTION
+ */
+export function refuseArchitecture(given: Given, loaded: readonly OptionName[]): void {
+  for (const name of [...GPT_CONFIG_OPTIONS, ...TRANSFORMER_FLAGS, 'tokenizerName', 'targetTokenizerName'] as const) {
+    if (name in given && !loaded.includes(name)) {
       throw new FerroError(
         'INVALID_OPTION',
-        `train: "${name}" must not be given with --init-from, whose model decides it, got ${JSON.stringify(given[name])}`,
+        `train: "--${OPTIONS[name].flag}" must not be given with --init-from, whose model decides it, got ${JSON.stringify(given[name])}`,
       );
     }
   }
@@ -113,7 +117,7 @@ async function load(
   given: Given,
   data: readonly string[],
 ): Promise<{ model: GPT; runData: RunData }> {
-  refuseArchitecture(given);
+  refuseArchitecture(given, LOADED_OPTIONS);
   const model = await openGpt(engine, values.initFrom!, pickGiven(given, LOADED_OPTIONS));
   noteUnexpected(output, model);
   const { tokenizer } = withTokenizer('train: "--init-from"', model, values.initFrom!);

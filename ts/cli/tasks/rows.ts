@@ -1,13 +1,20 @@
 // Rows of the user's files for the tasks that learn from rows: read, renamed, and parted into what is trained on and what is evaluated on. What a row must hold is ts/data/tasks'.
-import { type Row, readRowFiles, splitExamples, type TaskReport } from '../../data';
+import { type Row, type RowFormat, readRowFiles, splitExamples, type TaskReport } from '../../data';
 import { FerroError } from '../../errors';
 import { formatCount } from '../format';
 import type { Output } from '../output';
+
+/** Rows to train on and rows to evaluate on. */
+interface Parts {
+  train: Row[];
+  evaluation: Row[];
+}
 
 /** The flags about rows. */
 export interface RowFlags {
   columns?: readonly string[];
   header?: boolean;
+  dataFormat?: RowFormat;
 }
 
 /** Names of columns in their order, or other names of fields. */
@@ -40,7 +47,7 @@ export async function loadRows(files: readonly string[], flags: RowFlags, defaul
   const { columns, renamed } = readColumns(flags.columns);
   // Where fields are named by a header, there is one.
   const header = flags.header ?? (renamed.size > 0 ? true : undefined);
-  const rows = await readRowFiles(files, { columns, header, defaultColumns });
+  const rows = await readRowFiles(files, { format: flags.dataFormat, columns, header, defaultColumns });
   return renamed.size === 0 ? rows : rows.map((row) => row.renamed(renamed));
 }
 
@@ -49,13 +56,36 @@ export async function loadParts(
   values: RowFlags & { evalData?: readonly string[]; evalFraction: number; splitBy?: string; seed: number },
   data: readonly string[],
   defaultColumns: readonly string[],
-): Promise<{ train: Row[]; evaluation: Row[] }> {
+): Promise<Parts> {
   const { evalFraction, seed, splitBy } = values;
   const rows = await loadRows(data, values, defaultColumns);
   if (values.evalData !== undefined) return { train: rows, evaluation: await loadRows(values.evalData, values, defaultColumns) };
   const { train, validation } = splitExamples(rows, { evalFraction, seed, key: splitBy });
-  return { train, evaluation: validation };
+  if (train.length > 0) return { train, evaluation: validation };
+  const got = `${formatCount(rows.length)} ${rows.length === 1 ? 'row' : 'rows'}, all of them in the part to evaluate on`;
+  throw new FerroError('EMPTY_DATA', `train: "--eval-fraction" and "--split-by" must leave rows to train on, got ${got}`);
 }
+
+/** The row that samples are made of: the first that can be read, of those to evaluate on before those to train on. */
+export function sampledRow(train: readonly Row[], evaluation: readonly Row[], canRead: (row: Row) => boolean): Row {
+  return evaluation.find(canRead) ?? train.find(canRead) ?? train[0];
+}
+
+/** The data sets of both parts, null where nothing is evaluated, and what they tell about rows left out. @throws as `make` */
+export function datasetsOf<D extends { readonly report: TaskReport }>(
+  output: Output,
+  { train, evaluation }: Parts,
+  make: (rows: readonly Row[], training: boolean) => D,
+): { dataset: D; evalDataset: D | null } {
+  const dataset = make(train, true);
+  noteReport(output, 'training data', dataset.report);
+  const evalDataset = evaluation.length === 0 ? null : make(evaluation, false);
+  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  return { dataset, evalDataset };
+}
+
+/** "none" or the number of rows that are evaluated on. */
+export const heldCount = (held: { readonly report: TaskReport } | null): string => (held === null ? 'none' : formatCount(held.report.kept));
 
 /** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */
 export function* textsOf(rows: readonly Row[]): Generator<string> {

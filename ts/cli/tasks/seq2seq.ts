@@ -3,9 +3,8 @@ import { type Row, Seq2SeqDataset, type Template } from '../../data';
 import { evaluateLoss, Transformer, type TransformerOptions } from '../../index';
 import { TASK_FILE, taskToFile } from '../../io';
 import type { TextMetric } from '../../metrics';
-import { TRANSFORMER_FLAGS } from '../../options';
+import { SCORED_TEXT_OPTIONS, TRANSFORMER_FLAGS } from '../../options';
 import type { Tokenizer } from '../../tokenizers';
-import { ByteTokenizer } from '../../tokenizers';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import { noteUnexpected } from '../session';
@@ -13,19 +12,19 @@ import { quote } from '../training';
 import { addAdapter, type EvalContext, openSaved, type TrainContext, tokenizerOfTexts, withTokenizer } from './context';
 import { refuseArchitecture } from './lm';
 import type { EvalValues, Measured } from './measured';
-import { loadParts, loadRows, noteReport } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow } from './rows';
 import type { TaskRun } from './task';
 import {
   answerLimit,
   answerOf,
   conclusionOf,
   describeTask,
+  measuredTexts,
   type PromptedRows,
   plainScores,
-  scoreLine,
+  renderedTexts,
   scoreTexts,
   templateOf,
-  unfinishedNote,
 } from './texts';
 
 type Model = Transformer & { readonly tokenizer: Tokenizer };
@@ -43,17 +42,14 @@ export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
   const { train, evaluation } = await loadParts(values, data, SEQ2SEQ_COLUMNS);
   const model = await transformerToTrain(context, template, [...train, ...(values.evalData === undefined ? evaluation : [])]);
   const options = { ...datasetOptions(model, template), overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new Seq2SeqDataset(train, options);
-  noteReport(output, 'training data', dataset.report);
-  const evalDataset = evaluation.length === 0 ? null : new Seq2SeqDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, (rows) => new Seq2SeqDataset(rows, options));
   let scores: Record<string, number> | undefined;
   const score = async () => {
     scores = plainScores((await scoreSeq2seq(model, template, evaluation, values, given)).scores);
     return scores;
   };
   const scored = evalDataset !== null;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const sampled = sampledRow(train, evaluation, (row) => sourceIds(model, template, row).length > 0);
   return {
     model,
     dataset,
@@ -66,10 +62,7 @@ export async function seq2seqTask(context: TrainContext): Promise<TaskRun> {
     unit: 'examples',
     facts: [
       ['model', describeTransformer(model)],
-      [
-        'data',
-        `${formatCount(dataset.report.kept)} pairs, ${evalDataset === null ? 'none' : formatCount(evalDataset.report.kept)} to evaluate on`,
-      ],
+      ['data', `${formatCount(dataset.report.kept)} pairs, ${heldCount(evalDataset)} to evaluate on`],
     ],
     async sample(step) {
       const source = sourceIds(model, template, sampled).subarray(0, model.config.maxSourceLength);
@@ -99,17 +92,16 @@ async function transformerToTrain(
 ): Promise<Model> {
   const { initFrom, seed, vocabSize } = values;
   if (initFrom !== undefined) {
-    refuseArchitecture(given);
+    refuseArchitecture(given, ['dropout']);
     const saved = await openSaved(initFrom, undefined, (folder) => Transformer.fromPretrained(engine, folder, { dropout: given.dropout }));
     noteUnexpected(output, saved);
     await addAdapter(saved, values);
     return withTokenizer('train: "--init-from"', saved, initFrom);
   }
-  const reader = new ByteTokenizer(); // templates ask the tokenizer for its special tokens alone
-  const sources = () => rows.map((row) => template.promptText(row, reader, { border: false }));
-  const targets = () => rows.map((row) => answerOf(template, row, reader));
   const own = values.targetTokenizerName;
   const name = values.tokenizerName ?? 'bpe';
+  const sources = () => renderedTexts(template, rows, 'prompt');
+  const targets = () => renderedTexts(template, rows, 'answer');
   const tokenizer = await tokenizerOfTexts(name, own === undefined ? [...sources(), ...targets()] : sources(), { vocabSize });
   const targetTokenizer = own === undefined ? undefined : await tokenizerOfTexts(own, targets(), { vocabSize });
   const options = { ...DEFAULT_SIZE, ...pickGiven(given, TRANSFORMER_FLAGS), tokenizer, targetTokenizer, seed };
@@ -138,19 +130,21 @@ function scoreSeq2seq(
   model: Model,
   template: Template,
   rows: readonly Row[],
-  { metrics = DEFAULT_METRICS }: Pick<EvalValues, 'metrics'>,
+  { metrics = DEFAULT_METRICS, overflow }: Pick<EvalValues, 'metrics' | 'overflow'>,
   given: Partial<EvalValues>,
 ) {
   const prompted: PromptedRows<Int32Array> = { examples: [], shown: [] };
   const used: Row[] = [];
   for (const row of rows) {
-    const prompt = sourceIds(model, template, row);
-    if (prompt.length === 0 || prompt.length > model.config.maxSourceLength) continue;
+    const whole = sourceIds(model, template, row);
+    const prompt = overflow === 'truncate' ? whole.subarray(0, model.config.maxSourceLength) : whole; // as the data set does
+    const references = answerOf(template, row, model.tokenizer);
+    if (prompt.length === 0 || prompt.length > model.config.maxSourceLength || references === '') continue;
     used.push(row);
-    prompted.examples.push({ prompt, references: answerOf(template, row, model.tokenizer) });
+    prompted.examples.push({ prompt, references });
     prompted.shown.push(template.promptText(row, model.tokenizer, { border: false }));
   }
-  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
+  const generation = pickGiven(given, SCORED_TEXT_OPTIONS);
   return scoreTexts(model, prompted, metrics, { maxNewTokens: limitOf(model, template, used), ...generation });
 }
 
@@ -163,11 +157,7 @@ export async function evaluateSeq2seq({ engine, output, values, given, source, d
   const dataset = new Seq2SeqDataset(rows, { ...datasetOptions(model, template), overflow: values.overflow });
   noteReport(output, 'data', dataset.report);
   const { loss, perplexity, tokens } = await evaluateLoss(model, dataset, { batchSize: values.batchSize });
-  const scored = await scoreSeq2seq(model, template, rows, values, given);
   const line = `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${formatCount(tokens)} tokens of ${formatCount(dataset.report.kept)} targets`;
-  return {
-    result: { task: 'seq2seq', loss, perplexity, tokens, rows: dataset.report.kept, ...scored.scores, unfinished: scored.unfinished },
-    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, scored.records.length)}`,
-    predictions: scored.records,
-  };
+  const found = { task: 'seq2seq' as const, loss, perplexity, tokens, rows: dataset.report.kept };
+  return measuredTexts(found, line, await scoreSeq2seq(model, template, rows, values, given));
 }

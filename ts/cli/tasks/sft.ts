@@ -1,27 +1,28 @@
 // The task `sft`: completions of prompts, from rows of any shape that a template knows. The prompt is read, the completion is learned.
 import { type Row, SftDataset, type SftOptions, type Template } from '../../data';
+import { FerroError } from '../../errors';
 import { evaluateLoss } from '../../index';
 import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
-import { CONTEXT_OPTIONS } from '../../options';
+import { CONTEXT_OPTIONS, OPTIONS, type OptionName, SCORED_TEXT_OPTIONS } from '../../options';
 import { pickGiven } from '../flags';
 import { formatCount } from '../format';
 import { quote } from '../training';
 import { type EvalContext, modelToTrain, openGpt, type SavedGpt, type TrainContext, withTokenizer } from './context';
 import { describeModel } from './lm';
 import type { Measured } from './measured';
-import { loadParts, loadRows, noteReport, textsOf } from './rows';
+import { datasetsOf, heldCount, loadParts, loadRows, noteReport, sampledRow, textsOf } from './rows';
 import type { TaskRun } from './task';
 import {
   answerLimit,
   answerOf,
   conclusionOf,
   describeTask,
+  measuredTexts,
   type PromptedRows,
   plainScores,
-  scoreLine,
   scoreTexts,
   templateOf,
-  unfinishedNote,
+  writtenTexts,
 } from './texts';
 
 /** Columns of a TSV file without a header. */
@@ -33,26 +34,22 @@ export async function sftTask(context: TrainContext): Promise<TaskRun> {
   const { values, given, output, before, data } = context;
   const description = describeTask('sft', given, before);
   const template = templateOf(description);
-  const { train, evaluation } = await loadParts(values, data, SFT_COLUMNS);
-  const model = await modelToTrain(
-    context,
-    textsOf([...train, ...(values.evalData === undefined ? evaluation : [])]),
-    needsOf(description),
-  );
-  const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
-  const dataset = new SftDataset(train, { ...options, packing: values.packing });
-  noteReport(output, 'training data', dataset.report);
-  const evalDataset = evaluation.length === 0 ? null : new SftDataset(evaluation, options);
-  if (evalDataset !== null) noteReport(output, 'evaluation data', evalDataset.report);
   const { metrics } = values;
-  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
+  const generation = generationOf('train', given, metrics);
+  const { train, evaluation } = await loadParts(values, data, SFT_COLUMNS);
+  const known = values.evalData === undefined ? [...train, ...evaluation] : train;
+  const written = writtenTexts(description, known, template, 'all');
+  const model = await modelToTrain(context, textsOf(known), { ...needsOf(description), written });
+  const options = { ...datasetOptions(model, template, description), overflow: values.overflow, groupByLength: values.groupByLength };
+  const make = (rows: readonly Row[], training: boolean) => new SftDataset(rows, { ...options, packing: training && values.packing });
+  const { dataset, evalDataset } = datasetsOf(output, { train, evaluation }, make);
   let scores: Record<string, number> | undefined;
   const score = async () => {
-    scores = plainScores((await scoreSft(model, template, description, evaluation, metrics!, generation)).scores);
+    scores = plainScores((await scoreSft(model, template, description, evaluation, values, generation)).scores);
     return scores;
   };
   const scored = metrics !== undefined && evalDataset !== null;
-  const [sampled] = evaluation.length > 0 ? evaluation : train;
+  const sampled = sampledRow(train, evaluation, (row) => template.promptIds(row, model.tokenizer).length <= model.blockSize);
   return {
     model,
     dataset,
@@ -79,6 +76,14 @@ export async function sftTask(context: TrainContext): Promise<TaskRun> {
       ['scores', `npx ferroformer eval --model ${quote(run)} --data ... --metrics exact_match f1`],
     ],
   };
+}
+
+/** What decides the texts that are scored. @throws INVALID_OPTION without metrics */
+function generationOf(command: string, given: Partial<TrainContext['values'] & EvalContext['values']>, metrics: unknown) {
+  const generation = pickGiven(given, SCORED_TEXT_OPTIONS);
+  const [first] = [...Object.keys(generation), ...('predictions' in given ? ['predictions'] : [])] as OptionName[];
+  if (first === undefined || metrics !== undefined) return generation;
+  throw new FerroError('INVALID_OPTION', `${command}: "--${OPTIONS[first].flag}" of sft needs "--metrics", got none`);
 }
 
 /** Special tokens that a new tokenizer needs for a template. */
@@ -111,8 +116,7 @@ export function endOf({ tokenizer }: SavedGpt, template: Template, { endOfText }
 
 function describeData({ report, packed, length }: SftDataset, evaluation: SftDataset | null): string {
   const packing = packed ? ` in ${formatCount(length)} sequences` : '';
-  const held = evaluation === null ? 'none' : formatCount(evaluation.report.kept);
-  return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${held} rows to evaluate on`;
+  return `${formatCount(report.kept)} rows${packing}, ${formatCount(report.countedTokens)} of ${formatCount(report.tokens)} tokens learned; ${heldCount(evaluation)} rows to evaluate on`;
 }
 
 async function scoreSft(
@@ -120,16 +124,19 @@ async function scoreSft(
   template: Template,
   description: TaskDescription,
   rows: readonly Row[],
-  metrics: NonNullable<TrainContext['values']['metrics']>,
+  { metrics = [], overflow }: Pick<EvalContext['values'], 'metrics' | 'overflow'>,
   given: Record<string, unknown>,
 ) {
   const { tokenizer } = model;
   const prompted: PromptedRows<Int32Array> = { examples: [], shown: [] };
   for (const row of rows) {
-    const example = { prompt: template.promptIds(row, tokenizer), references: answerOf(template, row, tokenizer) };
-    // A prompt that leaves no room for the right answer would slide out of the context: such rows are left out, as the data set leaves them out.
-    if (example.prompt.length + tokenizer.encode(example.references).length > model.blockSize) continue;
-    prompted.examples.push(example);
+    const references = answerOf(template, row, tokenizer);
+    if (references === '') continue; // nothing that could be right
+    // A prompt that leaves no room for the right answer would slide out of the context: such a row is left out, or its prompt cut at the front, as in the data set.
+    const whole = template.promptIds(row, tokenizer);
+    const prompt = cutFront(whole, model.blockSize - tokenizer.encode(references).length, tokenizer.bosId);
+    if (prompt !== whole && (overflow !== 'truncate' || prompt === null)) continue;
+    prompted.examples.push({ prompt: prompt ?? whole, references });
     prompted.shown.push(template.promptText(row, tokenizer));
   }
   const texts = prompted.examples.map(({ references }) => references as string);
@@ -137,10 +144,20 @@ async function scoreSft(
   return scoreTexts(model, prompted, metrics, generation);
 }
 
+/** The end of a prompt behind its beginning-of-text token, in `room` places; null where nothing of it would be left. */
+function cutFront(prompt: Int32Array, room: number, bosId: number | null): Int32Array | null {
+  const excess = prompt.length - room;
+  if (excess <= 0) return prompt;
+  const head = prompt[0] === bosId ? 1 : 0;
+  if (head + excess >= prompt.length) return null;
+  return Int32Array.of(...prompt.subarray(0, head), ...prompt.subarray(head + excess));
+}
+
 /** `eval` of the task: loss and perplexity of the completions, and with --metrics the scores of what the model writes. */
 export async function evaluateSft({ engine, output, values, given, source, data, description: saved }: EvalContext): Promise<Measured> {
   const description = describeTask('sft', given, saved);
   const template = templateOf(description);
+  const generation = generationOf('eval', given, values.metrics);
   const model = withTokenizer(
     'eval: "--model"',
     await openGpt(engine, source, pickGiven(values, ['adapter', 'quantize', ...CONTEXT_OPTIONS])),
@@ -150,14 +167,8 @@ export async function evaluateSft({ engine, output, values, given, source, data,
   const dataset = new SftDataset(rows, { ...datasetOptions(model, template, description), overflow: values.overflow });
   noteReport(output, 'data', dataset.report);
   const { loss, perplexity, tokens } = await evaluateLoss(model, dataset, { batchSize: values.batchSize });
-  const found = { loss, perplexity, tokens, rows: dataset.report.kept };
+  const found = { task: 'sft' as const, loss, perplexity, tokens, rows: dataset.report.kept };
   const line = `loss ${loss.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}, ${formatCount(tokens)} tokens of ${formatCount(found.rows)} completions`;
-  if (values.metrics === undefined) return { result: { task: 'sft', ...found }, text: line };
-  const generation = pickGiven(given, ['maxNewTokens', 'numBeams', 'lengthPenalty', 'stopStrings']);
-  const scored = await scoreSft(model, template, description, rows, values.metrics, generation);
-  return {
-    result: { task: 'sft', ...found, ...scored.scores, unfinished: scored.unfinished },
-    text: `${line}\n${scoreLine(plainScores(scored.scores))}${unfinishedNote(scored.unfinished, scored.records.length)}`,
-    predictions: scored.records,
-  };
+  if (values.metrics === undefined) return { result: found, text: line };
+  return measuredTexts(found, line, await scoreSft(model, template, description, rows, values, generation));
 }

@@ -1,7 +1,7 @@
 // Rows of JSON: one object per line (JSONL), or one list of objects (a file that begins with "["), read piece by piece in memory of one row.
 import { FerroError, show } from '../../errors';
 import { LineSplitter, MAX_ROW, tooLong } from './lines';
-import { Faults, Row } from './row';
+import { Faults, inKeyOrder, Row } from './row';
 import { scanJson } from './scanJson';
 
 /** Reads the rows of one file from its text in pieces. */
@@ -17,16 +17,14 @@ interface Place {
   readonly column: number;
 }
 
-/** The place of an offset in a text that begins at `start`. */
-function placeOf(text: string, offset: number, start: Place): Place {
-  let { line, column } = start;
-  let from = 0;
-  for (let end = text.indexOf('\n'); end >= 0 && end < offset; end = text.indexOf('\n', from)) {
-    line++;
-    column = 1;
-    from = end + 1;
-  }
-  return { line, column: column + offset - from };
+/** The place of an offset in a text of which `from` stands at `start`. Reads only what lies between. */
+function placeOf(text: string, offset: number, start: Place, from = 0): Place {
+  const between = text.slice(from, offset);
+  const last = between.lastIndexOf('\n');
+  if (last < 0) return { line: start.line, column: start.column + between.length };
+  let { line } = start;
+  for (let end = between.indexOf('\n'); end >= 0; end = between.indexOf('\n', end + 1)) line++;
+  return { line, column: between.length - last };
 }
 
 /** The row of one JSON value. @throws INVALID_DATA */
@@ -38,12 +36,15 @@ function jsonRow(text: string, layout: ReturnType<typeof scanJson>, file: string
   if ('rule' in layout) throw fault(layout.at, layout.rule, layout.got);
   const value: unknown = JSON.parse(text);
   if (layout.members === null) throw fault(text.search(/[^ \t\n\r]/), 'a row must be an object', show(value));
-  const { members } = layout;
-  const places = Object.keys(value as object).flatMap((name) => {
-    const { line, column } = placeOf(text, members.get(name) ?? 0, start);
-    return [line, column];
-  });
-  return new Row(value as Record<string, unknown>, file, start.line, places);
+  // One way through the text for all places, however many members there are.
+  let [place, from] = [start, 0];
+  const places: number[] = [];
+  for (const offset of layout.members.values()) {
+    [place, from] = [placeOf(text, offset, place, from), offset];
+    places.push(place.line, place.column);
+  }
+  const fields = value as Record<string, unknown>;
+  return new Row(fields, file, start.line, inKeyOrder(fields, [...layout.members.keys()], places));
 }
 
 /** One object per line; lines of white space alone are passed over. */

@@ -112,6 +112,12 @@ export class PreferenceDataset implements ExampleDataset {
     return new PreferenceDataset(await readRowFiles(sources, { defaultColumns: ['prompt', 'chosen', 'rejected'], ...reading }), options);
   }
 
+  /** What is read of a row before either completion, as a row for `template.promptIds` and `template.promptText`. @throws INVALID_DATA */
+  promptRow(row: RowInput): Row {
+    const [given] = asRows('promptRow', [row]);
+    return pairOf(given, 'chosen');
+  }
+
   /** The frozen model's log-probabilities; null until they are given. */
   get references(): PreferenceReferences | null {
     return this.#references;

@@ -99,6 +99,27 @@ describe('JSONL', () => {
     expect(row.place('toString')).toBe('f:1:58');
   });
 
+  test('a row of 300,000 members is read in one way through it', () => {
+    const [row] = read(`{${Array.from({ length: 300_000 }, (_, i) => `"k${i}":0`).join()}}`);
+    expect([row.place('k0'), row.place('k1'), row.place('k99999')]).toEqual(['f:1:7', 'f:1:14', 'f:1:1088890']);
+  });
+
+  test('a row of other names keeps every value and its place', () => {
+    const [row] = read('{"ask":"x","__proto__":{"a":1},"say":"y"}');
+    const renamed = row.renamed(
+      new Map([
+        ['ask', 'prompt'],
+        ['say', '7'],
+      ]),
+    );
+    expect(Object.keys(renamed.fields)).toEqual(['7', 'prompt', '__proto__']);
+    expect([renamed.get('prompt'), renamed.get('__proto__'), renamed.get('7')]).toEqual(['x', { a: 1 }, 'y']);
+    expect(['7', 'prompt', '__proto__', 'say'].map((name) => renamed.place(name))).toEqual(['f:1:38', 'f:1:8', 'f:1:24', 'f:1:1']);
+    expect(failure(() => row.renamed(new Map([['ask', 'say']])))).toBe(
+      'INVALID_DATA: f:1:38: the row must have "say" once, got ["ask", "__proto__", "say"]',
+    );
+  });
+
   test('a line of more than 2^24 characters is refused while it is read', () => {
     const reader = new JsonRowReader('f');
     reader.push('{"a":"');
@@ -157,6 +178,7 @@ describe('TSV', () => {
 
   test('a header is a first line of known names only, or of the columns given, or what `header` says', () => {
     expect(fields(tsv('sentence\tlabel\na\t1\n'))).toEqual([{ sentence: 'a', label: '1' }]);
+    expect(fields(tsv('context\tquestion\tanswer\na\tb\tc\n'))).toEqual([{ context: 'a', question: 'b', answer: 'c' }]);
     expect(fields(tsv('label\ttext\n1\ta\n', { defaultColumns: ['text', 'label'] }))).toEqual([{ label: '1', text: 'a' }]);
     expect(fields(tsv('text\tlabel\n', { header: false, columns: ['a', 'b'] }))).toEqual([{ a: 'text', b: 'label' }]);
     expect(fields(tsv('word\tphones\na\tb\n', { header: true }))).toEqual([{ word: 'a', phones: 'b' }]);

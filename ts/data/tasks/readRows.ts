@@ -48,7 +48,7 @@ function formatOf(name: string): RowFormat {
   if (Object.hasOwn(ENDINGS, ending)) return ENDINGS[ending];
   throw new FerroError(
     'INVALID_OPTION',
-    `readRows: "format" must be given for a name that does not end in .jsonl, .json, .tsv or .babi, got ${show(name)}`,
+    `readRows: "format" must be given (on the command line "--data-format") for a name that does not end in .jsonl, .json, .tsv, .txt or .babi, got ${show(name)}`,
   );
 }
 

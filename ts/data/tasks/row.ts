@@ -34,13 +34,14 @@ export class Row {
     for (const name of names.keys()) {
       if (!Object.hasOwn(this.fields, name)) throw this.fault(undefined, `the row must have ${show(name)}`, show(Object.keys(this.fields)));
     }
-    const fields: Record<string, unknown> = {};
+    const members = new Map<string, unknown>();
     for (const [name, value] of Object.entries(this.fields)) {
       const other = names.get(name) ?? name;
-      if (Object.hasOwn(fields, other)) throw this.fault(name, `the row must have ${show(other)} once`, show(Object.keys(this.fields)));
-      fields[other] = value;
+      if (members.has(other)) throw this.fault(name, `the row must have ${show(other)} once`, show(Object.keys(this.fields)));
+      members.set(other, value);
     }
-    return new Row(fields, this.file, this.line, this.#places);
+    const fields = Object.fromEntries(members); // own properties, whatever the name
+    return new Row(fields, this.file, this.line, inKeyOrder(fields, [...members.keys()], this.#places));
   }
 
   /** `file:line:column` of a value (in characters, UTF-16 units, from 1), or of the row; `row 3` for an object given by the program. */
@@ -55,6 +56,14 @@ export class Row {
   fault(name: string | undefined, rule: string, got: string): FerroError {
     return new FerroError('INVALID_DATA', `${this.place(name)}: ${rule}, got ${got}`);
   }
+}
+
+/** Places (line and column of each name) in the order of Object.keys(fields), which puts names that are integers first. */
+export function inKeyOrder(fields: object, names: readonly string[], places: readonly number[]): readonly number[] {
+  const keys = Object.keys(fields);
+  if (keys.every((name, i) => names[i] === name)) return places;
+  const at = new Map(names.map((name, i) => [name, i]));
+  return keys.flatMap((name) => places.slice(2 * at.get(name)!, 2 * at.get(name)! + 2));
 }
 
 /** What the constructors of data sets take: rows of a file, or plain objects. */

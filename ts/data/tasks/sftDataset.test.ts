@@ -71,6 +71,16 @@ describe('SftDataset', () => {
     expect(dataset.vocabSize).toBe(257);
   });
 
+  test('an empty prompt is the same token in training and in generation', async () => {
+    const bpe = await BpeTokenizer.train('a b c', { vocabSize: 257, specialTokens: ['<|endoftext|>'] });
+    const dataset = new SftDataset([{ prompt: '', completion: 'q' }], { tokenizer: bpe, blockSize: 8 });
+    expect(bpe.eosId).not.toBeNull();
+    expect(dataset.batch([0]).inputIds.data[0]).toBe(bpe.eosId);
+    expect(dataset.template.promptIds({ prompt: '' }, bpe)).toEqual(Int32Array.of(bpe.eosId!));
+    expect(dataset.template.promptIds({ prompt: '' }, bpe, { border: false })).toHaveLength(0); // a source, a text to classify: left out
+    expect(dataset.template.promptIds({ prompt: '' }, bytes)).toHaveLength(0);
+  });
+
   test('the end of a completion: an id, a text, nothing, the tokenizer’s', async () => {
     const rows = [{ prompt: 'a', completion: 'b' }];
     const learnt = (rest: Partial<SftOptions>) =>

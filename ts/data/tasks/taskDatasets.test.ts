@@ -243,6 +243,10 @@ describe('PreferenceDataset', () => {
     for (const b of [0, 1]) {
       expect(learnt(chosenLabels.data, b)).toEqual([...bpe.encode('d'), bpe.tokenId('<|im_end|>')]);
       expect(learnt(rejectedLabels.data, b)).toEqual([...bpe.encode('e'), bpe.tokenId('<|im_end|>')]);
+      // What generation starts from is what stands before the first token that is learned.
+      const prompt = Array.from(dataset.template.promptIds(dataset.promptRow(b === 0 ? whole : parted), bpe));
+      expect(row(chosenIds.data, b, chosenIds.shape[1]).slice(0, prompt.length)).toEqual(prompt);
+      expect(chosenLabels.data[b * chosenIds.shape[1] + prompt.length - 1]).toBe(bpe.encode('d')[0]);
     }
     expect(row(chosenIds.data, 0, chosenIds.shape[1])).toEqual(row(chosenIds.data, 1, chosenIds.shape[1]));
     expect(

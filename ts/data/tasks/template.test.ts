@@ -110,6 +110,12 @@ describe('templates of one’s own', () => {
     expect(shown({ text: 'X', label: 'good', stars: 4 }, '{{{stars}}} {text}:{label}')).toBe('{4} X:[good$]');
   });
 
+  test('says which fields stand before the answer', () => {
+    expect(new Template('{{x}} {passage} {question} {passage}: {answer} {note}').promptFields).toEqual(['passage', 'question']);
+    expect(new Template('Say {prompt}').promptFields).toEqual(['prompt']);
+    expect(new Template('alpaca').promptFields).toEqual([]);
+  });
+
   test('what is wrong with one', () => {
     for (const spec of ['{a', 'a}', '{}', '{a}}', '{a\nb}', '{{a}'])
       expect(

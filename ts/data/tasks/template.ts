@@ -93,6 +93,11 @@ export class Template {
     this.#taskTokens = options.taskTokens ?? [];
   }
 
+  /** The fields that a template of one's own reads before the answer; none for a named one. */
+  get promptFields(): readonly string[] {
+    return [...new Set(this.#own?.prompt.flatMap((part) => ('field' in part ? [part.field] : [])))];
+  }
+
   /** All ids that stand for tasks. @throws INVALID_OPTION for a text that is no special token */
   allTaskIds(tokenizer: Tokenizer): number[] {
     return this.#idsOf(isList(this.#taskTokens) ? this.#taskTokens : Object.values(this.#taskTokens).flat(), tokenizer);
@@ -139,14 +144,16 @@ export class Template {
   }
 
   /**
-   * The prompt's ids, to generate from: the same as in training.
+   * The prompt's ids, to generate from: the same as in training, where an empty prompt is the token that begins a text, or else the one that ends it.
    * @param options border: false leaves out what stands between prompt and completion, as data sets of sources and of classified texts do
    * @throws INVALID_DATA for a row without the fields, UNKNOWN_CHARACTER
    */
   promptIds(row: RowInput, tokenizer: Tokenizer, options: { border?: boolean } = {}): Int32Array {
     const [given] = asRows('promptIds', [row]);
     const { ids } = new SegmentEncoder(tokenizer, []).encode(this.#prompt(given, tokenizer, options));
-    return Int32Array.from(withTask(ids, this.taskIds(given, tokenizer), tokenizer.bosId));
+    const whole = withTask(ids, this.taskIds(given, tokenizer), tokenizer.bosId);
+    const begin = tokenizer.bosId ?? tokenizer.eosId;
+    return Int32Array.from(whole.length === 0 && options.border !== false && begin !== null ? [begin] : whole);
   }
 
   /** The prompt as text, where special tokens are written out. @param options as for promptIds @throws INVALID_DATA */

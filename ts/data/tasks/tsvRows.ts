@@ -3,7 +3,7 @@
 import { FerroError, show } from '../../errors';
 import type { RowReader } from './jsonRows';
 import { LineSplitter } from './lines';
-import { Faults, Row } from './row';
+import { Faults, inKeyOrder, Row } from './row';
 
 /** A column of this name is passed over. */
 export const IGNORED_COLUMN = '-';
@@ -18,6 +18,7 @@ export const FIELD_NAMES: readonly string[] = [
   'input',
   'output',
   'passage',
+  'context',
   'question',
   'answer',
   'text',
@@ -42,7 +43,9 @@ export interface TsvOptions {
 /** Checks names of columns. @throws the error that `fail` makes */
 function checkColumns(columns: readonly string[], fail: (rule: string, got: string) => FerroError): readonly string[] {
   const named = columns.filter((name) => name !== IGNORED_COLUMN);
-  const twice = named.find((name, i) => named.indexOf(name) !== i);
+  const first = new Map<string, number>();
+  for (const [i, name] of named.entries()) if (!first.has(name)) first.set(name, i);
+  const twice = named.find((name, i) => first.get(name) !== i);
   if (twice !== undefined) throw fail('a column must have a name of its own', show(twice));
   if (named.includes('')) throw fail('a column must have a name', '""');
   if (named.length === 0) throw fail('at least one column must have a name', show(columns));
@@ -100,7 +103,8 @@ export class TsvRowReader implements RowReader {
       column += value.length + 1;
     }
     const fields = Object.fromEntries(members); // own properties, whatever the name
-    this.#rows.push(new Row(fields, this.#file, number, inKeyOrder(fields, members, places)));
+    const names = members.map(([name]) => name);
+    this.#rows.push(new Row(fields, this.#file, number, inKeyOrder(fields, names, places)));
   }
 
   /** Settles the columns by the first line. @returns whether it is a header */
@@ -118,14 +122,4 @@ export class TsvRowReader implements RowReader {
     if (columns !== undefined && columns.length === values.length && columns.every((name, i) => name === values[i])) return true;
     return values.every((value, i) => FIELD_NAMES.includes(value) && values.indexOf(value) === i);
   }
-}
-
-/** Places in the order of Object.keys, which puts names that are integers first. */
-function inKeyOrder(fields: object, members: readonly (readonly [string, string])[], places: readonly number[]): readonly number[] {
-  const names = Object.keys(fields);
-  if (names.every((name, i) => members[i][0] === name)) return places;
-  return names.flatMap((name) => {
-    const at = members.findIndex(([other]) => other === name);
-    return [places[2 * at], places[2 * at + 1]];
-  });
 }

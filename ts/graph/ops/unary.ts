@@ -3,7 +3,7 @@ import { FerroError } from '../../errors';
 import { dimMul } from '../dims';
 import { apply, asTensor, checkDtype, checkOption, type OpDefinition } from '../op';
 import { UNARY_KINDS, type UnaryKind } from '../opcodes';
-import type { Operand, Tensor } from '../tensor';
+import { isFrozenType, type Operand, type Tensor } from '../tensor';
 import { fill, filledValue } from './fill';
 
 interface UnaryAttrs {
@@ -98,8 +98,10 @@ export function addScalar(x: Operand, c: number): Tensor {
   return unary('add_scalar', x, c);
 }
 
-/** Whether a dtype can go through a `copy` instruction; f64 partial sums cannot. */
+/** Whether a dtype can go through a `copy` instruction; f64 partial sums and frozen weights cannot. */
 export function checkCopyable(op: string, tensor: Tensor): void {
+  if (isFrozenType(tensor.dtype))
+    throw new FerroError('INVALID_DTYPE', `${op}: frozen weights are read by products and lookups alone, got ${tensor}`);
   if (tensor.dtype === 'f64')
     throw new FerroError('INVALID_DTYPE', `${op}: an f64 tensor of partial sums can only go to clipFinish, got ${tensor}`);
 }

@@ -214,6 +214,17 @@ export const OP_CASES: Readonly<Record<string, () => OpCase>> = {
       [q, k, w, qkv],
     );
   },
+  'attention of single queries, some of which see nothing': () => {
+    const [q, k, w] = [v('q', 2, 1, 8), v('k', 2, 3, 8), v('w', 2, 3, 8)];
+    const out = Number.NEGATIVE_INFINITY;
+    const mask = constant(Float32Array.of(0, out, 1, out, out, out, -1, out, out, out, 0.5, 0), [4, 1, 3]);
+    const [keyMask, starts] = [ids([0, 0, 0, 1, 0, 1], [2, 3]), ids([2, 3], [2, 1])];
+    const limits = [{ mask }, { keyMask }, { starts }, { mask, keyMask, starts }, { mask, dropout: 0.25, path: 'p' }];
+    return graded(
+      limits.flatMap((limit) => [true, false].map((causal) => attention(q, k, w, { nHead: 2, causal, ...limit }))),
+      [q, k, w],
+    );
+  },
   'attention with more queries than keys': () => {
     const [q, k, w] = [v('q', 1, 6, 4), v('k', 1, 3, 4), v('w', 1, 3, 4)];
     return graded([attention(q, k, w, { nHead: 1, causal: true })], [q, k, w]);

@@ -6,9 +6,11 @@ import { dropout } from '../ops/dropout';
 import { layerNorm } from '../ops/layerNorm';
 import { linear } from '../ops/linear';
 import { matmul } from '../ops/matmul';
+import { recomputed } from '../ops/recomputed';
 import { sum, sumLast, sumRows } from '../ops/reduce';
 import { reshape } from '../ops/reshape';
 import { softmax } from '../ops/softmax';
+import { splitRows } from '../ops/splitRows';
 import { transpose } from '../ops/transpose';
 import { addScalar, gelu, neg, relu, sigmoid, square, tanh } from '../ops/unary';
 import { input, type Tensor, Variable } from '../tensor';
@@ -24,8 +26,14 @@ export interface RandomGraph {
 /**
  * A graph of `steps` random ops on [R, 4] tensors, R known at run time only; tensors are picked again and again, so lives cross.
  * @param wrap gets every three steps to build, as `checkpoint` does
+ * @param mark is put on some values that are cheap to compute again
  */
-export function randomGraph(seed: number, steps: number, wrap: (build: () => void) => void = (build) => build()): RandomGraph {
+export function randomGraph(
+  seed: number,
+  steps: number,
+  wrap: (build: () => void) => void = (build) => build(),
+  mark: (x: Tensor) => Tensor = recomputed,
+): RandomGraph {
   const random = new Random(seed);
   const rows = new Extent('rows', 5);
   const variables: Variable[] = [];
@@ -56,6 +64,12 @@ export function randomGraph(seed: number, steps: number, wrap: (build: () => voi
     () => softmax(pick()),
     () => matmul(transpose(softmax(transpose(pick()))), fresh(4, 4)),
     () => dropout(pick(), 0.3, `d${steps}`),
+    () => linear(mark(relu(pick())), fresh(4, 4)),
+    () => linear(mark(dropout(mark(layerNorm(pick())), 0.2, `r${steps}`)), fresh(4, 4)),
+    () => {
+      const [a, b] = splitRows(fresh(8, 4), [4, 4]);
+      return add(linear(pick(), a, undefined, { transposed: true }), random.next() < 0.5 ? linear(pick(), b) : pick());
+    },
     () => reshape(attentionQkv(reshape(linear(pick(), fresh(4, 12)), [1, rows, 12]), { nHead: 2, causal: true }), [rows, 4]),
   ];
   for (let i = 0; i < steps; i += 3) {

@@ -17,7 +17,7 @@ import {
   Variable,
   writeRows,
 } from '../../graph';
-import { type CachePlace, type KeyValueCache, keyCountsOf, positionOf } from '../cache';
+import { attendCached, type CachePlace, type KeyValueCache } from '../cache';
 import { checkDropout, checkHeads, checkNames, checkSize } from '../checks';
 import { linearUniform, xavierUniform, zeros } from '../init';
 import { Module, pathOf } from '../module';
@@ -130,12 +130,8 @@ export class TransformerAttention extends Module {
    * @returns f32 [B, T, C]
    */
   forwardCached(x: Tensor, cache: KeyValueCache, place: CachePlace): Tensor {
-    const position = positionOf(place);
     const qkv = this.#joint(x);
-    const keys = writeRows(cache.keys, qkvPart(qkv, 'k'), position);
-    const values = writeRows(cache.values, qkvPart(qkv, 'v'), position);
-    const options = { nHead: this.nHead, keysUsed: place.keysUsed, keyCounts: keyCountsOf(place) };
-    return this.out_proj.forward(attentionCached(qkv, keys, values, options));
+    return this.out_proj.forward(attendCached(qkv, qkvPart(qkv, 'k'), qkvPart(qkv, 'v'), cache, place, { nHead: this.nHead }));
   }
 
   /**

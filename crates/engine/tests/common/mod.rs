@@ -1,6 +1,8 @@
 //! What the engine's tests share: a builder of program words, and an engine whose threads are std threads.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod programs;
+
 use engine::{Engine, EngineError, RegionId, Shared};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ pub const NONE: u32 = u32::MAX;
 pub const F32: u32 = 0;
 pub const I32: u32 = 1;
 pub const F64: u32 = 2;
+pub const Q8: u32 = 3;
+pub const BF16: u32 = 4;
 
 /// Milliseconds since the first call.
 pub fn now() -> f64 {
