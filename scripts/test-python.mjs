@@ -2,7 +2,7 @@
 // package where dist/ is missing, and runs test/python with unittest. `--python PATH` uses an environment that has the requirements already.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { aptInstall, firstLine, mayUseApt, ROOT, run, runNode } from './lib/run.mjs';
@@ -28,11 +28,16 @@ async function setUpPython() {
     .update(await readFile(REQUIREMENTS))
     .digest('hex');
   if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
-    console.log('setup: pip install -r test/python/requirements.txt (several GB with PyTorch)');
-    const { code, output } = await run(inVenv('python'), ['-m', 'pip', 'install', '-q', '-r', REQUIREMENTS], {
+    console.log('setup: pip install -r test/python/requirements.txt (needs 10 GB of disk with PyTorch)');
+    // PyTorch with its libraries is 3 GB of downloads and 6 GB unpacked: neither a second copy in pip's cache, nor a small /tmp in between.
+    const scratch = join(ROOT, '.cache/pip');
+    await mkdir(scratch, { recursive: true });
+    const { code, output } = await run(inVenv('python'), ['-m', 'pip', 'install', '-q', '--no-cache-dir', '-r', REQUIREMENTS], {
       capture: true,
       quiet: true,
+      env: { TMPDIR: scratch, TMP: scratch, TEMP: scratch },
     });
+    await rm(scratch, { recursive: true, force: true });
     if (code !== 0) throw new Error(`pip fails: ${output.split('\n').slice(-15).join('\n')}`);
     await writeFile(stamp, wanted);
   }
