@@ -84,7 +84,7 @@ async function fuzzRust(name, binaries, { seconds, seed, keep }) {
 async function fuzzScript(name, { seconds, seed, keep }) {
   const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
   const env = { FERRO_FUZZ_SECONDS: String(seconds), FERRO_FUZZ_SEED: String(seed), ...(keep ? { FERRO_FUZZ_KEEP: '1' } : {}) };
-  const { code, output } = await runNode([vitest, 'run', '--project', 'node', 'test/fuzz', '-t', `fuzz target ${name}:`], {
+  const { code, output } = await runNode([vitest, 'run', '--project', 'once', 'test/fuzz', '-t', `fuzz target ${name}:`], {
     env,
     capture: true,
     quiet: true,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { THREADS } from '../support/engine';
-import { ferroformer, MACHINE, SMALL, TEXT } from './support';
+import { ferroformer, MACHINE, SMALL, start, TEXT } from './support';
 
 let folder = '';
 
@@ -208,6 +208,7 @@ describe('demo', () => {
     expect(first.code, first.stderr).toBe(0);
     expect(JSON.parse(first.stdout)).toMatchObject({ step: 1, output_dir: join('runs', 'moby-dick') });
     expect(first.stderr).toContain('358,418 tokens to train on');
+    expect(first.stderr).toContain(`run       ${join('runs', 'moby-dick')}\n`);
     const written = await run(
       'generate',
       '--model',
@@ -219,8 +220,11 @@ describe('demo', () => {
       ...MACHINE,
     );
     expect(written.stdout).toMatch(/^Call me /);
-    const second = await run('demo', '--max-steps', '1', '--json', ...MACHINE);
-    expect(JSON.parse(second.stdout)).toMatchObject({ output_dir: join('runs', 'moby-dick-2') });
+    // Where the second trains is seen before its step and its evaluation, which say nothing new.
+    const second = start(['demo', '--max-steps', '1', ...MACHINE], folder);
+    await second.shown(`run       ${join('runs', 'moby-dick-2')}\n`);
+    second.child.kill('SIGKILL');
+    await second.ended;
   });
 });
 

@@ -1,6 +1,6 @@
-// docs/transformer.md, run and type-checked: its blocks of code, top to bottom, are one program.
+// docs/transformer.md, run (types.test.ts checks its types): its blocks of code, top to bottom, are one program.
 import { expect, it } from 'vitest';
-import { pageBlocks, runPage, typeProblems } from '../support/page';
+import { pageBlocks, runPage } from '../support/page';
 
 /** Before the engine ends: the whole target at once, with the same weights. */
 const REPORT = `
@@ -24,8 +24,4 @@ it('docs/transformer.md runs as it stands: the cached rows are those of the whol
       expect(Math.abs(rows[t][i] - want), `position ${t}, ${i}`).toBeLessThan(1e-6);
     }
   }
-});
-
-it('docs/transformer.md passes the type checker', async () => {
-  expect(typeProblems((await pageBlocks('transformer')).join('\n'))).toEqual([]);
 });

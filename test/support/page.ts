@@ -32,9 +32,10 @@ export async function runPage(code: string): Promise<string> {
   }
 }
 
-/** What the type checker finds wrong. */
-export function typeProblems(code: string): string[] {
-  const name = fileURLToPath(new URL('test/docs/page.ts', root));
+/** What the type checker finds wrong in programs, by their names. Together, as most of its work is to read the library. */
+export function typeProblems(programs: ReadonlyMap<string, string>): string[] {
+  const path = (name: string) => fileURLToPath(new URL(`test/docs/${name}.page.ts`, root));
+  const codes = new Map(Array.from(programs, ([name, code]) => [path(name), code]));
   const { config } = ts.readConfigFile(fileURLToPath(new URL('tsconfig.json', root)), ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, fileURLToPath(root));
   const settings = {
@@ -45,13 +46,18 @@ export function typeProblems(code: string): string[] {
   };
   const host = ts.createCompilerHost(settings);
   const { getSourceFile, fileExists, readFile: read } = host;
-  host.getSourceFile = (file, ...rest) =>
-    file === name ? ts.createSourceFile(file, code, ts.ScriptTarget.ES2022) : getSourceFile.call(host, file, ...rest);
-  host.fileExists = (file) => file === name || fileExists.call(host, file);
-  host.readFile = (file) => (file === name ? code : read.call(host, file));
-  const program = ts.createProgram([name], settings, host);
-  const source = program.getSourceFile(name)!;
-  return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
-    ({ messageText, start }) => `${code.slice(start, start! + 60)}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
-  );
+  host.getSourceFile = (file, ...rest) => {
+    const code = codes.get(file);
+    return code === undefined ? getSourceFile.call(host, file, ...rest) : ts.createSourceFile(file, code, ts.ScriptTarget.ES2022);
+  };
+  host.fileExists = (file) => codes.has(file) || fileExists.call(host, file);
+  host.readFile = (file) => codes.get(file) ?? read.call(host, file);
+  const program = ts.createProgram([...codes.keys()], settings, host);
+  return Array.from(programs.keys()).flatMap((name) => {
+    const source = program.getSourceFile(path(name))!;
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
+      ({ messageText, start }) =>
+        `docs/${name}.md: ${source.text.slice(start, start! + 60)}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
+    );
+  });
 }
