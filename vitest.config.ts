@@ -31,8 +31,7 @@ export default defineConfig({
           exclude: ['test/browser/**', 'test/package/**', ...once],
           pool: 'forks',
           execArgv,
-          fileParallelism: process.env.FERRO_THREADS === '1', // engines with several threads want the cores to themselves
-          maxWorkers: 2,
+          fileParallelism: false, // engines with several threads, timed
           server: { deps: { external: [/\/dist\//] } },
         },
       },

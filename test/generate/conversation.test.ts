@@ -1,7 +1,7 @@
 // Conversations: a cache that is kept gives what one long run gives (case G4), also when it is full, broken off, or given the whole text again.
 import { CharTokenizer, type Engine, GPT } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { openEngine } from '../support/training';
+import { openEngine, sharedEngine } from '../support/training';
 import { rejection } from './support';
 
 const TOKENIZER = CharTokenizer.fromText('\n abcdefghijklmnopqrstuvwxyz');
@@ -17,7 +17,7 @@ async function stirred(engine: Engine, blockSize: number): Promise<GPT> {
 
 describe('a conversation', () => {
   test('G4: each turn is what a run over everything so far gives', async () => {
-    const model = await stirred(await openEngine(), 200);
+    const model = await stirred(await sharedEngine(), 200);
     await using chat = model.startConversation();
     let ids: number[] = [];
     for (const [turn, text] of ['hello', ' who', '', 's there', 'x'].entries()) {
@@ -35,14 +35,14 @@ describe('a conversation', () => {
   });
 
   test('goes on over full contexts, each turn within them', async () => {
-    const model = await stirred(await openEngine(), 20);
+    const model = await stirred(await sharedEngine(), 20);
     await using chat = model.startConversation();
     for (let turn = 0; turn < 12; turn++) expect((await chat.generate('word ', { maxNewTokens: 7, seed: turn })).ids).toHaveLength(7);
     expect(chat.ids).toHaveLength(12 * 12);
   });
 
   test('keeps what was shown of a turn that was broken off', async () => {
-    const model = await stirred(await openEngine(), 200);
+    const model = await stirred(await sharedEngine(), 200);
     await using chat = model.startConversation();
     const shown: number[] = [];
     for await (const piece of chat.generate('the ', { maxNewTokens: 100, seed: 1 })) {
@@ -56,7 +56,7 @@ describe('a conversation', () => {
   });
 
   test('generateFrom reads only what is new of a whole text, and may also go back', async () => {
-    const model = await stirred(await openEngine(), 200);
+    const model = await stirred(await sharedEngine(), 200);
     await using chat = model.startConversation();
     for (const text of ['the whale', 'the whale is white', 'the whale is here', 'a', 'the whale', 'the whale']) {
       const reply = await chat.generateFrom(text, { maxNewTokens: 15, seed: 4 });
@@ -88,7 +88,7 @@ describe('a conversation', () => {
   });
 
   test('takes one turn at a time and one text; a closed one refuses', async () => {
-    const model = await stirred(await openEngine(), 40);
+    const model = await stirred(await sharedEngine(), 40);
     const chat = model.startConversation();
     const first = chat.generate('a', { maxNewTokens: 30 })[Symbol.asyncIterator]();
     await first.next();

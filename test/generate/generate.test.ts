@@ -1,7 +1,7 @@
 // Generation: the cache changes nothing, the context rule, seeds, stops, pieces and results.
 import { ByteTokenizer, CharTokenizer, type Engine, FerroError, GPT } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { openEngine } from '../support/training';
+import { openEngine, sharedEngine } from '../support/training';
 
 const TOKENIZER = CharTokenizer.fromText('\n abcdefghijklmnopqrstuvwxyz');
 const create = (engine: Engine, more: object = {}) =>
@@ -18,7 +18,7 @@ async function stir(model: GPT): Promise<GPT> {
 
 describe('generate', () => {
   test('gives the same ids with and without the cache, over several full contexts', async () => {
-    const model = await stir(await create(await openEngine()));
+    const model = await stir(await create(await sharedEngine()));
     for (const prompt of [
       'a',
       'the whale',
@@ -39,7 +39,7 @@ describe('generate', () => {
   });
 
   test('gives the same text in pieces and awaited, for the same seed, and another for another', async () => {
-    const model = await stir(await create(await openEngine()));
+    const model = await stir(await create(await sharedEngine()));
     const whole = await model.generate('the ', { maxNewTokens: 50, seed: 11 });
     let text = '';
     const ids: number[] = [];
@@ -57,7 +57,7 @@ describe('generate', () => {
   });
 
   test('greedy is temperature 0, doSample false and topK 1', async () => {
-    const model = await stir(await create(await openEngine()));
+    const model = await stir(await create(await sharedEngine()));
     const greedy = (await model.generate('sea', { temperature: 0, maxNewTokens: 30 })).ids;
     expect((await model.generate('sea', { doSample: false, maxNewTokens: 30 })).ids).toEqual(greedy);
     expect((await model.generate('sea', { topK: 1, maxNewTokens: 30 })).ids).toEqual(greedy);
@@ -66,7 +66,7 @@ describe('generate', () => {
   });
 
   test('an empty prompt works, and so do ids, 0 tokens and a context of one token', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     expect((await model.generate('', { maxNewTokens: 5 })).ids).toHaveLength(5);
     expect((await model.generate([3, 4], { maxNewTokens: 5 })).ids).toHaveLength(5);
@@ -76,14 +76,14 @@ describe('generate', () => {
   });
 
   test('never draws an id of a padded vocabulary', async () => {
-    const model = await create(await openEngine(), { vocabSize: 1000 });
+    const model = await create(await sharedEngine(), { vocabSize: 1000 });
     const { ids } = await model.generate('a', { maxNewTokens: 100, temperature: 100 });
     expect(Math.max(...ids)).toBeLessThan(TOKENIZER.vocabSize);
     expect(new Set(ids).size).toBeGreaterThan(15);
   });
 
   test('never shows half a character', async () => {
-    const model = await create(await openEngine(), { tokenizer: new ByteTokenizer() });
+    const model = await create(await sharedEngine(), { tokenizer: new ByteTokenizer() });
     const whole = await model.generate('é', { maxNewTokens: 80, seed: 1 });
     let text = '';
     for await (const piece of model.generate('é', { maxNewTokens: 80, seed: 1 })) text += piece.text;
@@ -92,7 +92,7 @@ describe('generate', () => {
   });
 
   test('stops at a stop string and never shows it', async () => {
-    const model = await stir(await create(await openEngine()));
+    const model = await stir(await create(await sharedEngine()));
     const { text } = await model.generate('the ', { maxNewTokens: 60, seed: 11 });
     const stop = text.slice(20, 23);
     const stopped = await model.generate('the ', { maxNewTokens: 60, seed: 11, stopStrings: [stop] });
@@ -104,7 +104,7 @@ describe('generate', () => {
   });
 
   test('ends within a token of an abort; the model can be used again', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const controller = new AbortController();
     let count = 0;
     await expect(
@@ -129,7 +129,7 @@ describe('generate', () => {
   });
 
   test('weights that are not finite are a typed error', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     await model.parameters.get('transformer.ln_f.weight')!.set(new Float32Array(32).fill(Number.NaN));
     const error = await (async () => model.generate('a', { maxNewTokens: 3 }))().then(
       () => undefined,

@@ -1,7 +1,7 @@
 // The options of generate(): what each forbids or prefers, seeds, several prompts and sequences, results. Cases G1 to G15 of the project's list of public faults are named.
 import { ByteTokenizer, CharTokenizer, type Engine, GPT } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { openEngine } from '../support/training';
+import { openEngine, sharedEngine } from '../support/training';
 import { rejection } from './support';
 
 const LETTERS = '\n abcdefghijklmnopqrstuvwxyz';
@@ -23,7 +23,7 @@ describe('what may be drawn', () => {
   test('G9: a million draws at random never give an excluded token, and follow the distribution (chi-square)', async () => {
     const tokenizer = CharTokenizer.fromText('abcdefghij');
     // Without any context to depend on: zero weights everywhere, a bias decides. A context of some length, as a full one is read again at every half.
-    const model = await GPT.create(await openEngine(), { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 256, tokenizer, seed: 5 });
+    const model = await GPT.create(await sharedEngine(), { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 256, tokenizer, seed: 5 });
     for (const [, parameter] of model.parameters) await parameter.set(new Float32Array(parameter.shape.reduce((a, b) => a * b, 1)));
     const logitBias = { 0: 1, 1: 0.5, 2: 0, 3: -0.5, 4: -1, 5: 2, 6: Number.NEGATIVE_INFINITY, 7: -3, 8: 0.25, 9: -2 };
     const counts = new Array(10).fill(0);
@@ -63,7 +63,7 @@ describe('what may be drawn', () => {
   }, 120_000);
 
   test('G6, G8: tiny temperatures and topP 0 are greedy; topK of V and above, topP 1, minP 0 change nothing', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const greedy = (await model.generate('sea', { temperature: 0, maxNewTokens: 40 })).ids;
     for (const options of [
       { temperature: 1e-4 },
@@ -88,7 +88,7 @@ describe('what may be drawn', () => {
   });
 
   test('bad words of one and of several tokens never come, whatever their tokens', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const { text } = await model.generate('the ', { maxNewTokens: 60, seed: 4 });
     const badWords = [text[3], text.slice(10, 12), text.slice(20, 23), [5, 6]];
     for (let seed = 0; seed < 5; seed++) {
@@ -99,7 +99,7 @@ describe('what may be drawn', () => {
   });
 
   test('presence and frequency penalties spread tokens out, rewards repeat them', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const different = async (options: object) =>
       new Set((await model.generate('a', { maxNewTokens: 26, temperature: 0, ...options })).ids).size;
     expect(await different({ presencePenalty: 1000 })).toBe(26);
@@ -108,13 +108,13 @@ describe('what may be drawn', () => {
   });
 
   test('logitBias decides; ids may be numbers, a Map or texts', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     for (const logitBias of [{ 7: 1000 }, new Map([[7, 1000]]), ['7:1000']])
       expect((await model.generate('a', { maxNewTokens: 5, logitBias })).ids).toEqual([7, 7, 7, 7, 7]);
   });
 
   test('minNewTokens puts an end off', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const logitBias = { 7: 1000 };
     const stopped = await model.generate('a', { maxNewTokens: 9, stopTokenIds: [7], logitBias });
     expect([stopped.ids, stopped.finishReason, stopped.text]).toEqual([[7], 'stop', '']);
@@ -126,7 +126,7 @@ describe('what may be drawn', () => {
 
 describe('log-probabilities', () => {
   test('are those of the logits, each token of the likeliest first; the chosen one is among its place in line', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const { ids, logProbs, topLogProbs } = await model.generate('the ', {
       maxNewTokens: 12,
       seed: 2,
@@ -152,7 +152,7 @@ describe('log-probabilities', () => {
 
 describe('beams with many end ids', () => {
   test('hundreds of stopTokenIds are looked for; more than a step can report is a typed error', async () => {
-    const model = await GPT.create(await openEngine(), { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 16, vocabSize: 3000, seed: 1 });
+    const model = await GPT.create(await sharedEngine(), { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 16, vocabSize: 3000, seed: 1 });
     const first = (n: number) => Array.from({ length: n }, (_, id) => id);
     const plain = await model.generate([2999], { numBeams: 8, maxNewTokens: 4 });
     const unused = first(500).filter((id) => !plain.sequences.some(({ ids }) => ids.includes(id)));
@@ -172,7 +172,7 @@ describe('several texts (G2: each is what it is alone)', () => {
     ['drawn', {}],
     ['under penalties', { repetitionPenalty: 1.2, frequencyPenalty: 0.1, topK: 12, minP: 0.01 }],
   ])('G2: prompts of different lengths in a batch are what each is alone (%s), over several contexts', async (_name, options) => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const batch = await model.generate(PROMPTS, { maxNewTokens: 70, seed: 50, ...options });
     expect(batch.sequences).toHaveLength(PROMPTS.length);
     for (const [i, prompt] of PROMPTS.entries()) {
@@ -189,7 +189,7 @@ describe('several texts (G2: each is what it is alone)', () => {
 
   test('G2: the others go on as alone, over several contexts, when the first row has met a stop string', async () => {
     const tokenizer = CharTokenizer.fromText('abcdefgh');
-    const model = await create(await openEngine(), { blockSize: 8, tokenizer });
+    const model = await create(await sharedEngine(), { blockSize: 8, tokenizer });
     const options = { maxNewTokens: 60, stopStrings: ['c'] };
     const late: number[] = [];
     for (const seed of [5, 15, 25, 35]) {
@@ -202,7 +202,7 @@ describe('several texts (G2: each is what it is alone)', () => {
   });
 
   test('rows that end early, at a token or a text, leave the others alone; uncached gives the same', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const options = { maxNewTokens: 50, seed: 7, stopTokenIds: [4, 9], stopStrings: ['zz', 'mm', 'a'] };
     const batch = await model.generate(PROMPTS, options);
     const plain = await model.generate(PROMPTS, { ...options, useCache: false });
@@ -215,7 +215,7 @@ describe('several texts (G2: each is what it is alone)', () => {
   });
 
   test('numReturnSequences gives texts under seed, seed + 1, …; pieces say whose they are', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const options = { maxNewTokens: 30, seed: 5, numReturnSequences: 3 };
     const { sequences } = await model.generate(['the ', 'sea'], options);
     expect(sequences.map(({ seed }) => seed)).toEqual([5, 6, 7, 8, 9, 10]);
@@ -231,7 +231,7 @@ describe('several texts (G2: each is what it is alone)', () => {
   });
 
   test('more than a group of 32 too', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const { sequences } = await model.generate('a', { maxNewTokens: 5, seed: 100, numReturnSequences: 40 });
     expect(sequences[37].ids).toEqual((await model.generate('a', { maxNewTokens: 5, seed: 137 })).ids);
   });
@@ -239,7 +239,7 @@ describe('several texts (G2: each is what it is alone)', () => {
 
 describe('stops', () => {
   test('G11: text that may begin a stop string is held, flushed at the end, and never shown when the string comes', async () => {
-    const model = await create(await openEngine(), { tokenizer: new ByteTokenizer(), blockSize: 64 });
+    const model = await create(await sharedEngine(), { tokenizer: new ByteTokenizer(), blockSize: 64 });
     const bytes = new TextEncoder().encode('é');
     const write = async (stopStrings: string[], logitBias: Record<number, number>) => {
       const pieces: string[] = [];
@@ -261,7 +261,7 @@ describe('stops', () => {
   });
 
   test('G13: an abort ends within a token, of one text or a batch, awaited or iterated; the model goes on', async () => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     for (const prompt of ['a', ['a', 'the whale']] as const) {
       const controller = new AbortController();
       let pieces = 0;
@@ -298,7 +298,7 @@ describe('stops', () => {
 
 describe('G3: contexts', () => {
   test.each([19, 20, 21, 39, 40, 41, 60])('a prompt of %i tokens in a context of 20, with and without the cache', async (length) => {
-    const model = await stirred(await openEngine());
+    const model = await stirred(await sharedEngine());
     const prompt = Int32Array.from({ length }, (_, i) => (i * 7) % 28);
     const cached = await model.generate(prompt, { maxNewTokens: 30, seed: 1 });
     const plain = await model.generate(prompt, { maxNewTokens: 30, seed: 1, useCache: false });
@@ -310,7 +310,7 @@ describe('G3: contexts', () => {
   });
 
   test('a prompt longer than a chunk is read in pieces: the same as uncached', async () => {
-    const model = await stirred(await openEngine(), { blockSize: 700 });
+    const model = await stirred(await sharedEngine(), { blockSize: 700 });
     const prompt = Int32Array.from({ length: 643 }, (_, i) => (i * i + 3 * i) % 28);
     const cached = await model.generate(prompt, { maxNewTokens: 20, temperature: 0 });
     expect(cached.ids).toEqual((await model.generate(prompt, { maxNewTokens: 20, temperature: 0, useCache: false })).ids);
@@ -343,14 +343,14 @@ describe('bad input is refused before anything runs, and the next call works', (
     ['a beam search beyond the context', ['abcde', { numBeams: 2, maxNewTokens: 30 }], 'INVALID_OPTION'],
     ['an unknown option', ['a', { minTokens: 3 }], 'UNKNOWN_OPTION'],
   ])('%s', async (_name, [prompt, options], code) => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const call = async () => model.generate(prompt as string, options as object);
     expect(await rejection(call())).toMatchObject({ code });
     expect((await model.generate('a', { maxNewTokens: 2 })).ids).toHaveLength(2);
   });
 
   test('G12: an empty prompt, an empty list, a lone surrogate', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     expect((await model.generate('', { maxNewTokens: 3 })).ids).toHaveLength(3);
     expect((await model.generate([], { maxNewTokens: 3 })).ids).toHaveLength(3);
@@ -361,7 +361,7 @@ describe('bad input is refused before anything runs, and the next call works', (
   });
 
   test('G15: NaN logits are a typed error, in a batch and in a beam search too', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     await model.parameters.get('transformer.ln_f.weight')!.set(new Float32Array(32).fill(Number.NaN));
     for (const [prompt, options] of [
       ['a', {}],

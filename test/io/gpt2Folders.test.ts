@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type Engine, GPT } from 'ferroformer';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { hashParameters, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, measured, scratch, sharedEngine } from '../support/training';
 
 const ROOT = new URL('../golden/', import.meta.url);
 const pathOf = (name: string) => fileURLToPath(new URL(`gpt2/${name}`, ROOT));
@@ -58,7 +58,7 @@ const FORMS: [name: string, report: { tiedHead: boolean; dtypes: string[] }, con
 describe('a folder that transformers wrote', () => {
   // C16, C17, C20 and the exactness of F16 and BF16: the expected logits are those of float32 models with the rounded weights.
   test.each(FORMS)('%s: PyTorch’s logits', async (name, report, config) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.fromPretrained(engine, pathOf(name));
     expect(model.loadReport).toEqual({ unexpected: [], ...report });
     expect(model.config).toMatchObject({ nLayer: 2, nHead: 2, nEmbd: 16, blockSize: 12, vocabSize: 29, ...config });
@@ -72,13 +72,13 @@ describe('a folder that transformers wrote', () => {
   });
 
   test('from File objects', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.fromPretrained(engine, await filesOf('bf16-untied-sharded'));
     expect(await worstDifference(model, cases['bf16-untied-sharded'])).toBeLessThanOrEqual(TOLERANCE);
   });
 
   test('the cached path has the untied head too', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.fromPretrained(engine, pathOf('untied'));
     const options = { maxNewTokens: 6, temperature: 0 };
     const cached = await model.generate([1, 2, 3], options);
@@ -93,7 +93,7 @@ describe('saving', () => {
   const load = async (engine: Engine, name: string) => GPT.fromPretrained(engine, pathOf(name));
 
   test.each(['tied', 'untied', 'variant', 'bf16-untied-sharded'])('%s: what is saved comes back bit for bit', async (name) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = `${await scratch()}/model`;
     const model = await load(engine, name);
     await model.save(folder);
@@ -109,7 +109,7 @@ describe('saving', () => {
   });
 
   test('BF16, in shards named as transformers names them, with an index', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = `${await scratch()}/model`;
     const model = await load(engine, 'bf16-untied-sharded');
     await model.save(folder, { dtype: 'bfloat16', maxShardSize: 4000 });
@@ -131,7 +131,7 @@ describe('saving', () => {
   });
 
   test('options out of range are typed errors and nothing is written', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     const model = await load(engine, 'tied');
     for (const options of [
@@ -151,7 +151,7 @@ describe('saving', () => {
   });
 
   test('an abort while weights are written leaves the folder as it was', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = `${await scratch()}/model`;
     const model = await load(engine, 'tied');
     await model.save(folder);
@@ -177,7 +177,7 @@ describe('saving', () => {
 
   // C4 (safetensors#764): the folder that the model came from is replaced as a whole.
   test('onto the folder it was loaded from', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = `${await scratch()}/model`;
     await (await load(engine, 'sharded')).save(folder, { maxShardSize: '6KB' });
     const model = await GPT.fromPretrained(engine, folder);

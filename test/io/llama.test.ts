@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, ByteTokenizer, type Engine, GPT, TextDataset, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { hashParameters, makeText, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, makeText, measured, openEngine, scratch, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const worstDifference = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
@@ -55,7 +55,7 @@ async function open(name: string, engine: Engine) {
 
 describe.each(['grouped', 'tied', 'llama3', 'linear', 'biases'])('llama-%s of transformers', (name) => {
   test('logits to 2e-5; greedy ids equal, cached and uncached', async () => {
-    const { model, tensors, info, batch } = await open(name, await openEngine());
+    const { model, tensors, info, batch } = await open(name, await sharedEngine());
     const { data, shape } = await model.bound.forward(batch.inputIds);
     expect(shape).toEqual([info.batch, info.time, 31]);
     expect(measured(`llama-${name} logits`, worstDifference(data, tensors.get('logits')!.data))).toBeLessThanOrEqual(2e-5);
@@ -67,7 +67,7 @@ describe.each(['grouped', 'tied', 'llama3', 'linear', 'biases'])('llama-%s of tr
   });
 
   test('every gradient to 1e-6 + 1e-4·|reference|; losses and norms of ten steps to 1e-5', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, info, batch } = await open(name, engine);
     const still = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
     const { loss } = await still(batch);
@@ -94,7 +94,7 @@ describe.each(['grouped', 'tied', 'llama3', 'linear', 'biases'])('llama-%s of tr
 
 describe('a Llama folder', () => {
   test('in bfloat16 gives the same numbers; tables and a missing prefix do not matter; what is left out is listed', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const file = await read('tied');
     const plain = await GPT.fromPretrained(engine, folderOf(file));
     const half = await GPT.fromPretrained(engine, folderOf(file, { bfloat16: true }));
@@ -109,7 +109,7 @@ describe('a Llama folder', () => {
   });
 
   test('comes back whole from save, also as Mistral; rotary tables are not saved', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     for (const name of ['grouped', 'llama3']) {
       const file = await read(name);
       const model = await GPT.fromPretrained(engine, folderOf(file));
@@ -158,7 +158,7 @@ describe('a new Llama', () => {
   } as const;
 
   test('has its own defaults and refuses options of the other architecture', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, options);
     expect(model.config).toEqual({
       modelType: 'llama',
@@ -186,7 +186,7 @@ describe('a new Llama', () => {
   });
 
   test('trains with dropout and checkpointed blocks, saves, resumes and goes on from its folder', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     const dataset = TextDataset.fromText(makeText(4000), options.tokenizer);
     const settings = { dataset, batchSize: 4, learningRate: 3e-3, lrSchedulerType: 'constant', seed: 1, saveSteps: 20 } as const;
@@ -209,14 +209,14 @@ describe('a new Llama', () => {
   });
 
   test('norms are not decayed, everything else is', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, options);
     const undecayed = [...model.parameters].filter(([, { variable }]) => !variable.decay).map(([name]) => name);
     expect(undecayed).toEqual([...model.parameters.keys()].filter((name) => name.includes('norm')));
   });
 
   test('writes the same ids cached and uncached over several contexts', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, options);
     for (const temperature of [0, 1]) {
       const run = async (useCache: boolean) => (await model.generate('the ', { maxNewTokens: 60, temperature, seed: 2, useCache })).ids;
@@ -225,7 +225,7 @@ describe('a new Llama', () => {
   });
 
   test('can be kept in int8 blocks: near the same numbers, saved and read back bit for bit', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, options);
     const quantized = await model.quantize();
     const ids = { data: Int32Array.from({ length: 48 }, (_, i) => (i * 37) % 256), shape: [2, 24] };

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { type Engine, type FileProgress, GPT, TextDataset, Trainer } from 'ferroformer';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, scratch, sharedEngine } from '../support/training';
 
 const golden = (name: string) => fileURLToPath(new URL(`../golden/gpt2/${name}`, import.meta.url));
 
@@ -98,7 +98,7 @@ describe('from a server', () => {
     ['head-too', true],
     ['head-too', false],
   ])('%s is what it is from a folder (ranges: %s); progress is in bytes over all files', async (name, ranges) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { url, asked } = await serve(golden(name), { ranges });
     const seen: FileProgress[] = [];
     const model = await GPT.fromPretrained(engine, url, { onProgress: (progress) => seen.push(progress) });
@@ -117,7 +117,7 @@ describe('from a server', () => {
   });
 
   test('an abort in the middle ends it', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { url } = await serve(golden('sharded'));
     for (const at of [1, 3, 6, 12, 30]) {
       const controller = new AbortController();
@@ -131,7 +131,7 @@ describe('from a server', () => {
   });
 
   test('every failure of a server is typed', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const failing = async (name: string, answer: (response: ServerResponse, bytes: Buffer) => void, base = 'tied') => {
       const instead: Serving['instead'] = (file, _, response, bytes) => {
         if (file === name) answer(response, bytes!);
@@ -202,7 +202,7 @@ describe('from a server', () => {
   });
 
   test('a shard that is cut after its header was read, in the middle of loading', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     let times = 0;
     const { url } = await serve(golden('sharded'), {
       ranges: false,
@@ -221,7 +221,7 @@ describe('from a server', () => {
 describe('broken folders', () => {
   // C8: a truncated shard. C9: an absent one. Both before any use.
   test('a truncated, an absent, an empty and an exchanged shard', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('sharded');
     const shard = `${folder}/model-00004-of-00006.safetensors`;
     await truncate(shard, 3000);
@@ -237,7 +237,7 @@ describe('broken folders', () => {
   });
 
   test('an index that points outside, is no object, or names "__proto__"', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('sharded');
     const index = `${folder}/model.safetensors.index.json`;
     const original = await readFile(index, 'utf8');
@@ -251,7 +251,7 @@ describe('broken folders', () => {
   });
 
   test('pickled weights are refused with the way out', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('tied');
     await rm(`${folder}/model.safetensors`);
     await writeFile(`${folder}/pytorch_model.bin`, 'x');
@@ -260,7 +260,7 @@ describe('broken folders', () => {
 
   // C17: the head. A missing flag means tied, a false one asks for a head.
   test('no head in the file: tied where the flag is missing, an error where it says untied', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('tied');
     await edit(`${folder}/config.json`, (text) => text.replace(/"tie_word_embeddings": true,/, ''));
     const model = await GPT.fromPretrained(engine, folder);
@@ -271,7 +271,7 @@ describe('broken folders', () => {
   });
 
   test('missing, wrong and unexpected tensors are listed together; unexpected ones alone do no harm', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('tied');
     const file = `${folder}/model.safetensors`;
     await editTensors(file, (header) => {
@@ -307,7 +307,7 @@ describe('broken folders', () => {
 
   // C16: never zeros.
   test('a dtype that holds no floats is a typed error', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('tied');
     await editTensors(`${folder}/model.safetensors`, (header) => {
       (header['transformer.wpe.weight'] as { dtype: string }).dtype = 'I32';
@@ -316,7 +316,7 @@ describe('broken folders', () => {
   });
 
   test('"__proto__" in config.json is a field like any other', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await copyOf('tied');
     await edit(`${folder}/config.json`, (text) => text.replace('{', '{"__proto__": {"n_layer": 7, "polluted": 1},'));
     expect((await GPT.fromPretrained(engine, folder)).config.nLayer).toBe(2);
@@ -337,7 +337,7 @@ describe('the head after loading and training', () => {
 
   // C19 (accelerate#1204): a tied head stays the token table itself.
   test('tied, also where the file holds both: one buffer after load, steps and a save', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     for (const name of ['tied', 'head-too', 'head-alone']) {
       const model = await GPT.fromPretrained(engine, golden(name));
       await train(model);
@@ -354,7 +354,7 @@ describe('the head after loading and training', () => {
   });
 
   test('untied: both are trained, each by its own gradient, and both are saved', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.fromPretrained(engine, golden('untied'));
     const values = async () => Promise.all(['lm_head.weight', 'transformer.wte.weight'].map((name) => model.parameters.get(name)!.data()));
     const [head, table] = await values();
@@ -373,7 +373,7 @@ describe('the head after loading and training', () => {
   });
 
   test('tieWordEmbeddings: false makes a new model with a head of its own', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, { nLayer: 1, nHead: 2, nEmbd: 8, blockSize: 12, vocabSize: 29, tieWordEmbeddings: false });
     expect([...model.parameters.keys()].at(-1)).toBe('lm_head.weight');
     await train(model);

@@ -2,7 +2,7 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { CharTokenizer, type Engine, GPT } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, openEngine, scratch, sharedEngine } from '../support/training';
 
 const TOKENIZER = CharTokenizer.fromText('\n abcdefghijklmnopqrstuvwxyz');
 const create = (engine: Engine, more: object = {}) =>
@@ -13,7 +13,7 @@ describe('a saved model', () => {
     'comes back whole: %j',
     async (more) => {
       const folder = `${await scratch()}/model`;
-      const engine = await openEngine();
+      const engine = await sharedEngine();
       const model = await create(engine, more);
       await model.save(folder);
       await model.save(folder); // over itself
@@ -30,7 +30,7 @@ describe('a saved model', () => {
   );
 
   test('comes back from Files', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const files = Array.from(await model.toFiles(), ([name, blob]) => new File([blob], name));
     const loaded = await GPT.fromPretrained(engine, files);
@@ -55,7 +55,7 @@ describe('a saved model', () => {
 
   test('its tensors are those of the model or none', async () => {
     const folder = `${await scratch()}/model`;
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     await (await create(engine)).save(folder);
     await writeFile(`${folder}/config.json`, (await readFile(`${folder}/config.json`, 'utf8')).replace('"n_layer": 1', '"n_layer": 2'));
     const files = ['config.json', 'model.safetensors', 'tokenizer.json'].map(

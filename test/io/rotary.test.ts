@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ByteTokenizer, evaluateLoss, GPT, TextDataset, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { hashParameters, makeText, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, makeText, measured, scratch, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const worstDifference = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i])));
@@ -20,7 +20,7 @@ async function open(name: string) {
     { data: Float32Array; shape: number[] }
   >;
   const files = [new File([JSON.stringify(info.config)], 'config.json'), new File([writeTensors(weights)], 'model.safetensors')];
-  return { info, tensors, files, model: await GPT.fromPretrained(await openEngine(), files) };
+  return { info, tensors, files, model: await GPT.fromPretrained(await sharedEngine(), files) };
 }
 
 describe.each(['plain', 'linear'])('rotary-gpt-%s of PyTorch', (name) => {
@@ -35,7 +35,7 @@ describe.each(['plain', 'linear'])('rotary-gpt-%s of PyTorch', (name) => {
       const { ids } = await model.generate(prompt, { maxNewTokens: info.greedy.length, temperature: 0, useCache });
       expect(ids, `useCache ${useCache}`).toEqual(info.greedy);
     }
-    const step = (await openEngine()).trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
+    const step = (await sharedEngine()).trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
     const { loss } = await step(batch);
     expect(Math.abs(loss - info.loss)).toBeLessThanOrEqual(1e-5);
     const problems: string[] = [];
@@ -50,7 +50,7 @@ describe.each(['plain', 'linear'])('rotary-gpt-%s of PyTorch', (name) => {
 
 describe('a folder with rotary positions', () => {
   test("says that it is this library's, and is read again: whole, in shards, in int8 and bf16, with its scaling", async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const tokenizer = new ByteTokenizer();
     const ropeScaling = { kind: 'llama3', factor: 4, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalPositions: 8 } as const;
     const model = await GPT.create(engine, { ...size, tokenizer, ropeTheta: 500, ropeScaling, seed: 3 });
@@ -86,7 +86,7 @@ describe('a folder with rotary positions', () => {
   });
 
   test('is opened with a longer context and stretched positions, which a table of positions refuses', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, files, info, tensors } = await open('plain');
     const longer = await GPT.fromPretrained(engine, files, { blockSize: 256 });
     expect(longer.config).toMatchObject({ blockSize: 256, ropeScaling: null });
@@ -131,7 +131,7 @@ describe('a folder with rotary positions', () => {
 
 describe('training and evaluation with rotary positions', () => {
   test('a run that is stopped and resumed has the bits of one that is not, and run.json says the positions', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const dataset = TextDataset.fromText(makeText(2000), new ByteTokenizer());
     const folder = await scratch();
     await mkdir(folder, { recursive: true });
@@ -161,7 +161,7 @@ describe('training and evaluation with rotary positions', () => {
   });
 
   test('the perplexity of a sliding window is that of each prediction made by itself', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, { ...size, blockSize: 12, tokenizer: new ByteTokenizer(), seed: 7 });
     for (const parameter of model.parameters.values()) await parameter.set((await parameter.data()).map((x) => x * 6));
     const ids = TextDataset.fromText(makeText(70), new ByteTokenizer()).toIds();

@@ -5,7 +5,7 @@ import { ByteTokenizer, CharTokenizer, type FerroError, GPT, loadModel, Transfor
 import { describe, expect, test } from 'vitest';
 import { rejection } from '../generate/support';
 import { makeModel } from '../support/seq2seq';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, openEngine, scratch, sharedEngine } from '../support/training';
 
 const json = async (path: string) => JSON.parse(await readFile(path, 'utf8'));
 
@@ -23,7 +23,7 @@ const names = (half: 'encoder' | 'decoder') => TORCH[half].split(/\s+/).map((nam
 
 describe('a folder', () => {
   test("has torch's names and this library's fields, and gives the model back", async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = join(await scratch(), 'model');
     const model = await makeModel(engine, { dropout: 0.1, tieWordEmbeddings: false });
     await model.save(folder);
@@ -74,7 +74,7 @@ describe('a folder', () => {
   });
 
   test('in bfloat16 and in shards', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     const model = await makeModel(engine);
     await model.save(join(folder, 'half'), { dtype: 'bfloat16', maxShardSize: '20KB' });
@@ -89,7 +89,7 @@ describe('a folder', () => {
   });
 
   test('with two tokenizers has both, and each reads its side', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const [tokenizer, targetTokenizer] = [CharTokenizer.fromText('0123456789 '), new ByteTokenizer()];
     const model = await Transformer.create(engine, {
       tokenizer,
@@ -115,7 +115,7 @@ describe('a folder', () => {
   });
 
   test('of a source of numbers, and without any tokenizer', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const options = {
       inputKind: 'features',
       inputDim: 3,
@@ -137,7 +137,7 @@ describe('a folder', () => {
   });
 
   test('is opened by loadModel, and not by GPT', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     await (await makeModel(engine)).save(join(folder, 'pairs'));
     const gpt = await GPT.create(engine, { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8, vocabSize: 9 });
@@ -194,7 +194,7 @@ describe('options of create', () => {
     ['an unknown one', { nEmbd: 8 }, /nEmbd/],
     ['an end that is none', { outputDim: 12, eosId: 12 }, /"eosId" must be below outputDim/],
   ])('%s', async (_, options, message) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const error = (await rejection(makeModel(engine, options))) as FerroError;
     expect(error.message).toMatch(message);
     expect(['INVALID_OPTION', 'UNKNOWN_OPTION', 'VOCABULARY_MISMATCH']).toContain(error.code);

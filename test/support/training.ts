@@ -4,10 +4,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine, EngineOptions, GPT } from 'ferroformer';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { startEngine } from './engine';
 
-/** Starts an engine that is closed when the test ends. */
+let shared: Promise<Engine> | undefined;
+afterAll(async () => (await shared)?.close());
+
+/** The engine that the tests of a file have in common: starting one takes longer than many a test. Not to be closed, and not for tests about engines and bytes. */
+export function sharedEngine(): Promise<Engine> {
+  shared ??= startEngine();
+  return shared;
+}
+
+/** Starts an engine of the test's own, which is closed when it ends. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const engine = await startEngine(options);
   onTestFinished(() => engine.close());

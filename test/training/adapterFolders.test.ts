@@ -4,14 +4,14 @@ import { type Adapter, exportModel, GPT, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { adapterFiles, BACKWARDS, create, createTrained, failure, IDS, logits, options, worst } from '../support/adapters';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, openEngine, scratch, sharedEngine } from '../support/training';
 
 type Tensors = Awaited<ReturnType<typeof readTensors>>;
 
 describe('folders', () => {
   test('an adapter that was saved and loaded gives the same bits; its configuration is PEFT’s', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     await model.save(`${folder}/base`);
     const base = await GPT.fromPretrained(engine, `${folder}/base`);
@@ -41,7 +41,7 @@ describe('folders', () => {
 
   test('the base is named by the folder of its model, also where it came from a run', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const trainer = new Trainer(await create(engine), options({ maxSteps: 2, outputDir: `${folder}/run` }));
     await trainer.train();
     await trainer.close();
@@ -57,7 +57,7 @@ describe('folders', () => {
 
   test('a run goes on with the adapter read from its folder as with the one it began with, to the last bit', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const run = async (outputDir: string, maxSteps: number, more: object, adapt: (model: GPT) => Promise<Adapter>) => {
       const model = await create(engine, { modelType: 'llama' });
       const adapter = await adapt(model);
@@ -73,7 +73,7 @@ describe('folders', () => {
   });
 
   test('ranks and alphas of single layers are read and written', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
     await new Trainer(model, options({ maxSteps: 3 })).train();
@@ -107,7 +107,7 @@ describe('folders', () => {
 
   test('what is no plain LoRA is refused', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     await model.addAdapter();
     const other = await create(engine);
@@ -178,7 +178,7 @@ describe('on a frozen base in fewer bits', () => {
   test.each(['int8', 'bf16'] as const)(
     '%s: the adapter trains, is saved and loaded; the base keeps its bits and cannot be merged into',
     async (quantize) => {
-      const engine = await openEngine();
+      const engine = await sharedEngine();
       const plain = await createTrained(engine);
       const model = await plain.quantize(quantize);
       expect((await failure(() => engine.trainStep(model, { loss: model.loss }))).code).toBe('QUANTIZED_MODEL');
@@ -209,7 +209,7 @@ describe('on a frozen base in fewer bits', () => {
   );
 
   test.each(['int8', 'bf16'] as const)('%s: its gradients are those of the numbers the base stands for', async (quantize) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await (await createTrained(engine)).quantize(quantize);
     const wide = await create(engine);
     for (const [name, parameter] of wide.parameters) {

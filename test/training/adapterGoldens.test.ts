@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, dpoLoss, type Engine, GPT, withReference } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { measured, openEngine } from '../support/training';
+import { measured, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const json = async (name: string) => JSON.parse(await readFile(golden(name), 'utf8'));
@@ -69,7 +69,7 @@ describe.each(['lora-gpt2', 'lora-llama'])('%s equals PEFT', (name) => {
   const nameOf = (key: string) => `base_model.model.${key.replace('.default', '')}`;
 
   test('logits to 2e-5, which the base alone does not give', async () => {
-    const { model, tensors, batch, adapter } = await load(await openEngine());
+    const { model, tensors, batch, adapter } = await load(await sharedEngine());
     expect(adapter.parts.targetModules.length).toBeGreaterThan(0);
     const expected = tensors.get('logits')!.data;
     const { data } = await model.bound.forward(batch.inputIds);
@@ -79,7 +79,7 @@ describe.each(['lora-gpt2', 'lora-llama'])('%s equals PEFT', (name) => {
   });
 
   test('gradients of every A and B to 1e-5 of the largest element, none of the base', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch, info, adapter } = await load(engine);
     const { loss } = await engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } })(batch);
     expect(Math.abs(loss - info.loss)).toBeLessThanOrEqual(1e-5);
@@ -92,7 +92,7 @@ describe.each(['lora-gpt2', 'lora-llama'])('%s equals PEFT', (name) => {
   });
 
   test('ten losses of AdamW to 1e-5, and the adapter after them', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch, info, adapter } = await load(engine);
     const optimizer = new AdamW({ learningRate: 1e-2, adamBeta2: 0.99, weightDecay: 0 });
     const step = engine.trainStep(model, { loss: model.loss, optimizer });
@@ -121,7 +121,7 @@ describe('dpoLoss equals PyTorch', async () => {
   };
 
   test.each(Object.keys(info.kinds))('%s: gradients to 1e-5 of the largest, what is told, ten losses to 1e-5', async (kind) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { tensors, model, batch } = await load(engine);
     const expected = info.kinds[kind];
     const probe = engine.trainStep(model, { loss: dpoLoss(expected.options), optimizer: { learningRate: 0 } });
@@ -143,7 +143,7 @@ describe('dpoLoss equals PyTorch', async () => {
   });
 
   test('withReference computes the frozen model’s log-probabilities', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { tensors, model, batch } = await load(engine);
     await setWeights(model, tensors, 'reference.');
     const { chosenIds, chosenLabels, rejectedIds, rejectedLabels } = batch;

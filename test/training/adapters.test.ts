@@ -19,11 +19,11 @@ import {
 import { describe, expect, test } from 'vitest';
 import { BACKWARDS, create, createTrained, failure, IDS, logits, options, TOKENIZER, worst } from '../support/adapters';
 import { readTensors } from '../support/safetensors';
-import { hashParameters, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, measured, openEngine, scratch, sharedEngine } from '../support/training';
 
 describe('training', () => {
   test.each(['gpt2', 'llama'] as const)('%s: a new adapter changes nothing, and then it alone is trained', async (modelType) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await createTrained(engine, { modelType });
     const [before, hash] = [await logits(model), await hashParameters(model)];
     const adapter = await model.addAdapter({ rank: 4, alpha: 8 });
@@ -61,7 +61,7 @@ describe('training', () => {
   });
 
   test('dropout of a branch acts in training alone and changes what is learned', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const train = async (dropout: number) => {
       const model = await create(engine);
       await model.addAdapter({ rank: 4, dropout, targetModules: 'all-linear' });
@@ -78,7 +78,7 @@ describe('training', () => {
 
   test('checkpoints hold the adapter alone; a resumed run has the same bits', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const start = async () => {
       const model = await create(engine, { dropout: 0.1 });
       const adapter = await model.addAdapter({ rank: 4, dropout: 0.1, targetModules: ['c_attn', 'mlp.c_proj'], modulesToSave: ['ln_f'] });
@@ -122,7 +122,7 @@ describe('training', () => {
   });
 
   test('a run trains the adapter it began with', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     await model.addAdapter();
     const trainer = new Trainer(model, options());
     const texts: string[] = [];
@@ -142,7 +142,7 @@ describe('training', () => {
   });
 
   test('a trainer that could not begin on frozen weights begins once there is an adapter', async () => {
-    const model = await (await create(await openEngine())).quantize('bf16');
+    const model = await (await create(await sharedEngine())).quantize('bf16');
     const trainer = new Trainer(model, options({ maxSteps: 2 }));
     expect((await failure(() => trainer.train())).code).toBe('QUANTIZED_MODEL');
     await model.addAdapter();
@@ -151,7 +151,7 @@ describe('training', () => {
 
   test('what a run saves is its adapter, whichever is active by then', async () => {
     const folder = await scratch();
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     await model.addAdapter({ rank: 4 });
     const trainer = new Trainer(model, options({ maxSteps: 3, outputDir: `${folder}/run` }));
     for await (const { step } of trainer.train()) if (step === 3) model.setAdapter(null);
@@ -172,7 +172,7 @@ describe('training', () => {
         return this.score.forward(tanh(this.hidden.forward(x)));
       }
     }
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const net = await engine.bind(new Net(), { seed: 1 });
     const adapters = adaptersOf(net);
     expect((await failure(() => adapters.add())).message).toContain('"targetModules" must be given for a module of your own');
@@ -208,7 +208,7 @@ describe('training', () => {
 
 describe('switching, merging, removing', () => {
   test('two adapters and the base take turns, in generation and conversations too', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await createTrained(engine);
     const write = async () => (await model.generate('the ', { maxNewTokens: 12, temperature: 0 })).text;
     const base = await write();
@@ -249,7 +249,7 @@ describe('switching, merging, removing', () => {
     '%s: merged weights give the logits of both to 1e-5, in the model and in an exported folder',
     async (modelType) => {
       const folder = await scratch();
-      const engine = await openEngine();
+      const engine = await sharedEngine();
       const model = await create(engine, { modelType });
       await model.save(`${folder}/base`);
       await model.addAdapter({
@@ -279,7 +279,7 @@ describe('switching, merging, removing', () => {
   );
 
   test('a module that is trained whole has no branches below it, so that merging loses nothing', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const adapter = await model.addAdapter({ rank: 4, targetModules: ['c_attn'], modulesToSave: ['h.0'] });
     expect([...adapter.branches.keys()]).toEqual(['transformer.h.1.attn.c_attn']);
@@ -290,7 +290,7 @@ describe('switching, merging, removing', () => {
   });
 
   test('merging twice at once adds once; what is being merged is no longer there', async () => {
-    const model = await createTrained(await openEngine());
+    const model = await createTrained(await sharedEngine());
     await model.addAdapter({ rank: 4 });
     await new Trainer(model, options({ dataset: BACKWARDS, maxSteps: 20 })).train();
     const apart = await logits(model);
@@ -317,7 +317,7 @@ describe('switching, merging, removing', () => {
   });
 
   test('a second adapter of the same name begins with moments of its own', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const step = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 1e-2 } });
     const batch = { inputIds: IDS, labels: IDS };
@@ -362,7 +362,7 @@ describe('switching, merging, removing', () => {
   });
 
   test('a step that begins while adapters are switched is refused and leaves nothing wrong behind', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await createTrained(engine);
     const batch = { inputIds: IDS, labels: IDS };
     await model.addAdapter({ rank: 4 });
@@ -380,7 +380,7 @@ describe('switching, merging, removing', () => {
 
 describe('bad input', () => {
   test('unknown targets name the nearest ones', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const error = await failure(() => model.addAdapter({ targetModules: ['c_atn'] }));
     expect(error.code).toBe('INVALID_OPTION');
     expect(error.message).toContain('got "c_atn" (the nearest is "c_attn", of c_attn, c_proj, c_fc)');

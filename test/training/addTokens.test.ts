@@ -12,7 +12,7 @@ import {
   taskTokens,
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { hashParameters, makeText, openEngine, scratch } from '../support/training';
+import { hashParameters, makeText, openEngine, scratch, sharedEngine } from '../support/training';
 
 const TEXT = makeText(4_000);
 const SHAPE = { nLayer: 1, nHead: 2, nEmbd: 16, blockSize: 16 } as const;
@@ -26,7 +26,7 @@ const NEW = ['<|task:copy|>', '<|task:copy|>2', '<|pad|>'];
 describe.each(Object.entries(TOKENIZERS))('tokens added to a tokenizer of %s', (_kind, make) => {
   test('take the next ids, count where they are allowed, and come back from files', async () => {
     const old = await make();
-    const model = await GPT.create(await openEngine(), { ...SHAPE, tokenizer: old });
+    const model = await GPT.create(await sharedEngine(), { ...SHAPE, tokenizer: old });
     const { ids, added } = await model.addTokens(NEW, { padToken: '<|pad|>' });
     const tokenizer = model.tokenizer!;
     expect([ids, added]).toEqual([[0, 1, 2].map((i) => old.vocabSize + i), 3]);
@@ -115,7 +115,7 @@ describe.each([
 
 test('a padded vocabulary has the rows already: they get their first values there', async () => {
   const tokenizer = CharTokenizer.fromText(TEXT);
-  const model = await GPT.create(await openEngine(), { ...SHAPE, tokenizer, vocabSize: tokenizer.vocabSize + 8 });
+  const model = await GPT.create(await sharedEngine(), { ...SHAPE, tokenizer, vocabSize: tokenizer.vocabSize + 8 });
   const table = model.parameters.get('transformer.wte.weight')!;
   const before = (await table.data()) as Float32Array;
   await model.addTokens(NEW);
@@ -162,7 +162,7 @@ describe('log P(w_i given w_1 … w_{i−1}, task)', () => {
   };
 
   test('two tasks with the same sources are learned, each by its tokens', async () => {
-    const { model, tasks } = await make(await openEngine());
+    const { model, tasks } = await make(await sharedEngine());
     await new Trainer(model, { dataset: both(model, tasks), evalDataset: null, maxSteps: 700, learningRate: 5e-3 }).train();
     let right = 0;
     for (const [t, task] of tasks.entries()) {
@@ -176,7 +176,7 @@ describe('log P(w_i given w_1 … w_{i−1}, task)', () => {
   });
 
   test('tokens of a task are trained alone: the loss falls, and nothing else changes a bit', async () => {
-    const { model, tasks, ids } = await make(await openEngine());
+    const { model, tasks, ids } = await make(await sharedEngine());
     const before = new Map<string, Float32Array>();
     for (const [name, parameter] of model.parameters) before.set(name, (await parameter.data()) as Float32Array);
     const dataset = datasetOf(model, tasks[0], false);
@@ -212,7 +212,7 @@ describe('log P(w_i given w_1 … w_{i−1}, task)', () => {
 
 describe('bad input', () => {
   test('is a typed error, and nothing is changed', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await GPT.create(engine, { ...SHAPE, tokenizer: CharTokenizer.fromText(TEXT) });
     const [hash, tokenizer] = [await hashParameters(model), model.tokenizer];
     for (const [tokens, text] of [

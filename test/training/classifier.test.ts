@@ -14,7 +14,7 @@ import {
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, scratch, sharedEngine } from '../support/training';
 
 const LABELS = ['rising', 'falling'];
 const TOKENIZER = CharTokenizer.fromText('0123456789 ');
@@ -61,7 +61,7 @@ describe('a classifier', () => {
     ['mean', { modelType: 'llama' }],
     ['last', { positionEmbedding: 'rotary' }],
   ] as const)('pooled by %s learns, is saved, and opens again with the same bits', async (pooling, more) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine, { pooling, ...more });
     const trainer = new Trainer(model, {
       dataset: dataset(ROWS),
@@ -91,14 +91,14 @@ describe('a classifier', () => {
   });
 
   test('gives a text the same whatever is beside it', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const texts = ['1', '12', '123456789', '98', '7 7 7 7 7 7'];
     const together = await model.classify(texts, { batchSize: 2 });
     for (const [i, text] of texts.entries()) expect(await model.classify(text), text).toEqual(together[i]);
   });
 
   test('is resumed bit for bit from a checkpoint of a run with batches of several shapes', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const run = async (steps: number[], outputDir: string) => {
       let model: SequenceClassifier | undefined;
       for (const [i, maxSteps] of steps.entries()) {
@@ -126,7 +126,7 @@ describe('a classifier', () => {
 
 describe('a classifier on a language model', () => {
   test("has the model's trunk and a head of its own that depends on the seed", async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = `${await scratch()}/lm`;
     const lm = await GPT.create(engine, { ...SHAPE, tokenizer: TOKENIZER, tieWordEmbeddings: false });
     await lm.save(folder);
@@ -157,7 +157,7 @@ describe('a classifier on a language model', () => {
       new File([JSON.stringify({ ...config, architectures })], 'config.json'),
       new File([writeTensors(weights as Parameters<typeof writeTensors>[0])], 'model.safetensors'),
     ];
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await SequenceClassifier.fromPretrained(engine, files, { labels: ['x', 'y', 'z'] });
     expect(model.config.classifier).toEqual({ labels: ['x', 'y', 'z'], pooling: 'last', padTokenId: 28 });
     const { data } = await model.bound.forward({
@@ -176,7 +176,7 @@ describe('a classifier on a language model', () => {
   });
 
   test('trains through an adapter, with its head', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const before = await hashParameters(model);
     await model.addAdapter({ rank: 2 });
     await new Trainer(model, { dataset: dataset(ROWS), evalDataset: null, maxSteps: 3 }).train();
@@ -188,7 +188,7 @@ describe('a classifier on a language model', () => {
 
 describe('bad input', () => {
   test('is a typed error', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     for (const [labels, text] of [
       [undefined, '"labels" must be given'],
       [['a'], '"labels" must be at least two names, got ["a"]'],
@@ -214,7 +214,7 @@ describe('bad input', () => {
   });
 
   test('other classes than the model has, or the same in another order, are refused by training and evaluation', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const rows = ROWS.slice(0, 8).map(({ text, label }) => ({ text, label: LABELS[label] }));
     const sorted = new ClassificationDataset(rows, { tokenizer: TOKENIZER, blockSize: 24 });
     expect(sorted.labels).toEqual(['falling', 'rising']);

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, CharTokenizer, type Engine, GPT, SGD, TextDataset, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors } from '../support/safetensors';
-import { hashParameters, makeText, openEngine, scratch } from '../support/training';
+import { hashParameters, makeText, openEngine, scratch, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const [B, T] = [3, 8];
@@ -34,7 +34,7 @@ describe('layer-wise learning rates and freezing', () => {
         .update(await readFile(golden('finetune.py')))
         .digest('hex'),
     );
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch } = await load(engine);
     const step = engine.trainStep(model, {
       loss: model.loss,
@@ -83,7 +83,7 @@ describe('layer-wise learning rates and freezing', () => {
   });
 
   test('are kept by a resumed run, which gives the bits of one that was not interrupted', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     const choice = { freeze: ['h.0', 'wpe'], layerwiseLearningRateDecay: 0.5, trainableTokens: [1, 2, 3] };
     const run = async (outputDir: string, maxSteps: number, more: object) => {
@@ -110,7 +110,7 @@ describe('layer-wise learning rates and freezing', () => {
   });
 
   test('of an unknown name are an error with the nearest ones, before anything begins', async () => {
-    const model = await small(await openEngine());
+    const model = await small(await sharedEngine());
     const make = (more: object) => () => new Trainer(model, { dataset: DATASET, maxSteps: 1, ...more });
     expect(make({ freeze: ['wtf'] })).toThrow('Trainer: "freeze" must name parameters of the model, got "wtf" (the nearest are "wte"');
     expect(make({ freeze: ['h.1*', 'h.2'] })).toThrow('got "h.2" (the nearest are "h.0", "h.1"');
@@ -123,7 +123,7 @@ describe('layer-wise learning rates and freezing', () => {
 
 describe('rows of the token table', () => {
   test('are trained alone: all other numbers keep their bits, and those rows have the gradients they have in full training', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch } = await load(engine);
     const rows = [0, 7, 30];
     const full = engine.trainStep(model, { loss: model.loss, optimizer: new SGD({ learningRate: 0 }), maxGradNorm: 0 });
@@ -154,7 +154,7 @@ describe('rows of the token table', () => {
   });
 
   test('must be rows of it', async () => {
-    const model = await small(await openEngine());
+    const model = await small(await sharedEngine());
     const train = (trainableTokens: number[]) =>
       new Trainer(model, { dataset: DATASET, evalDataset: null, maxSteps: 1, trainableTokens }).train();
     await expect(train([1, 99])).rejects.toThrow(`must be rows of transformer.wte.weight, from 0 to ${TOKENIZER.vocabSize - 1}, got 99`);
@@ -196,7 +196,7 @@ describe('batches of several lengths', () => {
   };
 
   test('accumulate to the gradients of one padded batch; a batch with all labels masked adds nothing', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const whole = await gradients(engine, [batchOf(rows, T)]);
     const cuts = [
       rows.map((row) => batchOf([row], row.length)),

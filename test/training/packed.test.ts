@@ -1,7 +1,7 @@
 // Packed documents: several in one row with starts and positions are what they are alone, in losses, gradients and bits.
 import { type Engine, GPT, SGD } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { measured, openEngine } from '../support/training';
+import { measured, sharedEngine } from '../support/training';
 
 const [T, V] = [16, 23];
 const MODELS = {
@@ -70,7 +70,7 @@ async function gradients(engine: Engine, more: object, micro: Record<string, { d
 
 describe.each(Object.entries(MODELS))('packed documents with %s', (_name, more) => {
   test('have the gradients of padded rows and of each document alone', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const rows = PACKED.map((row) => row.map((d) => DOCUMENTS[d]));
     const padded = await gradients(engine, more, [plain(DOCUMENTS)]);
     const others = {
@@ -107,7 +107,7 @@ describe.each(Object.entries(MODELS))('packed documents with %s', (_name, more) 
   });
 
   test('have losses that do not change, to the last bit, when a neighbour does', async () => {
-    const model = await create(await openEngine(), more);
+    const model = await create(await sharedEngine(), more);
     const losses = async (rows: readonly (readonly Document[])[]) => {
       const build = (inputs: Record<string, never>) => ({ loss: model.bound.module.loss(inputs.inputIds, inputs.labels, inputs).sum });
       const { loss } = await model.bound.evaluate('losses', build as never, pack(rows));
@@ -127,8 +127,8 @@ describe.each(Object.entries(MODELS))('packed documents with %s', (_name, more) 
 });
 
 test('positions of a longer row than the context are refused', async () => {
-  const model = await create(await openEngine(), {});
+  const model = await create(await sharedEngine(), {});
   const long = pack([[{ ids: new Array(24).fill(1), labels: new Array(24).fill(1) }]], 24);
-  const step = (await openEngine()).trainStep(model, { loss: model.loss });
+  const step = (await sharedEngine()).trainStep(model, { loss: model.loss });
   await expect(step(long)).rejects.toMatchObject({ code: 'INVALID_SHAPE' });
 });

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, CharTokenizer, type Engine, GPT, type linear, Module, mul, SGD, sum, Variable } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors } from '../support/safetensors';
-import { measured, openEngine } from '../support/training';
+import { measured, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const json = async (name: string) => JSON.parse(await readFile(golden(name), 'utf8'));
@@ -24,7 +24,7 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
   };
 
   test('logits to 2e-5', async () => {
-    const { model, tensors, batch } = await load(await openEngine());
+    const { model, tensors, batch } = await load(await sharedEngine());
     const { data } = await model.bound.forward(batch.inputIds);
     const expected = tensors.get('logits')!.data;
     expect(data.length).toBe(expected.length);
@@ -32,7 +32,7 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
   });
 
   test('every gradient to 1e-6 + 1e-4·|reference|, and none is zero', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch, info } = await load(engine);
     const step = engine.trainStep(model, { loss: model.loss, optimizer: { learningRate: 0 } });
     const { loss } = await step(batch);
@@ -52,7 +52,7 @@ describe.each(['gpt-bias', 'gpt-nobias'])('%s equals transformers', (name) => {
   });
 
   test('losses and gradient norms of ten steps to 1e-5', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch, info } = await load(engine);
     const step = engine.trainStep(model, {
       loss: model.loss,
@@ -82,7 +82,7 @@ test('500 steps of a character GPT follow PyTorch to 1e-3', async () => {
   const tokenizer = CharTokenizer.fromText(text);
   expect(tokenizer.vocabSize).toBe(info.vocabSize);
   const tokens = tokenizer.encode(text.slice(0, info.characters));
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const { nLayer, nHead, nEmbd, blockSize, batch: B } = info;
   const model = await GPT.create(engine, { nLayer, nHead, nEmbd, blockSize, tokenizer });
   for (const [key, parameter] of model.parameters) await parameter.set(tensors.get(key)!.data as Float32Array);
@@ -122,7 +122,7 @@ class Frozen extends Module {
 
 test('AdamW and SGD equal PyTorch over 1,000 updates of frozen gradients to 1e-5 relative', async () => {
   const info = await json('optimizers.json');
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const problems: string[] = [];
   for (const { values, optim, ...options } of info.cases) {
     const optimizer = optim === 'adamw' ? new AdamW(options) : new SGD(options);

@@ -12,7 +12,7 @@ import {
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { create, createTrained, failure, IDS, options, TEXT, TOKENIZER } from '../support/adapters';
-import { openEngine, scratch } from '../support/training';
+import { scratch, sharedEngine } from '../support/training';
 
 describe('preferences', () => {
   /** Pairs: the text goes on as in the corpus, or in capital nonsense of the same length. */
@@ -37,7 +37,7 @@ describe('preferences', () => {
   };
 
   test('DPO on an adapter, with the base as reference: margins grow, the log has TRL’s names', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
     const dataset = await withReference(model, pairs);
     const trainer = new Trainer(
@@ -61,7 +61,7 @@ describe('preferences', () => {
   });
 
   test('logSigmoid is finite and right far from 0, and has its gradient at 0', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const points = [-1e30, -1000, -88, -20, -1e-3, 0, 1e-3, 1, 20, 200, 1e30];
     class At extends Module {
       readonly x = new Variable({ name: 'x', shape: [points.length], init: { kind: 'data', data: Float32Array.from(points) } });
@@ -80,7 +80,7 @@ describe('preferences', () => {
   });
 
   test('a PreferenceDataset takes the references itself; batches of several lengths', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await createTrained(engine);
     await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
     const rows = Array.from({ length: 20 }, (_, i) => ({
@@ -102,7 +102,7 @@ describe('preferences', () => {
 
   test('a run is not gone on with under another loss', async () => {
     const folder = await scratch();
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const run = async (beta: number, more: object) => {
       const model = await create(engine);
       await model.addAdapter({ rank: 2 });
@@ -121,7 +121,7 @@ describe('preferences', () => {
   test('options are checked', async () => {
     expect((await failure(() => dpoLoss({ beta: 0 }))).message).toContain('"beta" must be a positive number');
     expect((await failure(() => dpoLoss({ lossType: 'ipo', labelSmoothing: 0.1 }))).message).toContain('is for lossType sigmoid');
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const bad = { length: 1, batch: () => ({ inputIds: IDS }) };
     expect((await failure(() => withReference(model, bad))).message).toContain('must have chosenIds and chosenLabels, got inputIds');
     const trainer = new Trainer(model, options({ dataset: pairs, loss: dpoLoss() }));

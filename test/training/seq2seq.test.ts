@@ -1,10 +1,10 @@
 // Training a sequence-to-sequence model: a task it must learn, checkpoints, padding, smoothed labels, and what bad input gets. PyTorch's numbers are in
 // seq2seqGoldens.test.ts.
 import { join } from 'node:path';
-import { type FerroError, GPT, type HostTensor, Seq2SeqDataset, Trainer, Transformer } from 'ferroformer';
+import { type Engine, type FerroError, GPT, type HostTensor, Seq2SeqDataset, Trainer, Transformer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { backwards, makeBatch, makeDataset, makeModel, makeWords } from '../support/seq2seq';
-import { hashParameters, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, measured, scratch, sharedEngine } from '../support/training';
 
 const WORDS = makeWords(2600);
 const [HELD_OUT, TRAIN] = [WORDS.slice(0, 100), WORDS.slice(100)];
@@ -15,7 +15,7 @@ const largest = (a: ArrayLike<number>) => Math.max(...Array.from(a, Math.abs));
 
 describe('training', () => {
   test('words it never saw are written backwards, 95 of 100 at least, greedily and by beams', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine);
     const dataset = makeDataset(model, TRAIN);
     const trainer = new Trainer(model, {
@@ -39,7 +39,7 @@ describe('training', () => {
   });
 
   test('a run broken off and resumed gives the bits of one that was not', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const folder = await scratch();
     const run = async (name: string, steps: number[], dropout = 0.1) => {
       let hash = '';
@@ -81,7 +81,7 @@ describe('rows of a user', () => {
   const pairs = (words: readonly string[]) => words.map((word) => ({ source: word, target: backwards(word) }));
 
   test('Seq2SeqDataset with the model’s ids: batches of several lengths are trained and evaluated', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine, { maxSourceLength: 24, maxTargetLength: 24 });
     const { bosId, eosId } = model.config;
     const options = { tokenizer: model.tokenizer!, bosId, eosId, groupByLength: true };
@@ -102,7 +102,7 @@ describe('rows of a user', () => {
   });
 
   test('an adapter is trained on a frozen model, and writes', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine);
     const before = await hashParameters(model);
     await model.addAdapter({ rank: 4, targetModules: 'all-linear' });
@@ -121,7 +121,7 @@ describe('rows of a user', () => {
 describe('padding', () => {
   const words = ['abc', 'hgfedcba', 'aaaa', 'bdfh'];
   /** Loss and gradients of some batches of one update. */
-  const gradients = async (model: Transformer, batches: Record<string, HostTensor>[], engine: Awaited<ReturnType<typeof openEngine>>) => {
+  const gradients = async (model: Transformer, batches: Record<string, HostTensor>[], engine: Engine) => {
     const step = engine.trainStep(model, { loss: model.smoothedLoss(0.1), optimizer: { learningRate: 0 } });
     const { loss, count } = await step(batches);
     const found = new Map<string, Float32Array | null>();
@@ -131,7 +131,7 @@ describe('padding', () => {
   };
 
   test('a padded batch has the loss and the gradients of its rows alone, to 2e-6 of the largest', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine, { nLayer: 2 });
     const padded = await gradients(model, [makeBatch(model, words, 10, 12)], engine);
     const alone = await gradients(
@@ -149,7 +149,7 @@ describe('padding', () => {
   });
 
   test('what fills up a source changes no bit', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine);
     const [one, other] = [makeBatch(model, words), makeBatch(model, words)];
     other.inputIds.data.forEach((_, i) => {
@@ -163,7 +163,7 @@ describe('padding', () => {
 
 describe('errors', () => {
   test('a decoder without its encoder input, without labels, with too long a source', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine);
     const { inputIds, inputMask, decoderInputIds, labels } = makeBatch(model, ['abc']);
     const step = engine.trainStep(model, { loss: model.loss, optimizer: {} });
@@ -186,7 +186,7 @@ describe('errors', () => {
   });
 
   test('labelSmoothing is refused where no loss has it, and beside a loss of one’s own', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const gpt = await GPT.create(engine, { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8, vocabSize: 9 });
     const model = await makeModel(engine);
     const dataset = makeDataset(model, TRAIN.slice(0, 20));
@@ -197,7 +197,7 @@ describe('errors', () => {
   });
 
   test('a batch whose labels are all left out teaches nothing', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await makeModel(engine);
     const before = await hashParameters(model);
     const batch = makeBatch(model, ['abc']);

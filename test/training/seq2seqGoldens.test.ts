@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { AdamW, type Engine, type HostTensor, Transformer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { measured, openEngine } from '../support/training';
+import { measured, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 const info = JSON.parse(await readFile(golden('seq2seq.json'), 'utf8'));
@@ -47,7 +47,7 @@ function sources({ tensors, config }: Awaited<ReturnType<typeof load>>): (number
 
 describe.each(Object.keys(info.cases))('%s equals PyTorch', (name) => {
   test('logits to 2e-5, the loss, every gradient to 1e-5 of its largest element', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, tensors, batch, expected } = await load(engine, name);
     const { labels: _, ...inputs } = batch;
     const logits = await model.bound.forward(inputs);
@@ -74,7 +74,7 @@ describe.each(Object.keys(info.cases))('%s equals PyTorch', (name) => {
   });
 
   test('ten losses of AdamW to 1e-5', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { model, batch, expected } = await load(engine, name);
     const loss = expected.labelSmoothing > 0 ? model.smoothedLoss(expected.labelSmoothing) : model.loss;
     const step = engine.trainStep(model, { loss, optimizer: new AdamW({ learningRate: 1e-3, adamBeta2: 0.99, weightDecay: 0.1 }) });
@@ -85,7 +85,7 @@ describe.each(Object.keys(info.cases))('%s equals PyTorch', (name) => {
   });
 
   test('greedy and beam search write what a search without caches in PyTorch writes', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const loaded = await load(engine, name);
     const { model, expected, config } = loaded;
     const inputs = sources(loaded);

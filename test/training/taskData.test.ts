@@ -1,7 +1,7 @@
 // Training on rows of tasks: masked batches contribute nothing, resumed runs are the same bit for bit with batches of several lengths, wrong data is refused.
 import { ByteTokenizer, CharTokenizer, type Engine, type ExampleDataset, GPT, type RowInput, SftDataset, SGD, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { hashParameters, openEngine, scratch } from '../support/training';
+import { hashParameters, scratch, sharedEngine } from '../support/training';
 
 const TOKENIZER = CharTokenizer.fromText(' abcdefghijklmnopqrstuvwxyz0123456789\n');
 const SHAPE = { nLayer: 1, nHead: 2, nEmbd: 16, blockSize: 32, seed: 3 };
@@ -21,7 +21,7 @@ describe('batches in which all labels are masked', () => {
   };
 
   test('beside another they contribute nothing; alone they change nothing', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const hashes: string[] = [];
     for (const batches of [[batch(false)], [batch(true), batch(false)], [batch(false), batch(true), batch(true)]]) {
       const model = await create(engine);
@@ -39,7 +39,7 @@ describe('batches in which all labels are masked', () => {
   });
 
   test('a Trainer passes over them: the same weights as without', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const train = async (dataset: ExampleDataset) => {
       const model = await create(engine);
       const settings = {
@@ -76,7 +76,7 @@ describe('packed, padded and accumulated', () => {
   test.each(['gpt2', 'llama'] as const)(
     '%s: the gradients of the plain full batch, to 2e-6 of the largest in each tensor',
     async (modelType) => {
-      const engine = await openEngine();
+      const engine = await sharedEngine();
       const model = await GPT.create(engine, { ...SHAPE, nLayer: 2, modelType, tokenizer: TOKENIZER });
       const gradients = async (batches: ReturnType<SftDataset['batch']>[]) => {
         const step = engine.trainStep(model, { loss: model.loss, optimizer: new SGD({ learningRate: 0 }) });
@@ -108,7 +108,7 @@ describe('packed, padded and accumulated', () => {
   );
 
   test('a row’s loss does not change by one bit when its neighbours in the sequence do', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const lossOf = async (others: RowInput[]) => {
       const long = { source: 'abcdefgh', target: 'hgfedcba' }; // the longest: it stands first in its sequence
@@ -132,7 +132,7 @@ describe('Trainer on SftDataset', () => {
   test.each([{ groupByLength: true }, { groupByLength: false }])(
     'a run resumed in the middle of an epoch ends with the same bits: %o',
     async (extra) => {
-      const engine = await openEngine();
+      const engine = await sharedEngine();
       const dataset = new SftDataset(ROWS, { ...OPTIONS, ...extra });
       const shapes = new Set(Array.from({ length: 40 }, (_, i) => dataset.batch([i]).inputIds.shape[1]));
       expect(shapes.size).toBeGreaterThan(2);
@@ -158,7 +158,7 @@ describe('Trainer on SftDataset', () => {
   );
 
   test('other rows or settings are refused when a run is resumed', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const outputDir = await scratch();
     const model = await create(engine);
     await using trainer = new Trainer(model, { dataset: new SftDataset(ROWS, OPTIONS), ...settings, maxSteps: 4, outputDir });
@@ -171,7 +171,7 @@ describe('Trainer on SftDataset', () => {
   });
 
   test('the evaluation loss is that of all learned tokens, whatever the batches and their padding', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const dataset = new SftDataset(ROWS, OPTIONS);
     const losses: number[] = [];
@@ -185,7 +185,7 @@ describe('Trainer on SftDataset', () => {
   });
 
   test('rows encoded with another tokenizer are refused', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const other = new SftDataset(ROWS, { ...OPTIONS, tokenizer: new ByteTokenizer() });
     expect(() => new Trainer(model, { dataset: other, maxSteps: 1 })).toThrowError(

@@ -13,7 +13,7 @@ import {
   type TrainerOptions,
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
-import { hashParameters, makeText, openEngine, scratch } from '../support/training';
+import { hashParameters, makeText, openEngine, scratch, sharedEngine } from '../support/training';
 
 const TEXT = makeText(8_000);
 const TOKENIZER = CharTokenizer.fromText(TEXT);
@@ -41,7 +41,7 @@ const failure = async (work: () => unknown): Promise<FerroError> => {
 
 describe('train', () => {
   test('is awaitable, and the loss falls', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ maxSteps: 60 }));
     const before = await trainer.evaluate();
     const result = await trainer.train();
@@ -52,7 +52,7 @@ describe('train', () => {
   });
 
   test('the loss of a data set can be had without a trainer, the same to the last bit', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ batchSize: 5 }));
     const { validation } = DATASET.split();
     const evaluation = await evaluateLoss(model, validation, { batchSize: 5 });
@@ -67,7 +67,7 @@ describe('train', () => {
   });
 
   test('yields every step with its numbers', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ maxSteps: 5, evalSteps: 2, warmupSteps: 2 }));
     const steps = [];
     for await (const step of trainer.train()) steps.push(step);
@@ -84,7 +84,7 @@ describe('train', () => {
   });
 
   test('runs nothing between two yields', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     for await (const { step } of new Trainer(model, options({ maxSteps: 6 })).train()) {
       if (step !== 3) continue;
       const hash = await hashParameters(model);
@@ -94,7 +94,7 @@ describe('train', () => {
   });
 
   test('accumulates micro-batches to the same gradient as one batch', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const run = async (batchSize: number, gradientAccumulationSteps: number) => {
       const model = await create(engine);
       const losses: number[] = [];
@@ -109,13 +109,13 @@ describe('train', () => {
   });
 
   test('stops early when evaluations stop improving', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ maxSteps: 100, learningRate: 0, evalSteps: 2, earlyStoppingPatience: 3 }));
     expect(await trainer.train()).toMatchObject({ step: 8, stopReason: 'earlyStopping' });
   });
 
   test('logs the scores of computeMetrics and lets one of them say what is best', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const outputDir = await scratch();
     const values = [0.2, 0.6, 0.4, 0.5];
     const seen: number[] = [];
@@ -155,7 +155,7 @@ describe('train', () => {
   });
 
   test('refuses what only an evaluation reads where there is none, and files that are not extra, before anything is written', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const outputDir = `${await scratch()}/run`;
     const text = async (more: Partial<TrainerOptions>) =>
       (await failure(() => new Trainer(model, options({ maxSteps: 2, outputDir, ...more })).train())).message;
@@ -168,7 +168,7 @@ describe('train', () => {
   });
 
   test('an update whose data could not be read is trained on when it can', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const run = async (failing: number[]) => {
       const model = await create(engine);
       let reads = 0;
@@ -193,14 +193,14 @@ describe('train', () => {
   });
 
   test('refuses a deciding score that no evaluation finds', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const error = await failure(() => new Trainer(model, options({ maxSteps: 2, metricForBestModel: 'accuracy' })).train());
     expect(error.code).toBe('INVALID_OPTION');
     expect(error.message).toContain('must be one of "loss", got "accuracy"');
   });
 
   test('stops at a signal with the state of the last whole step, and can go on', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const controller = new AbortController();
     const trainer = new Trainer(model, options({ signal: controller.signal }));
     const error = await failure(async () => {
@@ -212,7 +212,7 @@ describe('train', () => {
   });
 
   test('refuses a second loop at once', async () => {
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options());
     for await (const { step } of trainer.train()) {
       if (step === 1) expect((await failure(() => trainer.train())).code).toBe('BUSY');
@@ -222,7 +222,7 @@ describe('train', () => {
 
   test('stops at a loss that is not finite, names the step and keeps the last good checkpoint', async () => {
     const outputDir = `${await scratch()}/run`;
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ outputDir, saveSteps: 1, saveTotalLimit: 2, evalSteps: 0 }));
     const error = await failure(async () => {
       for await (const { step } of trainer.train()) {
@@ -244,7 +244,7 @@ describe('the smallest and oddest sizes train', () => {
     ['heads of seven', 'abcde', { nEmbd: 7, nHead: 1, blockSize: 3 }],
   ])('%s', async (_name, letters, sizes) => {
     const tokenizer = CharTokenizer.fromText(letters);
-    const model = await GPT.create(await openEngine(), { nLayer: 1, tokenizer, ...sizes });
+    const model = await GPT.create(await sharedEngine(), { nLayer: 1, tokenizer, ...sizes });
     const dataset = TextDataset.fromText(letters.repeat(40), tokenizer);
     const result = await new Trainer(model, { dataset, maxSteps: 5, batchSize: 1 }).train();
     expect(result.loss).toBeLessThanOrEqual(Math.log(letters.length) + 0.5);
@@ -276,7 +276,7 @@ describe('memory', () => {
 describe('the run directory', () => {
   test('has run.json, metrics.jsonl, checkpoints, best and final', async () => {
     const outputDir = `${await scratch()}/run`;
-    const model = await create(await openEngine());
+    const model = await create(await sharedEngine());
     const trainer = new Trainer(model, options({ outputDir, maxSteps: 20, evalSteps: 10, saveSteps: 5, loggingSteps: 5 }));
     await trainer.train();
     await trainer.close();
@@ -296,7 +296,7 @@ describe('the run directory', () => {
 
   test('gets its final model also when the loop or the process ended right after the last step', async () => {
     const outputDir = `${await scratch()}/run`;
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const broken = new Trainer(await create(engine), options({ outputDir, maxSteps: 3, evalSteps: 0 }));
     for await (const { step } of broken.train()) if (step === 3) break;
     await broken.close();
@@ -315,7 +315,7 @@ describe('the run directory', () => {
 
   test('is not written over, and a resumed run must be the same run', async () => {
     const outputDir = `${await scratch()}/run`;
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const first = new Trainer(model, options({ outputDir, maxSteps: 4, evalSteps: 0 }));
     await first.train();
@@ -368,7 +368,7 @@ describe('bad input gets a typed error', () => {
   });
 
   test('a label out of range stops the step, and the parameters stay', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const model = await create(engine);
     const hash = await hashParameters(model);
     const step = engine.trainStep(model, { loss: model.loss });

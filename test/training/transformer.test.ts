@@ -29,7 +29,7 @@ import {
 } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { readTensors, writeTensors } from '../support/safetensors';
-import { hashParameters, measured, openEngine, scratch } from '../support/training';
+import { hashParameters, measured, openEngine, scratch, sharedEngine } from '../support/training';
 
 const golden = (name: string) => new URL(`../golden/${name}`, import.meta.url);
 type Case = { kind: 'both' | 'encoder' | 'decoder' | 'attention'; causal?: boolean } & Record<string, unknown>;
@@ -116,7 +116,7 @@ test('the golden file is that of its script', async () => {
 });
 
 test.each(Object.keys(info.cases))('%s: output and all gradients to 1e-5 of the largest', async (name) => {
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const { bound, tensors, batch, keyOf } = await bindCase(engine, name);
   const { data } = (await bound.forward(batch)) as HostTensor;
   let worst = share(data as Float32Array, tensors.get('y')!.data);
@@ -164,7 +164,7 @@ async function copyModel(engine: Engine): Promise<BoundModule<Copy>> {
 }
 
 test('losses and gradient norms of ten AdamW steps on a copy task, to 1e-5', async () => {
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const bound = await copyModel(engine);
   const loss = (module: Copy, { src, tgt }: Record<string, Tensor>) => ({
     sum: crossEntropy(module.forward(src, tgt), src).loss,
@@ -184,7 +184,7 @@ test('losses and gradient norms of ten AdamW steps on a copy task, to 1e-5', asy
 });
 
 test('a training step with gradientCheckpointing gives the same bits', async () => {
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const gradients = async (gradientCheckpointing: boolean) => {
     const { bound, batch } = await bindCase(engine, 'pre-heads');
     const loss = (module: WithInputs, { dy, ...masks }: Record<string, Tensor>) => sum(mul(module.forward(masks), dy));
@@ -217,7 +217,7 @@ test('two steps with dropout give the same bits on one thread and on three', asy
 
 describe('decoding with caches', () => {
   test.each(['decoder', 'pre'])('%s: position by position, sources of different lengths, equal to the whole to 1e-6', async (name) => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const { wrapped, tensors } = await bindCase(engine, name);
     const decoder = wrapped.model instanceof TransformerDecoder ? wrapped.model : (wrapped.model as TransformerModule).decoder;
     const [B, T, S, C] = [2, 4, 5, 8];
@@ -266,7 +266,7 @@ describe('decoding with caches', () => {
 
 describe('weights as safetensors', () => {
   test("written with torch's names and shapes, and read back bit for bit", async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const options = { dModel: 8, nHead: 2, numEncoderLayers: 1, numDecoderLayers: 1, dimFeedforward: 12 };
     const [one, two] = [
       await engine.bind(new TransformerModule(options), { seed: 1 }),
@@ -285,7 +285,7 @@ describe('weights as safetensors', () => {
   });
 
   test('of another module are refused with the names and shapes, nothing is changed', async () => {
-    const engine = await openEngine();
+    const engine = await sharedEngine();
     const bound = await engine.bind(new Projection(3, 2, { bias: true }), { seed: 1 });
     const before = await bound.parameters.get('weight')!.data();
     const tensor = (...shape: number[]) => ({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape });
@@ -306,7 +306,7 @@ describe('weights as safetensors', () => {
 });
 
 test('initial values are uniform within their bounds, from the seed and the name alone', async () => {
-  const engine = await openEngine();
+  const engine = await sharedEngine();
   const options = { dModel: 32, nHead: 2, numEncoderLayers: 1, numDecoderLayers: 1, dimFeedforward: 64 };
   const read = async (seed: number) => {
     const bound = await engine.bind(new TransformerModule(options), { seed });
