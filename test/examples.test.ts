@@ -1,21 +1,10 @@
 // The examples run as they are written, for a few steps.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { makeText, scratch } from './support/training';
 
 const root = new URL('..', import.meta.url);
 const node = (args: string[]) => promisify(execFile)(process.execPath, args, { cwd: root });
-
-test('novel.mjs trains on a file and saves the model', async () => {
-  const folder = await scratch();
-  await writeFile(`${folder}/text.txt`, makeText(5000));
-  const { stdout } = await node(['examples/node/novel.mjs', `${folder}/text.txt`, `${folder}/model`, '20']);
-  expect(stdout).toMatch(/step 20: loss \d/);
-  expect(existsSync(`${folder}/model/model.safetensors`)).toBe(true);
-});
 
 test('own-module.mjs learns what follows what', async () => {
   const { stdout } = await node(['examples/node/own-module.mjs', '100']);

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { scratch } from './support/training';
+import { makeText, scratch } from './support/training';
 
 const root = new URL('..', import.meta.url);
 const WORDS = ['sun', 'moon', 'star', 'wind', 'rain', 'snow', 'tree', 'bird'];
@@ -26,6 +26,10 @@ async function mails(folder: string): Promise<void> {
 
 /** The files of each recipe in a folder, and its flags. */
 const RECIPES: Record<string, (folder: string) => Promise<string[]>> = {
+  novel: async (folder) => {
+    await writeFile(`${folder}/text.txt`, makeText(5000));
+    return ['--data', `${folder}/text.txt`];
+  },
   sentiment: async (folder) => {
     await writeFile(
       `${folder}/a.tsv`,

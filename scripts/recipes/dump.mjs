@@ -39,6 +39,45 @@ async function writeRows(path, task, dataset) {
   writeFileSync(path, `${lines.join('\n')}\n`);
 }
 
+/** Row `index` of a batch of windows. */
+const windowOf = ({ inputIds, labels }, index) => {
+  const [, T] = inputIds.shape;
+  const part = ({ data }) => ({ data: data.subarray(index * T, (index + 1) * T) });
+  return ROWS.lm({ inputIds: part(inputIds), labels: part(labels) });
+};
+
+/** Windows of a text as rows: those of every update in order, and those of the evaluation. */
+async function writeWindows(folder, { sampler, maxSteps, rowsPerStep, blockSize, test }) {
+  const write = (name, rows) => writeFileSync(join(folder, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const all = [];
+  for (let t = 0; t < maxSteps; t++) {
+    const batch = await sampler.nextBatch(rowsPerStep);
+    for (let i = 0; i < rowsPerStep; i++) all.push(windowOf(batch.tensors, i));
+  }
+  write('train.jsonl', all);
+  const tests = [];
+  for (let at = 0; at + 1 < test.length; at += blockSize) {
+    const ids = new Int32Array(Math.min(blockSize + 1, test.length - at));
+    test.copyTokens(at, ids.length, ids, 0);
+    tests.push({ inputIds: [...ids.subarray(0, -1)], labels: [...ids.subarray(1)] });
+  }
+  write('test.jsonl', tests);
+  return {
+    batches: Array.from({ length: maxSteps }, (_, t) => Array.from({ length: rowsPerStep }, (_, i) => t * rowsPerStep + i)),
+    rows: all.length,
+    tests: tests.length,
+  };
+}
+
+/** Rows of a list of examples, and their numbers in every update. */
+async function writeExamples(folder, { task, sampler, maxSteps, rowsPerStep, train, test }) {
+  const batches = [];
+  for (let t = 0; t < maxSteps; t++) batches.push((await sampler.nextBatch(rowsPerStep)).exampleIds);
+  await writeRows(join(folder, 'train.jsonl'), task, train);
+  await writeRows(join(folder, 'test.jsonl'), task, test);
+  return { batches, rows: train.length, tests: test.length };
+}
+
 /**
  * Writes spec.json, train.jsonl and test.jsonl.
  * @param folder where to
@@ -47,9 +86,10 @@ async function writeRows(path, task, dataset) {
 export async function dumpForTorch(folder, { task, model, trainer, train, test, weightDecay = 0.1, ...rest }) {
   mkdirSync(folder, { recursive: true });
   const { maxSteps, batchSize, gradientAccumulationSteps, schedule, seed, maxGradNorm } = trainer.settings;
-  const sampler = createSampler(train, { seed, blockSize: model.blockSize ?? 0 });
-  const batches = [];
-  for (let t = 0; t < maxSteps; t++) batches.push((await sampler.nextBatch(batchSize * gradientAccumulationSteps)).exampleIds);
+  const { blockSize = 0 } = model;
+  const sampler = createSampler(train, { seed, blockSize });
+  const parts = { task, sampler, maxSteps, rowsPerStep: batchSize * gradientAccumulationSteps, blockSize, train, test };
+  const { batches, rows, tests } = await (task === 'lm' ? writeWindows : writeExamples)(folder, parts);
   const spec = {
     task,
     model,
@@ -60,7 +100,5 @@ export async function dumpForTorch(folder, { task, model, trainer, train, test, 
     ...rest,
   };
   writeFileSync(join(folder, 'spec.json'), JSON.stringify(spec));
-  await writeRows(join(folder, 'train.jsonl'), task, train);
-  await writeRows(join(folder, 'test.jsonl'), task, test);
-  console.log(`${folder}: ${train.length} and ${test.length} rows; now: python scripts/recipes/torch_peer.py ${folder}`);
+  console.log(`${folder}: ${rows} and ${tests} rows; now: python scripts/recipes/torch_peer.py ${folder}`);
 }
