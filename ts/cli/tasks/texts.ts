@@ -99,7 +99,8 @@ export async function scoreTexts<P>(
   const evaluation = await evaluateTexts(model, examples, { metrics, generation });
   const records = evaluation.predictions.map(({ prediction, references, finishReason }, i) => ({
     prompt: shown[i],
-    prediction,
+    // Blanks between prompt and answer are the template's: they are written by the model, but no part of the answer.
+    prediction: references.some((right) => right.startsWith(' ')) ? prediction : prediction.replace(/^ +/, ''),
     references,
     finish_reason: finishReason,
   }));

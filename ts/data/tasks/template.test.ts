@@ -106,8 +106,23 @@ describe('templates of one’s own', () => {
   test('the completion begins with the field of the answer', () => {
     expect(shown(SHAPES.question, '{passage} Q: {question}\nA:{answer}.')).toBe('P Q: Q\nA:[A.$]');
     expect(shown(SHAPES.translation, { prompt: 'English: {source}\nFrench:', completion: ' {target}' })).toBe('English: S\nFrench:[ T$]');
-    expect(shown(SHAPES.label, 'Review: {text}\nSentiment: ')).toBe('Review: X\nSentiment: [1$]');
+    expect(shown(SHAPES.label, 'Review: {text}\nSentiment: ')).toBe('Review: X\nSentiment:[ 1$]');
     expect(shown({ text: 'X', label: 'good', stars: 4 }, '{{{stars}}} {text}:{label}')).toBe('{4} X:[good$]');
+  });
+
+  test('blanks in front of the answer belong to it: its tokens are those it has within the prompt', async () => {
+    expect(shown(SHAPES.question, 'Q: {question}  {answer}.')).toBe('Q: Q[  A.$]');
+    expect(shown(SHAPES.question, '{question}\n{answer}')).toBe('Q\n[A$]');
+    expect(shown(SHAPES.question, ' {answer}')).toBe('$[ A$]');
+    const text = 'He went to the hallway. Where is he?';
+    const tokenizer = await BpeTokenizer.train(`${text} hallway`.repeat(9), { vocabSize: 290 });
+    const word = tokenizer.encode('the hallway').at(-1);
+    expect(tokenizer.decode([word!])).toBe(' hallway');
+    const template = new Template('{passage} {question} {answer}');
+    const row = { passage: 'He went to the hallway.', question: 'Where is he?', answer: 'hallway' };
+    const { labels } = new SftDataset([row], { tokenizer, blockSize: 64, endOfText: tokenizer.eosId!, template }).batch([0]);
+    expect(Array.from(labels.data).filter((id) => id !== -100)).toEqual([word, tokenizer.eosId]);
+    expect(Array.from(template.promptIds(row, tokenizer))).toEqual(Array.from(tokenizer.encode(text)));
   });
 
   test('says which fields stand before the answer', () => {

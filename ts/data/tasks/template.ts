@@ -48,12 +48,29 @@ function parseTemplate(template: string): Part[] {
   return parts.filter((part) => !('text' in part) || part.text !== '');
 }
 
-/** Prompt and completion of a template. In a single text the completion begins with the first {completion}, {output}, {answer}, {target} or {label}. */
-function splitTemplate(spec: string | TemplateParts): { prompt: Part[]; completion: Part[] | null } {
-  if (typeof spec !== 'string') return { prompt: parseTemplate(spec.prompt), completion: parseTemplate(spec.completion) };
+/** What a template of one's own consists of; without a completion the row's answer follows. */
+interface SplitTemplate {
+  readonly prompt: Part[];
+  readonly completion: Part[] | null;
+  /** Blanks in front of the answer, learned with it. */
+  readonly blanks: string;
+}
+
+/**
+ * Prompt and completion of a template. In a single text the completion begins with the first {completion}, {output}, {answer}, {target} or {label}, or behind
+ * the text, and with the blanks in front of it: BPE has a word and its blank as one token, and a prompt that ends in a blank would make other tokens of an
+ * answer than of the same words within the prompt.
+ */
+function splitTemplate(spec: string | TemplateParts): SplitTemplate {
+  if (typeof spec !== 'string') return { prompt: parseTemplate(spec.prompt), completion: parseTemplate(spec.completion), blanks: '' };
   const parts = parseTemplate(spec);
   const at = parts.findIndex((part) => 'field' in part && ANSWER_NAMES.includes(part.field));
-  return at < 0 ? { prompt: parts, completion: null } : { prompt: parts.slice(0, at), completion: parts.slice(at) };
+  const prompt = at < 0 ? parts : parts.slice(0, at);
+  const completion = at < 0 ? null : parts.slice(at);
+  const last = prompt.at(-1);
+  if (last === undefined || 'field' in last) return { prompt, completion, blanks: '' };
+  const text = last.text.replace(/ +$/, '');
+  return { prompt: [...prompt.slice(0, -1), ...(text === '' ? [] : [{ text }])], completion, blanks: last.text.slice(text.length) };
 }
 
 const END: Segment = { text: '', counted: true, end: true };
@@ -73,12 +90,12 @@ const fill = (parts: readonly Part[], row: Row, counted: boolean): Segment[] =>
 export class Template {
   /** 'plain', 'alpaca', 'chatml', or 'own'. */
   readonly name: TemplateName | 'own';
-  readonly #own: { readonly prompt: Part[]; readonly completion: Part[] | null } | null;
+  readonly #own: SplitTemplate | null;
   readonly #prefix: string;
   readonly #taskTokens: TaskTokens | Readonly<Record<string, TaskTokens>>;
 
   /**
-   * @param spec a name, a text with {fields} (the completion begins with the field of the answer; without one, the row's answer follows), or two texts
+   * @param spec a name, a text with {fields} (the completion begins with the field of the answer and the blanks in front of it; without one, the row's answer follows), or two texts
    * @throws INVALID_OPTION
    */
   constructor(spec: TemplateName | (string & {}) | TemplateParts = 'plain', options: TemplateOptions = {}) {
@@ -130,9 +147,9 @@ export class Template {
   /** The whole example. @throws INVALID_DATA */
   segments(row: Row, tokenizer: Tokenizer): Segment[] {
     if (this.#own !== null) {
-      const { prompt: before, completion } = this.#own;
+      const { prompt: before, completion, blanks } = this.#own;
       const answer = completion === null ? [learned(answerOf(row))] : fill(completion, row, true);
-      return [prompt(this.#prefix), ...fill(before, row, false), ...answer, END];
+      return [prompt(this.#prefix), ...fill(before, row, false), learned(blanks), ...answer, END];
     }
     return NAMED[this.name as TemplateName](shapeOf(row), this.#prefix, tokenizer, row);
   }
