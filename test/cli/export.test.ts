@@ -1,17 +1,25 @@
 // `ferroformer export` as a shell runs it: what it writes can be used, and what it must not replace stays.
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportModel } from 'ferroformer';
-import { describe, expect, it } from 'vitest';
-import { ferroformer, MACHINE, SMALL, workplace } from './support';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ferroformer, MACHINE, SMALL, TEXT, workplace } from './support';
 
 describe('export', () => {
-  let folder = '';
+  let [trained, folder] = ['', ''];
   const run = (...args: string[]) => ferroformer(args, folder);
-  const open = async (flags: readonly string[] = []) => {
-    folder = await workplace();
-    const { code, stderr } = await run('train', '--data', 'text.txt', '--out', 'run', '--max-steps', '10', ...SMALL, ...flags);
+  beforeAll(async () => {
+    trained = await mkdtemp(join(tmpdir(), 'ferro-cli-'));
+    await writeFile(join(trained, 'text.txt'), TEXT);
+    const { code, stderr } = await ferroformer(['train', '--data', 'text.txt', '--out', 'run', '--max-steps', '10', ...SMALL], trained);
     if (code !== 0) throw new Error(stderr);
+  });
+  afterAll(() => rm(trained, { recursive: true, force: true }));
+  /** A folder of the test's own with the run in it. */
+  const open = async () => {
+    folder = await workplace();
+    await cp(join(trained, 'run'), join(folder, 'run'), { recursive: true });
   };
 
   it('makes a clean folder of a run, which generates the same text', async () => {
