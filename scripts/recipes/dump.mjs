@@ -12,19 +12,22 @@ const cut = ({ data }, length) => [...data.subarray(0, length)];
 /** Positions up to the last that counts. */
 const counted = ({ data }) => data.findLastIndex((label) => label !== IGNORE) + 1;
 
+/** The first `length` positions of row 0, a list of numbers each. */
+const points = ({ data, shape: [, , width] }, length) => Array.from({ length }, (_, i) => [...data.subarray(i * width, (i + 1) * width)]);
+
 /** One row of a data set without its padding, by the kind of task. */
 const ROWS = {
   lm: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
   sft: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
   classify: ({ inputIds, lengths, labels }) => ({ inputIds: cut(inputIds, lengths.data[0]), label: labels.data[0] }),
-  seq2seq: ({ inputIds, inputMask, decoderInputIds, labels }) => ({
-    inputIds: cut(
-      inputIds,
-      inputMask.data.reduce((sum, keep) => sum + keep, 0),
-    ),
-    decoderInputIds: cut(decoderInputIds, counted(labels)),
-    labels: cut(labels, counted(labels)),
-  }),
+  seq2seq: ({ inputIds, inputFeatures, inputMask, decoderInputIds, labels }) => {
+    const length = inputMask.data.reduce((sum, keep) => sum + keep, 0);
+    return {
+      ...(inputFeatures ? { inputFeatures: points(inputFeatures, length) } : { inputIds: cut(inputIds, length) }),
+      decoderInputIds: cut(decoderInputIds, counted(labels)),
+      labels: cut(labels, counted(labels)),
+    };
+  },
 };
 
 /** What comes before the first counted label of a row: what an answer is written for. */

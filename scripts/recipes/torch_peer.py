@@ -5,7 +5,7 @@
 DUMP is the folder that `node examples/recipes/NAME.mjs ... --dump DUMP` writes:
   spec.json        task ('lm' | 'sft' | 'classify' | 'seq2seq'), model (sizes), optimizer (beta1 beta2 epsilon weightDecay maxGradNorm), labelSmoothing, seed, ids {bos, eos, pad},
                    pooling, rates [learning rate of each update], batches [row numbers of each update], maxNewTokens
-  train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted), {inputIds, label} (classify), {inputIds, decoderInputIds, labels} (seq2seq); nothing padded
+  train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted), {inputIds, label} (classify), {inputIds | inputFeatures, decoderInputIds, labels} (seq2seq); nothing padded
   test.jsonl       the same; of sft rows also `prompt`, the ids that an answer is written for
 It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], seconds}. The score is computed from that by the recipe, with the same code as ours.
 Dropout, initialisation and the rest are PyTorch's and transformers' own. Not a benchmark: the seconds are those of padded batches without any tuning.
@@ -67,46 +67,59 @@ class Causal(nn.Module):
 
 
 class Seq2seq(nn.Module):
-    """torch.nn.Transformer between token tables with sinusoidal positions (Vaswani et al. 2017); the head is the target table or weights of its own."""
+    """torch.nn.Transformer between token tables (or a linear layer for features), with sinusoidal positions (Vaswani et al. 2017) or learned ones; the head is
+    the target table or weights of its own."""
 
     def __init__(self, spec):
         super().__init__()
         m = spec["model"]
         C = m["dModel"]
-        self.source = nn.Embedding(m["inputDim"], C)
-        self.target = self.source if m["shareEmbeddings"] else nn.Embedding(m["outputDim"], C)
+        self.features = m["inputKind"] == "features"
+        sinusoidal = m["positionEmbedding"] == "sinusoidal"
+        self.target = nn.Embedding(m["outputDim"], C)
+        shared = m["shareEmbeddings"] and not self.features
+        self.source = nn.Linear(m["inputDim"], C) if self.features else self.target if shared else nn.Embedding(m["inputDim"], C)
         self.body = nn.Transformer(C, m["nHead"], m["nEncoderLayer"], m["nDecoderLayer"], m["dimFeedforward"], m.get("dropout", 0.0),
                                    activation=m["activationFunction"], norm_first=m["normFirst"], batch_first=True)
         self.head = None if m["tieWordEmbeddings"] else nn.Linear(C, m["outputDim"], bias=False)
-        for table in {self.source, self.target}:
-            nn.init.normal_(table.weight, 0, C**-0.5)
+        for table in {self.source, self.target} - {self.source if self.features else None}:
+            nn.init.normal_(table.weight, 0, C**-0.5 if sinusoidal else 0.02)
         self.drop = nn.Dropout(m.get("dropout", 0.0))
-        self.scale = math.sqrt(C)
-        length = max(m["maxSourceLength"], m["maxTargetLength"])
-        angle = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, C, 2) / C)
-        self.register_buffer("table", torch.stack([angle.sin(), angle.cos()], -1).flatten(1))
+        self.scale = math.sqrt(C) if sinusoidal else 1.0
+        lengths = [m["maxSourceLength"], m["maxTargetLength"]]
+        if sinusoidal:
+            angle = torch.arange(max(lengths))[:, None] / 10000 ** (torch.arange(0, C, 2) / C)
+            self.places = [torch.stack([angle.sin(), angle.cos()], -1).flatten(1)] * 2
+        else:
+            self.tables = nn.ParameterList([nn.Parameter(torch.randn(length, C) * 0.02) for length in lengths])
+            self.places = self.tables
 
-    def embed(self, table, ids):
-        return self.drop(table(ids) * self.scale + self.table[: ids.shape[1]])
+    def embed(self, table, x, places):
+        return self.drop(table(x) * self.scale + places[: x.shape[1]])
 
     def encode(self, rows):
-        ids = padded(rows, 0)
-        away = torch.arange(ids.shape[1]) >= torch.tensor([len(row) for row in rows])[:, None]
-        return self.body.encoder(self.embed(self.source, ids), src_key_padding_mask=away), away
+        if self.features:
+            x = nn.utils.rnn.pad_sequence([torch.tensor(row["inputFeatures"], dtype=torch.float32) for row in rows], batch_first=True)
+            lengths = torch.tensor([len(row["inputFeatures"]) for row in rows])
+        else:
+            x = padded([row["inputIds"] for row in rows], 0)
+            lengths = torch.tensor([len(row["inputIds"]) for row in rows])
+        away = torch.arange(x.shape[1]) >= lengths[:, None]
+        return self.body.encoder(self.embed(self.source, x, self.places[0]), src_key_padding_mask=away), away
 
     def decode(self, ids, memory, away):
         causal = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
-        x = self.body.decoder(self.embed(self.target, ids), memory, tgt_mask=causal, memory_key_padding_mask=away, tgt_is_causal=True)
+        x = self.body.decoder(self.embed(self.target, ids, self.places[1]), memory, tgt_mask=causal, memory_key_padding_mask=away, tgt_is_causal=True)
         return self.head(x) if self.head is not None else x @ self.target.weight.T
 
     def loss(self, rows, spec):
-        memory, away = self.encode([row["inputIds"] for row in rows])
+        memory, away = self.encode(rows)
         logits = self.decode(padded([row["decoderInputIds"] for row in rows], 0), memory, away)
         smoothing = spec.get("labelSmoothing", 0.0) if self.training else 0.0
         return F.cross_entropy(logits.flatten(0, 1), padded([row["labels"] for row in rows], -100).flatten(), label_smoothing=smoothing)
 
     def predict(self, row, spec):
-        memory, away = self.encode([row["inputIds"]])
+        memory, away = self.encode([row])
         ids = [row["decoderInputIds"][0]]
         while len(ids) <= spec["maxNewTokens"]:
             token = int(self.decode(torch.tensor([ids]), memory, away)[0, -1].argmax())
