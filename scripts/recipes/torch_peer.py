@@ -7,7 +7,7 @@ DUMP is the folder that `node examples/recipes/NAME.mjs ... --dump DUMP` writes:
                    pooling, rates [learning rate of each update], batches [row numbers of each update], maxNewTokens
   train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted), {inputIds, label} (classify), {inputIds | inputFeatures, decoderInputIds, labels} (seq2seq); nothing padded
   test.jsonl       the same; of sft rows also `prompt`, the ids that an answer is written for
-It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], seconds}. The score is computed from that by the recipe, with the same code as ours.
+It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], choices: [log-probabilities of spec's `choices`, tokens that a target may begin with, of each test row], seconds}. The score is computed from that by the recipe, with the same code as ours.
 Dropout, initialisation and the rest are PyTorch's and transformers' own. Not a benchmark: the seconds are those of padded batches without any tuning.
 """
 import argparse, json, math, os, time
@@ -118,6 +118,11 @@ class Seq2seq(nn.Module):
         smoothing = spec.get("labelSmoothing", 0.0) if self.training else 0.0
         return F.cross_entropy(logits.flatten(0, 1), padded([row["labels"] for row in rows], -100).flatten(), label_smoothing=smoothing)
 
+    def choose(self, row, spec):
+        memory, away = self.encode([row])
+        logits = self.decode(torch.tensor([row["decoderInputIds"][:1]]), memory, away)[0, 0]
+        return logits.log_softmax(-1)[spec["choices"]].tolist()
+
     def predict(self, row, spec):
         memory, away = self.encode([row])
         ids = [row["decoderInputIds"][0]]
@@ -176,7 +181,8 @@ def main():
             n = sum(counted(row, spec["task"]) for row in part)
             total, count = total + float(model.loss(part, spec)) * n, count + n
         predictions = [] if spec["task"] == "lm" else [model.predict(row, spec) for row in tests]
-    result = {"loss": losses, "evalLoss": total / count, "predictions": predictions, "seconds": seconds, "parameters": sum(p.numel() for p in model.parameters())}
+        choices = [model.choose(row, spec) for row in tests] if "choices" in spec else []
+    result = {"loss": losses, "evalLoss": total / count, "predictions": predictions, "choices": choices, "seconds": seconds, "parameters": sum(p.numel() for p in model.parameters())}
     with open(os.path.join(args.dump, "torch.json"), "w", encoding="utf-8") as file:
         json.dump(result, file)
     print(f"torch: {result['parameters']} parameters, {seconds:.0f} s, evaluation loss {result['evalLoss']:.4f}")
