@@ -121,7 +121,7 @@ export function sourceIds({ tokenizer }: Model, template: Template, row: Row | R
 }
 
 function limitOf({ targetTokenizer, tokenizer, config }: Model, template: Template, rows: readonly Row[]): number {
-  const texts = rows.map((row) => answerOf(template, row, tokenizer));
+  const texts = rows.map((row) => answerOf(template, row, tokenizer, { border: false }));
   return answerLimit(texts, targetTokenizer ?? tokenizer, config.maxTargetLength);
 }
 
@@ -138,7 +138,7 @@ function scoreSeq2seq(
   for (const row of rows) {
     const whole = sourceIds(model, template, row);
     const prompt = overflow === 'truncate' ? whole.subarray(0, model.config.maxSourceLength) : whole; // as the data set does
-    const references = answerOf(template, row, model.tokenizer);
+    const references = answerOf(template, row, model.tokenizer, { border: false });
     if (prompt.length === 0 || prompt.length > model.config.maxSourceLength || references === '') continue;
     used.push(row);
     prompted.examples.push({ prompt, references });

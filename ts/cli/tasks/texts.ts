@@ -99,8 +99,7 @@ export async function scoreTexts<P>(
   const evaluation = await evaluateTexts(model, examples, { metrics, generation });
   const records = evaluation.predictions.map(({ prediction, references, finishReason }, i) => ({
     prompt: shown[i],
-    // Blanks between prompt and answer are the template's: they are written by the model, but no part of the answer.
-    prediction: references.some((right) => right.startsWith(' ')) ? prediction : prediction.replace(/^ +/, ''),
+    prediction,
     references,
     finish_reason: finishReason,
   }));
@@ -161,10 +160,11 @@ export function* renderedTexts(template: Template, rows: readonly Row[], which: 
 
 function rendered(template: Template, row: Row, which: 'prompt' | 'answer' | 'all'): string {
   if (which === 'prompt') return template.promptText(row, READER, { border: false });
-  if (which === 'answer') return answerOf(template, row, READER);
-  const segments = template.segments(row, READER);
-  return segments.map(({ text }) => text).join('');
+  if (which === 'answer') return answerOf(template, row, READER, { border: false });
+  return joined(template.segments(row, READER));
 }
+
+const joined = (segments: readonly { text: string }[]) => segments.map(({ text }) => text).join('');
 
 /** The texts that a vocabulary of characters must be able to write: rows in their template, and what the template and the end of a text say besides. */
 export function* writtenTexts(
@@ -189,8 +189,11 @@ export function answerLimit(texts: readonly string[], tokenizer: Tokenizer, most
   return Math.min(most, 2 * longest + 8);
 }
 
-/** The text that a row's answer is: what is learned last, without what ends it. '' where the row does not end with it, as a conversation whose last word is the user's. */
-export function answerOf(template: Template, row: Row, tokenizer: Tokenizer): string {
+/**
+ * The text that a row's answer is: what is learned last, without what ends it. '' where the row does not end with it, as a conversation whose last word is the user's.
+ * @param options border: false leaves out the template's blanks in front of it
+ */
+export function answerOf(template: Template, row: Row, tokenizer: Tokenizer, { border = true }: { border?: boolean } = {}): string {
   const segments = template.segments(row, tokenizer);
   if (segments.at(-1)?.counted !== true) return '';
   let end = segments.length;
@@ -198,8 +201,7 @@ export function answerOf(template: Template, row: Row, tokenizer: Tokenizer): st
   while (end > 0 && !isText(end - 1)) end--;
   let start = end;
   while (start > 0 && isText(start - 1)) start--;
-  return segments
-    .slice(start, end)
-    .map(({ text }) => text)
-    .join('');
+  const written = segments.slice(start, end);
+  const alone = joined(written.filter((segment) => !segment.border));
+  return border && alone !== '' ? joined(written) : alone;
 }

@@ -11,11 +11,11 @@ export interface Segment {
   readonly own?: boolean;
   /** The end of a text: the tokens of `endIds` in place of a text. */
   readonly end?: boolean;
-  /** What parts a prompt from its completion: left out where nothing is written behind the prompt (a classifier's text, an encoder's source). */
+  /** What parts a prompt from its completion: left out where the one does not stand behind the other (a classifier's text, an encoder's source and its target). */
   readonly border?: boolean;
 }
 
-/** Segments of a text that nothing follows. */
+/** Segments of texts that stand alone. */
 export const withoutBorder = (segments: readonly Segment[]): Segment[] => segments.filter(({ border }) => !border);
 
 /** A row as ids. */

@@ -144,7 +144,7 @@ export class Seq2SeqDataset implements ExampleDataset {
   }
 
   #add(row: Row, op: string, overflow: Overflow, report: TaskReport): void {
-    const segments = this.template.segments(row, this.tokenizer);
+    const segments = withoutBorder(this.template.segments(row, this.tokenizer));
     const answer = segments.filter(({ counted, end }) => counted && !end);
     const target = this.targetTokenizer.encode(answer.map(({ text }) => text).join(''));
     const source = this.#source(

@@ -259,6 +259,19 @@ describe('the border between prompt and completion', () => {
     }
   });
 
+  test('blanks between a source and its target belong to neither', () => {
+    const make = (rows: readonly RowInput[]) =>
+      new Seq2SeqDataset(rows, { tokenizer: bytes, bosId: 1, eosId: 2, template: 'F: {source}  {target}' });
+    const pairs = make([
+      { source: 'ab', target: 'c' },
+      { source: 'ab', target: '' },
+    ]);
+    const { inputIds, labels } = pairs.batch([0]);
+    expect(bytes.decode(inputIds.data.subarray(0, 5))).toBe('F: ab');
+    expect([...labels.data].filter((id) => id !== -100)).toEqual([...bytes.encode('c'), 2]);
+    expect([pairs.report.kept, pairs.report.empty]).toEqual([1, 1]);
+  });
+
   test('a text prompt gets the tokens that the tokenizer puts around a text, as generate gives it', async () => {
     const file = JSON.parse(chat.toFiles().get('tokenizer.json')!);
     file.post_processor = {

@@ -52,7 +52,7 @@ function parseTemplate(template: string): Part[] {
 interface SplitTemplate {
   readonly prompt: Part[];
   readonly completion: Part[] | null;
-  /** Blanks in front of the answer, learned with it. */
+  /** Blanks in front of the answer, learned with it where it is written behind the prompt. */
   readonly blanks: string;
 }
 
@@ -149,7 +149,7 @@ export class Template {
     if (this.#own !== null) {
       const { prompt: before, completion, blanks } = this.#own;
       const answer = completion === null ? [learned(answerOf(row))] : fill(completion, row, true);
-      return [prompt(this.#prefix), ...fill(before, row, false), learned(blanks), ...answer, END];
+      return [prompt(this.#prefix), ...fill(before, row, false), { text: blanks, counted: true, border: true }, ...answer, END];
     }
     return NAMED[this.name as TemplateName](shapeOf(row), this.#prefix, tokenizer, row);
   }
