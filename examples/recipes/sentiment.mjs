@@ -1,7 +1,7 @@
 // Sentiment of sentences, from scratch: an encoder reads the sentence, a decoder looks back at it and writes the label. Several models that differ in their seed decide together.
 // node examples/recipes/sentiment.mjs --data TRAIN.tsv [--test TEST.tsv]        columns: sentence, label. Without TEST a tenth of TRAIN is kept to choose settings by, and is what is scored
 import { BpeTokenizer, CharTokenizer, Engine, readRowFiles, Seq2SeqDataset, splitExamples, Trainer, Transformer } from 'ferroformer';
-import { compare, readFlags, torchResult, train } from './flags.mjs';
+import { compare, mostFrequent, readFlags, torchResult, train } from './flags.mjs';
 
 const flags = readFlags({
   data: undefined,
@@ -35,9 +35,9 @@ const choices = labels.map((label) => targetTokenizer.encode(letterOf(label))[0]
 const maxSourceLength = 64;
 
 const engine = await Engine.start({ threads: flags.threads });
-const sums = test.map(() => labels.map(() => 0)); // of each row and label: log-probabilities of all models
-const torchSums = test.map(() => labels.map(() => 0));
-let torchRuns = 0;
+const sources = test.map(({ source }) => tokenizer.encode(source).subarray(0, maxSourceLength));
+const runs = []; // of each model, row and label: its log-probability
+let data; // the same for all models
 let seconds = 0;
 for (let number = 1; number <= flags.models; number++) {
   const seed = flags.seed + number - 1;
@@ -55,39 +55,40 @@ for (let number = 1; number <= flags.models; number++) {
   });
   const { bosId, eosId } = model.config;
   const options = { tokenizer, targetTokenizer, bosId, eosId, maxSourceLength, overflow: 'truncate' };
-  const dataset = new Seq2SeqDataset(examples, options);
-  const evalDataset = new Seq2SeqDataset(test, options);
+  data ??= { dataset: new Seq2SeqDataset(examples, options), evalDataset: new Seq2SeqDataset(test, options) };
   const { maxSteps, batchSize, learningRate } = flags;
-  const trainer = new Trainer(model, { dataset, evalDataset, maxSteps, batchSize, learningRate, evalSteps: maxSteps, seed });
+  const trainer = new Trainer(model, { ...data, maxSteps, batchSize, learningRate, evalSteps: maxSteps, seed });
   if (flags.dump !== '') {
     const { dumpForTorch } = await import('../../scripts/recipes/dump.mjs');
-    const shape = { task: 'seq2seq', model: model.config, trainer, train: dataset, test: evalDataset };
-    await dumpForTorch(`${flags.dump}/${number}`, { ...shape, ids: { bos: bosId, eos: eosId }, choices, maxNewTokens: 1 });
+    const shape = { task: 'seq2seq', model: model.config, trainer, train: data.dataset, test: data.evalDataset };
+    await dumpForTorch(`${flags.dump}/${number}`, { ...shape, ids: { bos: bosId, eos: eosId }, choices });
   } else {
     seconds += await train(trainer);
-    const sources = test.map(({ source }) => tokenizer.encode(source).subarray(0, maxSourceLength));
-    const { sequences } = await model.generate(sources, { maxNewTokens: 1, doSample: false, topLogProbs: Math.min(20, labels.length + 1) });
-    for (const [row, { topLogProbs }] of sequences.entries())
-      for (const { id, logProb } of topLogProbs[0]) if (choices.includes(id)) sums[row][choices.indexOf(id)] += logProb;
-    const torch = torchResult(`${flags.torch}/${number}`);
-    torch?.choices.forEach((logProbs, row) => {
-      for (const [i, logProb] of logProbs.entries()) torchSums[row][i] += logProb;
-    });
-    torchRuns += torch === undefined ? 0 : 1;
+    // Besides the labels' letters a target has one more token, its end.
+    const { sequences } = await model.generate(sources, { maxNewTokens: 1, doSample: false, topLogProbs: labels.length + 1 });
+    runs.push(sequences.map(({ topLogProbs: [first] }) => choices.map((choice) => first.find(({ id }) => id === choice).logProb)));
     if (flags.out !== '') await model.save(`${flags.out}/${number}`);
   }
   await model.close();
 }
 
 if (flags.dump === '') {
-  const accuracy = (rows) =>
-    rows.filter((row, i) => letterOf(labels[row.indexOf(Math.max(...row))]) === test[i].target).length / test.length;
-  const counts = labels.map((label) => test.filter(({ target }) => target === letterOf(label)).length);
+  const right = test.map(({ target }) => choices.indexOf(targetTokenizer.encode(target)[0]));
+  const share = (chosen) => chosen.filter((label, i) => label === right[i]).length / right.length;
+  /** Of models together: for each row the label with the largest sum. */
+  const accuracy = (models) =>
+    share(
+      right.map((_, row) => {
+        const sums = choices.map((_, label) => models.reduce((sum, rows) => sum + rows[row][label], 0));
+        return sums.indexOf(Math.max(...sums));
+      }),
+    );
+  const torch = flags.torch === '' ? [] : runs.map((_, i) => torchResult(`${flags.torch}/${i + 1}`)?.choices);
   console.log(`${Math.round(seconds)} s for ${flags.models} models`);
   compare('accuracy', {
-    ours: accuracy(sums),
-    baseline: Math.max(...counts) / test.length, // the more frequent label for all
-    torch: torchRuns === flags.models ? accuracy(torchSums) : undefined,
+    ours: accuracy(runs),
+    baseline: share(right.map(() => mostFrequent(right))), // the more frequent label for all
+    torch: torch.length > 0 && torch.every(Boolean) ? accuracy(torch) : undefined,
   });
 }
 await engine.close();

@@ -6,24 +6,25 @@ import { createSampler } from '../../dist/index.node.js';
 
 const IGNORE = -100;
 
+/** The values of row `index`, for three sizes of position `index` in row 0. */
+const valuesOf = ({ data, shape }, index) => [...data.subarray(index * shape.at(-1), (index + 1) * shape.at(-1))];
+
 /** The first `length` values of row 0. */
-const cut = ({ data }, length) => [...data.subarray(0, length)];
+const cut = (tensor, length) => valuesOf(tensor, 0).slice(0, length);
 
 /** Positions up to the last that counts. */
 const counted = ({ data }) => data.findLastIndex((label) => label !== IGNORE) + 1;
 
-/** The first `length` positions of row 0, a list of numbers each. */
-const points = ({ data, shape: [, , width] }, length) => Array.from({ length }, (_, i) => [...data.subarray(i * width, (i + 1) * width)]);
-
-/** One row of a data set without its padding, by the kind of task. */
+/** One row of a data set of examples without its padding, by the kind of task. */
 const ROWS = {
-  lm: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
   sft: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
   classify: ({ inputIds, lengths, labels }) => ({ inputIds: cut(inputIds, lengths.data[0]), label: labels.data[0] }),
   seq2seq: ({ inputIds, inputFeatures, inputMask, decoderInputIds, labels }) => {
     const length = inputMask.data.reduce((sum, keep) => sum + keep, 0);
     return {
-      ...(inputFeatures ? { inputFeatures: points(inputFeatures, length) } : { inputIds: cut(inputIds, length) }),
+      ...(inputFeatures
+        ? { inputFeatures: Array.from({ length }, (_, i) => valuesOf(inputFeatures, i)) }
+        : { inputIds: cut(inputIds, length) }),
       decoderInputIds: cut(decoderInputIds, counted(labels)),
       labels: cut(labels, counted(labels)),
     };
@@ -42,20 +43,13 @@ async function writeRows(path, task, dataset) {
   writeFileSync(path, `${lines.join('\n')}\n`);
 }
 
-/** Row `index` of a batch of windows. */
-const windowOf = ({ inputIds, labels }, index) => {
-  const [, T] = inputIds.shape;
-  const part = ({ data }) => ({ data: data.subarray(index * T, (index + 1) * T) });
-  return ROWS.lm({ inputIds: part(inputIds), labels: part(labels) });
-};
-
 /** Windows of a text as rows: those of every update in order, and those of the evaluation. */
 async function writeWindows(folder, { sampler, maxSteps, rowsPerStep, blockSize, test }) {
   const write = (name, rows) => writeFileSync(join(folder, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const all = [];
   for (let t = 0; t < maxSteps; t++) {
-    const batch = await sampler.nextBatch(rowsPerStep);
-    for (let i = 0; i < rowsPerStep; i++) all.push(windowOf(batch.tensors, i));
+    const { inputIds, labels } = (await sampler.nextBatch(rowsPerStep)).tensors;
+    for (let i = 0; i < rowsPerStep; i++) all.push({ inputIds: valuesOf(inputIds, i), labels: valuesOf(labels, i) });
   }
   write('train.jsonl', all);
   const tests = [];
@@ -84,7 +78,7 @@ async function writeExamples(folder, { task, sampler, maxSteps, rowsPerStep, tra
 /**
  * Writes spec.json, train.jsonl and test.jsonl.
  * @param folder where to
- * @param recipe { task, model: sizes by the library's option names, trainer, train, test: data sets, weightDecay? (that of the trainer; 0.1), ids: { bos, eos, pad }, numLabels?, pooling?, labelSmoothing?, maxNewTokens? }
+ * @param recipe { task, model: sizes by the library's option names, trainer, train, test: data sets, weightDecay? (that of the trainer; 0.1), ids: { bos, eos, pad }, numLabels?, pooling?, labelSmoothing?, maxNewTokens?, choices? }
  */
 export async function dumpForTorch(folder, { task, model, trainer, train, test, weightDecay = 0.1, ...rest }) {
   mkdirSync(folder, { recursive: true });

@@ -4,10 +4,10 @@
 
 DUMP is the folder that `node examples/recipes/NAME.mjs ... --dump DUMP` writes:
   spec.json        task ('lm' | 'sft' | 'classify' | 'seq2seq'), model (sizes), optimizer (beta1 beta2 epsilon weightDecay maxGradNorm), labelSmoothing, seed, ids {bos, eos, pad},
-                   pooling, rates [learning rate of each update], batches [row numbers of each update], maxNewTokens
+                   pooling, rates [learning rate of each update], batches [row numbers of each update], maxNewTokens, choices [tokens that a target may begin with, where these are scored]
   train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted), {inputIds, label} (classify), {inputIds | inputFeatures, decoderInputIds, labels} (seq2seq); nothing padded
   test.jsonl       the same; of sft rows also `prompt`, the ids that an answer is written for
-It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], choices: [log-probabilities of spec's `choices`, tokens that a target may begin with, of each test row], seconds}. The score is computed from that by the recipe, with the same code as ours.
+It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], choices: [of each test row the log-probabilities of the spec's, in place of predictions], seconds}. The score is computed from that by the recipe, with the same code as ours.
 Dropout, initialisation and the rest are PyTorch's and transformers' own. Not a benchmark: the seconds are those of padded batches without any tuning.
 """
 import argparse, json, math, os, time
@@ -82,8 +82,9 @@ class Seq2seq(nn.Module):
         self.body = nn.Transformer(C, m["nHead"], m["nEncoderLayer"], m["nDecoderLayer"], m["dimFeedforward"], m.get("dropout", 0.0),
                                    activation=m["activationFunction"], norm_first=m["normFirst"], batch_first=True)
         self.head = None if m["tieWordEmbeddings"] else nn.Linear(C, m["outputDim"], bias=False)
-        for table in {self.source, self.target} - {self.source if self.features else None}:
-            nn.init.normal_(table.weight, 0, C**-0.5 if sinusoidal else 0.02)
+        for table in dict.fromkeys([self.source, self.target]):
+            if isinstance(table, nn.Embedding):
+                nn.init.normal_(table.weight, 0, C**-0.5 if sinusoidal else 0.02)
         self.drop = nn.Dropout(m.get("dropout", 0.0))
         self.scale = math.sqrt(C) if sinusoidal else 1.0
         lengths = [m["maxSourceLength"], m["maxTargetLength"]]
@@ -91,20 +92,15 @@ class Seq2seq(nn.Module):
             angle = torch.arange(max(lengths))[:, None] / 10000 ** (torch.arange(0, C, 2) / C)
             self.places = [torch.stack([angle.sin(), angle.cos()], -1).flatten(1)] * 2
         else:
-            self.tables = nn.ParameterList([nn.Parameter(torch.randn(length, C) * 0.02) for length in lengths])
-            self.places = self.tables
+            self.places = nn.ParameterList([nn.Parameter(torch.randn(length, C) * 0.02) for length in lengths])
 
     def embed(self, table, x, places):
         return self.drop(table(x) * self.scale + places[: x.shape[1]])
 
     def encode(self, rows):
-        if self.features:
-            x = nn.utils.rnn.pad_sequence([torch.tensor(row["inputFeatures"], dtype=torch.float32) for row in rows], batch_first=True)
-            lengths = torch.tensor([len(row["inputFeatures"]) for row in rows])
-        else:
-            x = padded([row["inputIds"] for row in rows], 0)
-            lengths = torch.tensor([len(row["inputIds"]) for row in rows])
-        away = torch.arange(x.shape[1]) >= lengths[:, None]
+        given = [row["inputFeatures" if self.features else "inputIds"] for row in rows]
+        x = nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=torch.float32) for row in given], batch_first=True) if self.features else padded(given, 0)
+        away = torch.arange(x.shape[1]) >= torch.tensor([len(row) for row in given])[:, None]
         return self.body.encoder(self.embed(self.source, x, self.places[0]), src_key_padding_mask=away), away
 
     def decode(self, ids, memory, away):
@@ -180,8 +176,8 @@ def main():
             part = tests[at : at + 32]
             n = sum(counted(row, spec["task"]) for row in part)
             total, count = total + float(model.loss(part, spec)) * n, count + n
-        predictions = [] if spec["task"] == "lm" else [model.predict(row, spec) for row in tests]
         choices = [model.choose(row, spec) for row in tests] if "choices" in spec else []
+        predictions = [] if spec["task"] == "lm" or choices else [model.predict(row, spec) for row in tests]
     result = {"loss": losses, "evalLoss": total / count, "predictions": predictions, "choices": choices, "seconds": seconds, "parameters": sum(p.numel() for p in model.parameters())}
     with open(os.path.join(args.dump, "torch.json"), "w", encoding="utf-8") as file:
         json.dump(result, file)
