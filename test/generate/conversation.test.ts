@@ -1,5 +1,5 @@
 // Conversations: a cache that is kept gives what one long run gives (case G4), also when it is full, broken off, or given the whole text again.
-import { CharTokenizer, type Engine, GPT } from 'ferroformer';
+import { CharTokenizer, type Engine, evaluateLoss, GPT, TextDataset, Trainer } from 'ferroformer';
 import { describe, expect, test } from 'vitest';
 import { openEngine, sharedEngine } from '../support/training';
 import { rejection } from './support';
@@ -61,6 +61,39 @@ describe('a conversation', () => {
     for (const text of ['the whale', 'the whale is white', 'the whale is here', 'a', 'the whale', 'the whale']) {
       const reply = await chat.generateFrom(text, { maxNewTokens: 15, seed: 4 });
       expect(reply.text, text).toBe((await model.generate(text, { maxNewTokens: 15, seed: 4 })).text);
+    }
+  });
+
+  test('what weights of before have left in the cache is read again, and nothing else', async () => {
+    const model = await stirred(await sharedEngine(), 200);
+    const adapter = await model.addAdapter({ name: 'a', rank: 2 });
+    for (const parameter of adapter.parameters.values())
+      await parameter.set(Float32Array.from({ length: parameter.shape[0] * parameter.shape[1] }, (_, i) => Math.sin(i)));
+    model.setAdapter(null);
+    const dataset = TextDataset.fromText('the whale is white '.repeat(60), TOKENIZER);
+    const train = async () => new Trainer(model, { dataset, maxSteps: 3, batchSize: 4, learningRate: 1e-2, evalSteps: 0 }).train();
+    const weight = model.parameters.get('transformer.h.0.mlp.c_fc.weight')!;
+    const changes: [string, () => Promise<unknown>][] = [
+      ['set', async () => weight.set((await weight.data()).map((x) => x / 3) as Float32Array)],
+      ['trained', train],
+      ['an adapter that was not active merged', () => model.mergeAdapter('a')],
+    ];
+    await using chat = model.startConversation();
+    await chat.generate('the ', { maxNewTokens: 20, seed: 1 });
+    const kept = model.bound.weightsKey;
+    for (const text of ['who', '']) await chat.generate(text, { maxNewTokens: 5, seed: 1 });
+    await evaluateLoss(model, dataset);
+    expect(model.bound.weightsKey).toBe(kept);
+    for (const [name, change] of changes) {
+      await change();
+      expect(model.bound.weightsKey, name).not.toBe(kept);
+      const ids = [...chat.ids];
+      const reply = await chat.generate('', { maxNewTokens: 8, seed: 2 });
+      const whole = await model.generate(ids, { maxNewTokens: 8, seed: 2 });
+      expect(reply.ids, name).toEqual(whole.ids);
+      reply.logProbs.forEach((logProb, i) => {
+        expect(Math.abs(logProb - whole.logProbs[i]), name).toBeLessThan(1e-5);
+      });
     }
   });
 

@@ -100,6 +100,14 @@ export class BoundModule<M extends Module = Module> implements ParameterHome {
     return this.#variant?.key ?? '';
   }
 
+  /** Names what the module computes with now, its graph and the values of its parameters: another text once they have been written, trained or replaced. */
+  get weightsKey(): string {
+    const variables = [this.parameters, ...(this.#variant === undefined ? [] : [this.#variant.parameters])].flatMap((each) => [
+      ...each.values(),
+    ]);
+    return `${this.variantKey} ${this.host.lastChange(variables.map(({ variable }) => variable))}`;
+  }
+
   /** Says that the module builds another graph from now on; undefined: its own. Memory is the caller's business. */
   setVariant(variant: Variant | undefined): void {
     this.#variant = variant;

@@ -16,8 +16,8 @@ export class Conversation implements AsyncDisposable {
   /** As in `Sequence`. */
   #start = 0;
   #cached = 0;
-  /** The variant of the model that the cache is of. */
-  #variant = '';
+  /** The weights that the cache was computed with. */
+  #weights = '';
   #busy = false;
   #closed = false;
 
@@ -96,8 +96,8 @@ export class Conversation implements AsyncDisposable {
 
   /** What of the cache still holds for these tokens. The last token is always read again, since the next one is drawn after it. */
   #keepCommonBeginning(ids: readonly number[]): void {
-    const variant = this.#model.sessions.bound.variantKey;
-    if (variant !== this.#variant) [this.#start, this.#cached, this.#variant] = [0, 0, variant]; // another adapter: all is read again
+    const weights = this.#model.sessions.bound.weightsKey;
+    if (weights !== this.#weights) [this.#start, this.#cached, this.#weights] = [0, 0, weights]; // trained, set, another adapter: all is read again
     let same = 0;
     const most = Math.min(ids.length - 1, this.#start + this.#cached);
     while (same < most && ids[same] === this.#ids[same]) same++;

@@ -4,10 +4,10 @@ import { type Dim, dimExtents, dimFactor, dimMax, type Extent } from './dims';
 import { instructionFlops } from './flops';
 import { type Buffer, type Instruction, resolve } from './ir';
 import type { View } from './op';
-import type { OpcodeName, ParamSpec } from './opcodes';
+import type { Access, OpcodeName, ParamSpec } from './opcodes';
 import type { Placement } from './plan';
 import { type Binding, DTYPE_CODES, HEADER_WORDS, NONE, PROGRAM_MAGIC, PROGRAM_VERSION, type Program, type ProgramPort } from './program';
-import type { DType } from './tensor';
+import type { DType, Variable } from './tensor';
 
 /** What is written down. */
 export interface EncodeRequest {
@@ -50,6 +50,8 @@ class Encoder {
   readonly slots = new Table<readonly number[]>();
   readonly operands = new Table<readonly number[]>();
   readonly buffers = new Table<Buffer>();
+  /** What some instruction writes. */
+  readonly written = new Set<Variable>();
   readonly #addresses = new Map<Buffer, { bank: number; offset: number }>();
 
   constructor(placements: readonly Placement[]) {
@@ -68,7 +70,7 @@ class Encoder {
       operands.length,
       dims.length,
       params.length,
-      ...operands.map((view) => (view === undefined ? NONE : this.#operand(view))),
+      ...operands.map((view, i) => (view === undefined ? NONE : this.#operand(view, spec.operands[i].access))),
       ...dims.map((dim) => this.#slot(dim)),
       ...params.map((value, i) => this.#param(spec.params[i], value)),
     ];
@@ -89,8 +91,9 @@ class Encoder {
     return this.slots.at(row.join(), () => row);
   }
 
-  #operand(view: View): number {
+  #operand(view: View, access: Access): number {
     const { buffer, offset, bytes } = resolve(view);
+    if (access !== 'read' && buffer.source?.kind === 'variable') this.written.add(buffer.source.variable);
     const address = this.#addresses.get(buffer);
     const row =
       address === undefined
@@ -148,7 +151,7 @@ export function encode(request: EncodeRequest): Program {
     words,
     extents: encoder.extents.rows.map(({ name, max }) => ({ name, max })),
     scalars: encoder.scalars.rows,
-    bindings: buffers.map(bindingOf),
+    bindings: buffers.map((buffer) => bindingOf(buffer, encoder.written)),
     inputs,
     outputs,
     plan: {
@@ -162,9 +165,8 @@ export function encode(request: EncodeRequest): Program {
   };
 }
 
-function bindingOf(buffer: Buffer): Binding {
-  const { source, bytes } = buffer;
-  if (source?.kind === 'variable') return { kind: 'variable', variable: source.variable };
+function bindingOf({ source, bytes }: Buffer, written: ReadonlySet<Variable>): Binding {
+  if (source?.kind === 'variable') return { kind: 'variable', variable: source.variable, written: written.has(source.variable) };
   return source?.kind === 'constant' ? { kind: 'buffer', sizeBytes: bytes, data: source.data } : { kind: 'buffer', sizeBytes: bytes };
 }
 

@@ -20,9 +20,9 @@ export const DTYPE_CODES = { f32: 0, i32: 1, f64: 2, q8: 3, bf16: 4 } as const;
 /** Bytes per element; those of q8 and bf16 depend on the shape (`q8Bytes`, `bf16Bytes`). */
 export const DTYPE_BYTES = { f32: 4, i32: 4, f64: 8 } as const;
 
-/** What an operand region is: a variable's persistent memory, or a buffer (input, output, constant) owned by the loaded program. */
+/** What an operand region is: a variable's persistent memory, which a run may change (`written`), or a buffer (input, output, constant) owned by the loaded program. */
 export type Binding =
-  | { readonly kind: 'variable'; readonly variable: Variable }
+  | { readonly kind: 'variable'; readonly variable: Variable; readonly written: boolean }
   | { readonly kind: 'buffer'; readonly sizeBytes: number; readonly data?: Float32Array | Int32Array };
 
 /** A named input or output of a program. `shape` may hold extents; the buffer is sized for their maxima. */

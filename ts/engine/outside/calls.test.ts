@@ -28,8 +28,8 @@ const program = {
 } as unknown as Program;
 
 const owner = { closed: false };
-const region: RegionRef = { owner, id: 1, name: 'wte', live: true };
-const handle = new ProgramHandle(program, 17, owner, [region]);
+const region: RegionRef = { owner, id: 1, name: 'wte', live: true, changedAt: 1 };
+const handle = new ProgramHandle(program, 17, owner, { regions: [region], written: [] });
 const good = (): RunCall => ({
   handle,
   inputs: { ids: Int32Array.of(1, 2, 3, 4, 5, 6), x: new Float32Array(36) },
@@ -123,9 +123,9 @@ describe('preparing a run', () => {
   });
 
   it('refuses a program that was unloaded or whose variable was released', () => {
-    const gone = new ProgramHandle(program, 1, owner, [{ ...region, live: false }]);
+    const gone = new ProgramHandle(program, 1, owner, { regions: [{ ...region, live: false }], written: [] });
     expect(() => prepareCall({ ...good(), handle: gone }, 'run')).toThrow(expect.objectContaining({ code: 'UNBOUND_VARIABLE' }));
-    const unloaded = new ProgramHandle(program, 1, owner, []);
+    const unloaded = new ProgramHandle(program, 1, owner, { regions: [], written: [] });
     unloaded.live = false;
     expect(() => prepareCall({ ...good(), handle: unloaded }, 'run')).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });

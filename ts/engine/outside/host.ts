@@ -43,6 +43,7 @@ export class EngineHost {
   readonly #pending: PendingCalls;
   #end: { makeError: (op: string) => FerroError; terminated: Promise<void> } | undefined;
   #lastId = 0;
+  #lastChange = 0;
   #lastToken = 0;
 
   private constructor(info: EngineInfo, connection: Connection) {
@@ -118,7 +119,7 @@ export class EngineHost {
     const claimed: RegionRef[] = [];
     try {
       const wires = variables.map((variable): WireVariable => {
-        const region = claimRegion(variable, this, ++this.#lastId, op);
+        const region = claimRegion(variable, this, ++this.#lastId, ++this.#lastChange, op);
         claimed.push(region);
         const wire = wireVariable(variable, region.id);
         return options.empty && !variable.derived ? { ...wire, init: { kind: 'constant', value: 0 } } : wire;
@@ -129,6 +130,13 @@ export class EngineHost {
       for (const region of claimed) region.live = false;
       throw error;
     }
+  }
+
+  /** The last of this engine's changes that may have changed one of these variables: a larger number each time one is written, by `write` or by a run that was asked for. */
+  lastChange(variables: Iterable<Variable>): number {
+    let last = 0;
+    for (const variable of variables) last = Math.max(last, requireRegion(variable, this, 'lastChange').changedAt);
+    return last;
   }
 
   /** Frees variables; programs bound to them can no longer be run. Variables that are not in this engine are passed over. */
@@ -145,12 +153,13 @@ export class EngineHost {
    * are from that one on. `give` moves the array instead of copying it: it is then empty for the caller. @throws FerroError
    */
   async write(variable: Variable, data: WireNumbers, { start, give = false }: WriteOptions = {}): Promise<void> {
-    const { id } = requireRegion(variable, this, 'write');
+    const region = requireRegion(variable, this, 'write');
     const checked = start === undefined ? checkedData(variable, data, 'write') : checkedPart(variable, data, start, 'write');
     const whole = checked.byteLength === checked.buffer.byteLength && checked.buffer instanceof ArrayBuffer;
     const bits = encoded(variable, checked);
     const sent = bits !== checked || (give && whole) ? bits : checked.slice();
-    await this.#call('write', (api) => api.write(id, transfer(sent, [sent.buffer as ArrayBuffer]), start ?? 0));
+    this.#changes([region]);
+    await this.#call('write', (api) => api.write(region.id, transfer(sent, [sent.buffer as ArrayBuffer]), start ?? 0));
   }
 
   /** A copy of a variable, row-major: all its elements, or those from `start` to `end` − 1. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE */
@@ -163,7 +172,7 @@ export class EngineHost {
   /** Loads a program; its variables must be allocated here. @throws FerroError UNBOUND_VARIABLE, WRONG_ENGINE, OUT_OF_MEMORY, BAD_PROGRAM */
   async load(program: Program): Promise<ProgramHandle> {
     this.#assertOpen('load');
-    const { wire, regions } = wireBindings(program.bindings, this, 'load');
+    const { wire, ...regions } = wireBindings(program.bindings, this, 'load');
     const handle = new ProgramHandle(program, ++this.#lastId, this, regions);
     await this.#call('load', (api) => api.load(wireProgram(program, handle.id, wire)));
     return handle;
@@ -186,6 +195,7 @@ export class EngineHost {
     this.#assertOpen('run');
     const prepared = list.map((call) => prepareCall(this.#own(call, 'run'), 'run'));
     const wires = prepared.map(({ wire }) => wire);
+    for (const { handle } of list) this.#changes(handle.written);
     const values = await this.#call('run', (api, token) => api.run(transfer(wires, ownBuffers(wires)), token), options.signal);
     return prepared.map((call, i) => nameOutputs(call, values[i]));
   }
@@ -204,6 +214,7 @@ export class EngineHost {
     const stopEvery = options.stopEvery ?? 1;
     if (!Number.isInteger(stopEvery) || stopEvery < 1)
       throw new FerroError('INVALID_OPTION', `${op}: stopEvery must be an integer from 1, got ${show(stopEvery)}`);
+    this.#changes(handle.written);
     const stop = new AbortController();
     const onAbort = () => stop.abort(options.signal?.reason);
     options.signal?.addEventListener('abort', onAbort, { once: true });
@@ -252,6 +263,11 @@ export class EngineHost {
   close(reason = 'it was closed'): Promise<void> {
     this.#finish((op) => new FerroError('ENGINE_CLOSED', `${op}: the engine must be open, but ${reason}`));
     return this.#end!.terminated;
+  }
+
+  #changes(regions: readonly RegionRef[]): void {
+    this.#lastChange += 1;
+    for (const region of regions) region.changedAt = this.#lastChange;
   }
 
   #finish(makeError: (op: string) => FerroError): void {

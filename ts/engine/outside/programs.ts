@@ -14,14 +14,17 @@ export class ProgramHandle {
   readonly owner: Owner;
   /** The variables it is bound to. */
   readonly regions: readonly RegionRef[];
+  /** Those among them that a run writes. */
+  readonly written: readonly RegionRef[];
   /** False once unloaded. */
   live = true;
 
-  constructor(program: Program, id: number, owner: Owner, regions: readonly RegionRef[]) {
+  constructor(program: Program, id: number, owner: Owner, { regions, written }: Pick<ProgramHandle, 'regions' | 'written'>) {
     this.program = program;
     this.id = id;
     this.owner = owner;
     this.regions = regions;
+    this.written = written;
   }
 
   /** @throws FerroError INVALID_OPTION when unloaded, UNBOUND_VARIABLE when one of its variables has been released. */

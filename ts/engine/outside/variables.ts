@@ -16,6 +16,8 @@ export interface RegionRef {
   readonly id: number;
   readonly name: string;
   live: boolean;
+  /** Which of the engine's changes was the last that may have changed it, in the order in which they were asked for. */
+  changedAt: number;
 }
 
 const regionOf = new WeakMap<Variable, RegionRef>();
@@ -43,13 +45,13 @@ export function requireRegion(variable: Variable, owner: Owner, op: string): Reg
 }
 
 /** Makes `owner` the owner of a free variable. @throws FerroError WRONG_ENGINE, INVALID_OPTION */
-export function claimRegion(variable: Variable, owner: Owner, id: number, op: string): RegionRef {
+export function claimRegion(variable: Variable, owner: Owner, id: number, changedAt: number, op: string): RegionRef {
   const old = regionOf.get(variable);
   if (old?.live && old.owner === owner)
     throw new FerroError('INVALID_OPTION', `${op}: a variable is allocated once, got "${variable.name}" again`);
   if (old?.live && !old.owner.closed)
     throw new FerroError('WRONG_ENGINE', `${op}: a variable belongs to one engine, got "${variable.name}", which is bound to another`);
-  const region: RegionRef = { owner, id, name: variable.name, live: true };
+  const region: RegionRef = { owner, id, name: variable.name, live: true, changedAt };
   regionOf.set(variable, region);
   return region;
 }
@@ -171,16 +173,18 @@ export function describeArray(value: unknown): string {
   return value.constructor?.name ?? 'an object';
 }
 
-/** What each binding of a program is to `owner`, and the regions among them. Constants are copied. */
-export function wireBindings(bindings: readonly Binding[], owner: Owner, op: string): { wire: WireBinding[]; regions: RegionRef[] } {
+/** What each binding of a program is to `owner`, the regions among them, and those that a run writes. Constants are copied. */
+export function wireBindings(bindings: readonly Binding[], owner: Owner, op: string) {
   const regions: RegionRef[] = [];
+  const written: RegionRef[] = [];
   const wire = bindings.map((binding): WireBinding => {
     if (binding.kind === 'variable') {
       const region = requireRegion(binding.variable, owner, op);
       regions.push(region);
+      if (binding.written) written.push(region);
       return { variable: region.id };
     }
     return binding.data === undefined ? { sizeBytes: binding.sizeBytes } : { sizeBytes: binding.sizeBytes, data: binding.data.slice() };
   });
-  return { wire, regions };
+  return { wire, regions, written };
 }

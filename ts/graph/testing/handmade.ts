@@ -34,7 +34,7 @@ export class Handmade {
   /** An operand that is a variable. */
   variable(variable: Variable): number {
     const sizeBytes = variable.shape.reduce((product, dim) => product * dim, 4);
-    return this.#bind({ kind: 'variable', variable }, sizeBytes, variable.dtype);
+    return this.#bind({ kind: 'variable', variable, written: true }, sizeBytes, variable.dtype);
   }
 
   /** An operand that a run gives. */
