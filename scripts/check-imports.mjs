@@ -24,7 +24,7 @@ export const ROOMS = {
   bind: [...BASE, 'graph', 'nn', 'engine'],
   optim: ['errors', 'math', 'options', 'graph'],
   text: ['errors', 'wasm'],
-  metrics: ['errors', 'math', 'version'],
+  metrics: ['errors', 'math', 'options', 'version'],
   tokenizers: [...BASE, 'text'],
   data: [...BASE, 'tokenizers'],
   io: [...BASE, 'graph', 'nn', 'models', 'text', 'tokenizers'],

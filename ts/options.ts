@@ -2,6 +2,7 @@
 // (options/checks.ts). A new option is one row of the table and one entry in a list; flags, help and checks follow. Nothing here knows what an option does.
 
 export type { Check, Kind, RopeScalingOption } from './options/checks';
+export { checkNames, namesOf } from './options/known';
 export * from './options/lists';
 export { camelCase, kebabCase, nearest, snakeCase } from './options/names';
 export { checkValue, type OptionValues, type ReadStyle, readOptions } from './options/read';

@@ -28,6 +28,7 @@ const tokenizers = {
   char: CharTokenizer.fromText(TEXTS.join('')),
   byte: new ByteTokenizer(),
   bpe: await BpeTokenizer.train(corpus, { vocabSize: 400 }),
+  'bpe-prefix': await BpeTokenizer.train(corpus, { vocabSize: 400, addPrefixSpace: true }),
   'bpe-cl100k': await BpeTokenizer.train(corpus, {
     vocabSize: 350,
     pattern: 'cl100k',
@@ -49,11 +50,15 @@ for (const [name, tokenizer] of Object.entries(tokenizers)) {
   }
   mkdirSync(folder, { recursive: true });
   for (const [file, text] of tokenizer.toFiles({ modelMaxLength: 1024, vocabAndMerges: true })) writeFileSync(join(folder, file), text);
-  const cases = TEXTS.map((text) => ({
-    text,
-    ids: Array.from(tokenizer.encode(text)),
-    special: Array.from(tokenizer.encode(text, { allowSpecial: true })),
-  }));
+  const cases = TEXTS.map((text) => {
+    const ids = tokenizer.encode(text);
+    return {
+      text,
+      decoded: tokenizer.decode(ids),
+      ids: Array.from(ids),
+      special: Array.from(tokenizer.encode(text, { allowSpecial: true })),
+    };
+  });
   const { vocabSize, bosId, eosId, padId } = tokenizer;
   writeFileSync(join(folder, 'cases.json'), JSON.stringify({ vocab_size: vocabSize, roles: [bosId, eosId, padId], cases }));
 }

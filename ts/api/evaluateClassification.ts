@@ -4,6 +4,7 @@ import { type BatchTensors, type ExampleDataset, evalBatches, IGNORE_INDEX } fro
 import { FerroError, show, throwIfAborted } from '../errors';
 import { exp, ln } from '../math';
 import { type ClassificationScores, classificationScores } from '../metrics';
+import { checkNames, namesOf } from '../options';
 import { checkClasses } from '../train';
 import { logitsOf } from './classify';
 
@@ -21,6 +22,8 @@ export interface EvaluateClassificationOptions {
   positive?: string;
   signal?: AbortSignal;
 }
+
+const OPTIONS = namesOf<EvaluateClassificationOptions>({ batchSize: true, positive: true, signal: true });
 
 /** What was said of an example. */
 export interface LabelPrediction {
@@ -40,13 +43,15 @@ export interface ClassificationEvaluation extends ClassificationScores {
 /**
  * Predicts every example of a data set and scores the predictions.
  * @param dataset batches { inputIds i32 [B, T], lengths i32 [B], labels i32 [B] }
- * @throws EMPTY_DATA without a labelled example, INVALID_OPTION for a data set without labels or with others than the model's, LABEL_OUT_OF_RANGE, MODEL_CLOSED, ABORTED
+ * @throws EMPTY_DATA without a labelled example, INVALID_OPTION for a data set without labels or with others than the model's, UNKNOWN_OPTION, LABEL_OUT_OF_RANGE, MODEL_CLOSED, ABORTED
  */
 export async function evaluateClassification(
   { bound, labels }: LabelModel,
   dataset: ExampleDataset,
-  { batchSize = 32, positive, signal }: EvaluateClassificationOptions = {},
+  options: EvaluateClassificationOptions = {},
 ): Promise<ClassificationEvaluation> {
+  checkNames('evaluateClassification', options, OPTIONS);
+  const { batchSize = 32, positive, signal } = options;
   checkClasses('evaluateClassification', 'dataset', labels, dataset);
   if (positive !== undefined && !labels.includes(positive))
     throw new FerroError(

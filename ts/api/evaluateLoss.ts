@@ -2,6 +2,7 @@
 import { type Dataset, evalBatches } from '../data';
 import { FerroError } from '../errors';
 import type { Loss } from '../nn';
+import { checkNames, namesOf } from '../options';
 import { asTrainable, checkVocabulary, type Evaluation, Evaluator, type TrainableLike, windowOf } from '../train';
 
 /** Options of `evaluateLoss`. */
@@ -18,15 +19,15 @@ export interface EvaluateLossOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS = namesOf<EvaluateLossOptions>({ batchSize: true, stride: true, loss: true, signal: true });
+
 /**
  * The mean loss over everything that counts in a data set: every token after the first of a text once, the counted labels of examples.
- * @throws EMPTY_DATA, DATA_TOO_SHORT, VOCABULARY_MISMATCH, INVALID_OPTION, MODEL_CLOSED, ABORTED
+ * @throws EMPTY_DATA, DATA_TOO_SHORT, VOCABULARY_MISMATCH, INVALID_OPTION, UNKNOWN_OPTION, MODEL_CLOSED, ABORTED
  */
-export async function evaluateLoss(
-  model: TrainableLike,
-  dataset: Dataset,
-  { batchSize = 12, stride, loss, signal }: EvaluateLossOptions = {},
-): Promise<Evaluation> {
+export async function evaluateLoss(model: TrainableLike, dataset: Dataset, options: EvaluateLossOptions = {}): Promise<Evaluation> {
+  checkNames('evaluateLoss', options, OPTIONS);
+  const { batchSize = 12, stride, loss, signal } = options;
   const trainable = asTrainable(model);
   trainable.bound.assertOpen('evaluateLoss');
   const used = loss ?? trainable.loss;

@@ -3,6 +3,7 @@
 import { FerroError, show, throwIfAborted } from '../errors';
 import type { FinishReason, GenerateOptions } from '../generate';
 import { type References, TEXT_METRICS, type TextMetric, type TextScores, textScores } from '../metrics';
+import { checkNames, namesOf } from '../options';
 
 /** What writes a text for each prompt `P` (a text, token ids): a GPT, a Transformer. */
 export interface TextGenerator<P = string> {
@@ -31,6 +32,8 @@ export interface EvaluateTextsOptions {
   onProgress?: (done: number, all: number) => void;
 }
 
+const OPTIONS = namesOf<EvaluateTextsOptions>({ metrics: true, batchSize: true, generation: true, signal: true, onProgress: true });
+
 /** A text that was written. */
 export interface TextPrediction<P = string> {
   prompt: P;
@@ -51,26 +54,28 @@ const DEFAULT_METRICS: readonly TextMetric[] = ['exact_match', 'f1', 'bleu', 'ch
 
 /**
  * Lets a model write and scores the texts.
- * @throws EMPTY_DATA without examples, INVALID_OPTION for an unknown metric, and what `generate` throws
+ * @throws EMPTY_DATA without examples, INVALID_OPTION for an unknown metric, UNKNOWN_OPTION, and what `generate` throws
  */
 export async function evaluateTexts<P = string>(
   model: TextGenerator<NoInfer<P>>,
   examples: readonly TextExample<P>[],
-  { metrics = DEFAULT_METRICS, batchSize = 32, generation = {}, signal, onProgress }: EvaluateTextsOptions = {},
+  options: EvaluateTextsOptions = {},
 ): Promise<TextEvaluation<P>> {
+  checkNames('evaluateTexts', options, OPTIONS);
+  const { metrics = DEFAULT_METRICS, batchSize = 32, generation = {}, signal, onProgress } = options;
   checkMetrics(metrics);
   if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new FerroError('INVALID_OPTION', `evaluateTexts: "batchSize" must be a positive integer, got ${show(batchSize)}`);
   if (examples.length === 0) throw new FerroError('EMPTY_DATA', 'evaluateTexts: there must be examples, got none');
   const drawn = (['temperature', 'doSample', 'numBeams'] as const).some((name) => generation[name] !== undefined);
-  const options: GenerateOptions = { ...(drawn ? {} : { doSample: false }), ...generation, numReturnSequences: 1, signal };
+  const sampling: GenerateOptions = { ...(drawn ? {} : { doSample: false }), ...generation, numReturnSequences: 1, signal };
   const predictions: TextPrediction<P>[] = [];
   for (let at = 0; at < examples.length; at += batchSize) {
     throwIfAborted(signal, 'evaluateTexts');
     const batch = examples.slice(at, at + batchSize);
     const { sequences } = await model.generate(
       batch.map(({ prompt }) => prompt),
-      options,
+      sampling,
     );
     batch.forEach(({ prompt, references }, i) => {
       const { text, finishReason } = sequences[i];

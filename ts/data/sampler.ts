@@ -2,6 +2,7 @@
 // Texts are cut into windows; lists of examples are shuffled. Evaluation order is in evalBatches.ts.
 import { FerroError } from '../errors';
 import { RandomStream } from '../math';
+import { checkNames, namesOf } from '../options';
 import { type Batch, type BatchTensors, type Dataset, type ExampleDataset, isTokenDataset, type TokenDataset } from './dataset';
 import { epochOrder, groupedOrder, type Order } from './order';
 
@@ -23,6 +24,8 @@ export interface SamplerOptions {
   /** Where to go on: the `consumed` of the last batch trained on. */
   consumed?: number;
 }
+
+const SAMPLER_OPTIONS = namesOf<SamplerOptions>({ blockSize: true, seed: true, consumed: true });
 
 /** One epoch among those before it. */
 interface Epoch {
@@ -207,6 +210,7 @@ export class ExampleSampler implements Sampler {
 
 /** The sampler for a data set of either kind. */
 export function createSampler(dataset: Dataset, options: SamplerOptions): Sampler {
+  checkNames('createSampler', options, SAMPLER_OPTIONS);
   return isTokenDataset(dataset) ? new WindowSampler(dataset, options) : new ExampleSampler(dataset, options);
 }
 

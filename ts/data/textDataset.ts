@@ -1,10 +1,13 @@
 // A text as one long sequence of tokens, made from strings, files or ids, and its split into a training and a validation part. It cuts no windows (see
 // sampler.ts) and reads no file itself (see textFiles.ts).
 import { FerroError, throwIfAborted } from '../errors';
+import { checkNames, namesOf } from '../options';
 import type { Tokenizer } from '../tokenizers';
 import type { TokenDataset } from './dataset';
 import { type ReadOptions, readText, type TextSource } from './textFiles';
 import { TokenArray } from './tokenArray';
+
+const READ_OPTIONS = namesOf<ReadOptions>({ signal: true, onProgress: true });
 
 /** Characters encoded at once: bounds what encoding needs besides the compact tokens. */
 const ENCODE_PIECE = 1 << 20;
@@ -46,6 +49,7 @@ export class TextDataset implements TokenDataset {
     tokenizer: Tokenizer,
     options: ReadOptions = {},
   ): Promise<TextDataset> {
+    checkNames('fromFiles', options, READ_OPTIONS);
     throwIfAborted(options.signal, 'fromFiles');
     const tokens = new TokenArray(tokenizer.vocabSize);
     const encoder = tokenizer.encoder();
@@ -60,6 +64,7 @@ export class TextDataset implements TokenDataset {
    * @throws EMPTY_DATA, TOKEN_OUT_OF_RANGE naming the id and its position, INVALID_OPTION
    */
   static fromTokens(ids: ArrayLike<number>, options: { tokenizer: Tokenizer } | { vocabSize: number }): TextDataset {
+    checkNames('fromTokens', options, ['tokenizer', 'vocabSize']);
     const tokenizer = 'tokenizer' in options ? options.tokenizer : null;
     const tokens = new TokenArray('vocabSize' in options ? options.vocabSize : options.tokenizer.vocabSize);
     tokens.push(ids);
@@ -83,6 +88,7 @@ export class TextDataset implements TokenDataset {
    * @param options evalFraction in [0, 1), 0.1 by default; with 0 the validation part is empty
    */
   split(options: { evalFraction?: number } = {}): { train: TextDataset; validation: TextDataset } {
+    checkNames('split', options, ['evalFraction']);
     const fraction = options.evalFraction ?? 0.1;
     if (!(typeof fraction === 'number' && fraction >= 0 && fraction < 1)) {
       throw new FerroError('INVALID_OPTION', `split: evalFraction must be a number from 0 up to, not including, 1, got ${fraction}`);

@@ -2,6 +2,7 @@
 // its tokenization "13a", its smoothing "exp", the closest reference's length. Tested against sacreBLEU's own values. Not a sentence score unless effectiveOrder is set.
 import { FerroError, show } from '../errors';
 import { exp, ln } from '../math';
+import { checkNames, namesOf } from '../options';
 import { VERSION } from '../version';
 import { pairsOf, type References } from './pairs';
 import { type Counts, countRuns, stripEnd, words } from './words';
@@ -35,6 +36,8 @@ export interface BleuScore {
   /** How it was computed, as sacreBLEU writes it. */
   signature: string;
 }
+
+const OPTIONS = namesOf<BleuOptions>({ tokenize: true, lowercase: true, smooth: true, effectiveOrder: true });
 
 const ORDER = 4;
 
@@ -93,10 +96,11 @@ function closest(length: number, lengths: readonly number[]): number {
 /**
  * BLEU of a corpus.
  * @param references one right text for each prediction, or a list of them
- * @throws EMPTY_DATA, INVALID_OPTION
+ * @throws EMPTY_DATA, INVALID_OPTION, UNKNOWN_OPTION
  */
 export function bleu(predictions: readonly string[], references: References, options: BleuOptions = {}): BleuScore {
   const pairs = pairsOf('bleu', predictions, references);
+  checkNames('bleu', options, OPTIONS);
   const tokens = tokenizer(options);
   const matches = new Array<number>(ORDER).fill(0);
   const totals = new Array<number>(ORDER).fill(0);

@@ -1,5 +1,6 @@
 // chrF and chrF++ of a corpus (Popović, WMT 2015, https://aclanthology.org/W15-3049; WMT 2017, https://aclanthology.org/W17-4770): F-score of character n-grams, with word n-grams in
 // chrF++. The numbers are sacreBLEU's (orders that one side is too short for are left out), and tested against them.
+import { checkNames, namesOf } from '../options';
 import { VERSION } from '../version';
 import { pairsOf, type References } from './pairs';
 import { type Counts, common, countRuns, size, visibleCharacters, words } from './words';
@@ -17,6 +18,8 @@ export interface ChrfOptions {
   /** Scores lower-cased texts. Default false. */
   lowercase?: boolean;
 }
+
+const OPTIONS = namesOf<ChrfOptions>({ charOrder: true, wordOrder: true, beta: true, whitespace: true, lowercase: true });
 
 /** What `chrf` gives. */
 export interface ChrfScore {
@@ -83,9 +86,10 @@ function fScore(statistics: readonly Statistics[], beta: number): number {
 /**
  * chrF of a corpus; of several references the one with the highest F counts.
  * @param references one right text for each prediction, or a list of them
- * @throws EMPTY_DATA, INVALID_OPTION
+ * @throws EMPTY_DATA, INVALID_OPTION, UNKNOWN_OPTION
  */
 export function chrf(predictions: readonly string[], references: References, options: ChrfOptions = {}): ChrfScore {
+  checkNames('chrf', options, OPTIONS);
   const { charOrder = 6, wordOrder = 0, beta = 2, whitespace = false, lowercase = false } = options;
   const settings: Settings = { charOrder, wordOrder, beta, whitespace, lowercase };
   const pairs = pairsOf('chrf', predictions, references);

@@ -1,5 +1,6 @@
 // Accuracy, precision, recall and F1 of labels, with scikit-learn's definitions (0 where a quotient is 0/0) and tested against it. One label for each example.
 import { FerroError, show } from '../errors';
+import { checkNames } from '../options';
 
 /** Each from 0 to 1. */
 export interface PrecisionRecall {
@@ -73,7 +74,7 @@ function tabulate(predictions: ArrayLike<number>, references: ArrayLike<number>,
  * @param references the right ones, as many
  * @param labels their names
  * @param options positive: name of the label that `binary` is about
- * @throws EMPTY_DATA; INVALID_OPTION for lists of different lengths or an unknown positive label; LABEL_OUT_OF_RANGE
+ * @throws EMPTY_DATA; INVALID_OPTION for lists of different lengths or an unknown positive label; UNKNOWN_OPTION; LABEL_OUT_OF_RANGE
  */
 export function classificationScores(
   predictions: ArrayLike<number>,
@@ -89,6 +90,7 @@ export function classificationScores(
     );
   }
   if (examples === 0) throw new FerroError('EMPTY_DATA', 'classificationScores: there must be something to score, got nothing');
+  checkNames('classificationScores', options, ['positive']);
   const positive = options.positive === undefined ? (labels.length === 2 ? 1 : -1) : labels.indexOf(options.positive);
   if (options.positive !== undefined && positive < 0) {
     throw new FerroError(

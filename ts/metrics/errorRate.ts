@@ -1,4 +1,5 @@
 // Word error rate, and with it the error rate of phonemes (words of a pronunciation) and of characters: insertions, deletions and substitutions for each token of the reference.
+import { checkNames } from '../options';
 import { pairsOf, type References } from './pairs';
 import { words } from './words';
 
@@ -30,13 +31,14 @@ export function editDistance(a: readonly string[], b: readonly string[]): number
 /**
  * The error rate of a corpus: all edits over all tokens of the references. Of several references the one with the lowest rate counts.
  * @param options unit: 'word' (what stands between white space: words, phonemes) or 'character' (code points). Default 'word'
- * @throws EMPTY_DATA, INVALID_OPTION
+ * @throws EMPTY_DATA, INVALID_OPTION, UNKNOWN_OPTION
  */
 export function errorRate(
   predictions: readonly string[],
   references: References,
   options: { unit?: 'word' | 'character' } = {},
 ): ErrorRate {
+  checkNames('errorRate', options, ['unit']);
   const tokens = options.unit === 'character' ? (text: string) => Array.from(text) : words;
   let edits = 0;
   let length = 0;

@@ -8,7 +8,6 @@ import {
   type AttentionMasks,
   additiveMask,
   type CachePlace,
-  checkNames,
   checkSequence,
   checkSize,
   type DecoderLayerCache,
@@ -23,6 +22,7 @@ import {
   type TransformerLayerOptions,
   withKeyCounts,
 } from '../nn';
+import { checkNames } from '../options';
 
 /** Options of `TransformerEncoder` and `TransformerDecoder`. */
 export interface TransformerStackOptions extends TransformerLayerOptions {

@@ -28,14 +28,6 @@ export function checkHeads(op: string, width: number, nHead: number, widthName =
   }
 }
 
-/** @throws UNKNOWN_OPTION for a name that is not among the known ones: a misspelt option would otherwise be a silent default. */
-export function checkNames(op: string, options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new FerroError('UNKNOWN_OPTION', `${op}: options are ${known.join(', ')}, got ${show(unknown)}`);
-  }
-}
-
 /** The rows of a matrix [rows, width]. @throws INVALID_SHAPE for another shape */
 export function rowsOf(op: string, { shape }: { readonly shape: readonly number[] }, width: number): number {
   if (shape.length === 2 && shape[1] === width) return shape[0];

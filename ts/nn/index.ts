@@ -2,7 +2,7 @@
 
 export { Block, type BlockOptions } from './block';
 export { type CachePlace, type KeyValueCache, type PlaceInStep, type PlacePerRow, positionOf, withKeyCounts } from './cache';
-export { checkNames, checkSize } from './checks';
+export { checkSize } from './checks';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export { addMetrics, type GradientTargets, gradientProgram, metricOutputs } from './gradient';

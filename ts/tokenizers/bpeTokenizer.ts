@@ -17,7 +17,7 @@ import type { BpeModel } from './bpeModel';
 import { type BpeTrainOptions, trainBpe } from './bpeTrain';
 import type { Normalizer } from './normalizers';
 import type { Frame } from './postProcessor';
-import type { PreTokenizer } from './preTokenizer';
+import { type PreTokenizer, withPrefixSpace } from './preTokenizer';
 import type { SpecialIds } from './specialIds';
 import { type CutFinder, cutFinder } from './streamCut';
 import { ByteDecoder, byteTable, decodedBytes } from './tokenBytes';
@@ -178,8 +178,7 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   #encodeText(text: string): Int32Array {
-    const prefix = this.#parts.preTokenizer.addPrefixSpace && !text.startsWith(' ');
-    return this.#encoder.encode(prefix ? ` ${text}` : text);
+    return this.#encoder.encode(this.#parts.preTokenizer.addPrefixSpace ? withPrefixSpace(text) : text);
   }
 }
 

@@ -41,6 +41,29 @@ describe('BpeTokenizer.train', () => {
     }
   });
 
+  test('addPrefixSpace: texts begin as words further on do, in training and in use, in files too', async () => {
+    const texts = ['whale whale ship', 'ship whale', ' whale', 'ship'];
+    const tokenizer = await BpeTokenizer.train(texts, { vocabSize: 300, addPrefixSpace: true });
+    const spaced = await BpeTokenizer.train(
+      texts.map((text) => ` ${text.trim()}`),
+      { vocabSize: 300 },
+    );
+    expect(mergesOf(tokenizer)).toEqual(mergesOf(spaced));
+    expect(mergesOf(tokenizer).map((pair) => pair.join(''))).toContain('Ġwhale');
+    expect(tokenizer.encode('whale ship')).toEqual(spaced.encode(' whale ship'));
+    expect(tokenizer.encode('whale')).toHaveLength(1);
+    expect(tokenizer.encode(' whale')).toEqual(tokenizer.encode('whale'));
+    expect(tokenizer.decode(tokenizer.encode('whale'))).toBe(' whale');
+    expect(tokenizer.encode('')).toHaveLength(0);
+    expect(tokenizer.hash).not.toBe(spaced.hash);
+    const pushed = tokenizer.encoder();
+    expect([...'whale ship'].flatMap((letter) => Array.from(pushed.push(letter))).concat(Array.from(pushed.flush()))).toEqual(
+      Array.from(tokenizer.encode('whale ship')),
+    );
+    const loaded = await loadTokenizer(tokenizer.toFiles());
+    expect([loaded.hash, loaded.encode('ship').length]).toEqual([tokenizer.hash, 1]);
+  });
+
   test('special tokens are the last ids; roles', async () => {
     const tokenizer = await BpeTokenizer.train(TEXT, {
       vocabSize: 300,
@@ -86,6 +109,8 @@ describe('BpeTokenizer.train', () => {
       { vocabSize: 300, specialTokens: 'x' },
       { vocabSize: 300, eosToken: '</s>' },
       { vocabSize: 300, pattern: '' },
+      { vocabSize: 300, addPrefixSpace: 1 },
+      { vocabSize: 300, addPrefixSpace: true, pattern: 'cl100k' },
     ];
     for (const options of wrong)
       expect(await code(BpeTokenizer.train('text', options as never)), JSON.stringify(options)).toBe('INVALID_OPTION');

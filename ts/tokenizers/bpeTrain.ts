@@ -1,12 +1,13 @@
 // Training a byte-level BPE: options, the feeding of texts to the text kernels' trainer, and the parts of the tokenizer that comes of it.
 import { FerroError, show, throwIfAborted } from '../errors';
+import { checkNames, namesOf } from '../options';
 import { loadText } from '../text';
 import { type AddedToken, specialToken } from './addedTokens';
 import { describeSplits, withKernelErrors } from './bpeKernel';
 import { modelOfMerges } from './bpeModel';
 import type { BpeParts } from './bpeTokenizer';
 import { PATTERNS, type PatternName } from './patterns';
-import type { SplitStep } from './preTokenizer';
+import { type SplitStep, withPrefixSpace } from './preTokenizer';
 
 /** How a byte-level BPE is trained. */
 export interface BpeTrainOptions {
@@ -22,15 +23,31 @@ export interface BpeTrainOptions {
   padToken?: string | null;
   /** How texts are split into words: the name of a rule ('gpt2', 'cl100k', 'qwen2', 'o200k') or a regular expression. 'gpt2' by default. */
   pattern?: PatternName | (string & {});
+  /** A text that does not begin with a blank gets one, so that its first word is the same token as that word further on; decoding keeps the blank. With the pattern 'gpt2' only. False by default. */
+  addPrefixSpace?: boolean;
   signal?: AbortSignal;
 }
+
+const OPTIONS = namesOf<BpeTrainOptions>({
+  vocabSize: true,
+  minFrequency: true,
+  specialTokens: true,
+  bosToken: true,
+  eosToken: true,
+  padToken: true,
+  pattern: true,
+  addPrefixSpace: true,
+  signal: true,
+});
 
 const END_OF_TEXT = '<|endoftext|>';
 const MOST_TOKENS = 1 << 20;
 
 const wrong = (rule: string, got: unknown): FerroError => new FerroError('INVALID_OPTION', `BpeTokenizer.train: ${rule}, got ${show(got)}`);
 
-function checkOptions({ vocabSize, minFrequency = 2, specialTokens = [END_OF_TEXT], pattern = 'gpt2' }: BpeTrainOptions) {
+function checkOptions(options: BpeTrainOptions) {
+  checkNames('BpeTokenizer.train', options, OPTIONS);
+  const { vocabSize, minFrequency = 2, specialTokens = [END_OF_TEXT], pattern = 'gpt2', addPrefixSpace = false } = options;
   if (!Array.isArray(specialTokens) || specialTokens.some((token) => typeof token !== 'string' || token === '')) {
     throw wrong('"specialTokens" must be a list of texts, none empty', JSON.stringify(specialTokens));
   }
@@ -44,7 +61,11 @@ function checkOptions({ vocabSize, minFrequency = 2, specialTokens = [END_OF_TEX
     throw wrong('"minFrequency" must be an integer of at least 1', minFrequency);
   }
   if (typeof pattern !== 'string' || pattern === '') throw wrong('"pattern" must be the name of a rule or a regular expression', pattern);
-  return { vocabSize, minFrequency, specialTokens, pattern: Object.hasOwn(PATTERNS, pattern) ? PATTERNS[pattern as PatternName] : pattern };
+  if (typeof addPrefixSpace !== 'boolean') throw wrong('"addPrefixSpace" must be true or false', addPrefixSpace);
+  // Hugging Face's pre-tokenizers put the blank in front of every piece of an earlier split, not of the text.
+  if (addPrefixSpace && pattern !== 'gpt2') throw wrong('"addPrefixSpace" must go with the pattern "gpt2"', pattern);
+  const rule = Object.hasOwn(PATTERNS, pattern) ? PATTERNS[pattern as PatternName] : pattern;
+  return { vocabSize, minFrequency, specialTokens, pattern: rule, addPrefixSpace };
 }
 
 /** The id of a role's token. @throws INVALID_OPTION if it is not among the special tokens */
@@ -67,9 +88,9 @@ async function newTrainer(steps: readonly SplitStep[]) {
   }
 }
 
-/** Trains and gives the tokenizer's parts. @throws INVALID_OPTION, EMPTY_DATA, ABORTED */
+/** Trains and gives the tokenizer's parts. @throws INVALID_OPTION, UNKNOWN_OPTION, EMPTY_DATA, ABORTED */
 export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<string>, options: BpeTrainOptions): Promise<BpeParts> {
-  const { vocabSize, minFrequency, specialTokens, pattern } = checkOptions(options);
+  const { vocabSize, minFrequency, specialTokens, pattern, addPrefixSpace } = checkOptions(options);
   const roles = [options.bosToken, options.eosToken, options.padToken].filter((token) => token !== undefined && token !== null);
   const unknown = roles.find((token) => !specialTokens.includes(token!));
   if (unknown !== undefined) throw wrong('"bosToken", "eosToken" and "padToken" must be among "specialTokens"', unknown);
@@ -82,7 +103,7 @@ export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<
     for await (const text of typeof texts === 'string' ? [texts] : texts) {
       throwIfAborted(options.signal, 'BpeTokenizer.train');
       if (typeof text !== 'string') throw wrong('texts must be strings', text);
-      withKernelErrors(() => trainer.feed(text));
+      withKernelErrors(() => trainer.feed(addPrefixSpace ? withPrefixSpace(text) : text));
       characters += text.length;
     }
     if (characters === 0) throw new FerroError('EMPTY_DATA', 'BpeTokenizer.train: the texts must have at least one character, got none');
@@ -93,7 +114,7 @@ export async function trainBpe(texts: string | Iterable<string> | AsyncIterable<
       model,
       added,
       normalizer: null,
-      preTokenizer: { steps, addPrefixSpace: false },
+      preTokenizer: { steps, addPrefixSpace },
       frame: { before: [], after: [] },
       special: {
         bosId: roleOf('bosToken', options.bosToken, end, added),

@@ -21,6 +21,9 @@ export interface PreTokenizer {
   readonly addPrefixSpace: boolean;
 }
 
+/** The text as a pre-tokenizer with `addPrefixSpace` reads it. */
+export const withPrefixSpace = (text: string): string => (text.startsWith(' ') ? text : ` ${text}`);
+
 const isolated = (pattern: string): SplitStep => ({ pattern, behavior: 'Isolated', invert: false });
 
 function behaviorOf(value: unknown, name: string, fallback?: SplitBehavior): SplitBehavior {

@@ -1,6 +1,7 @@
 // Reading rows: from a text, or from files piece by piece. The formats are in jsonRows.ts, tsvRows.ts and babiRows.ts; what a row must hold is the business of
 // the data set that is made of it.
 import { FerroError, show, throwIfAborted } from '../../errors';
+import { checkNames, namesOf } from '../../options';
 import { type ReadOptions, readPieces, type TextSource, textSources } from '../textFiles';
 import { BabiRowReader } from './babiRows';
 import { JsonRowReader, type RowReader } from './jsonRows';
@@ -20,6 +21,10 @@ export interface RowFileOptions extends TsvOptions, ReadOptions {
   /** By default by the ending of each name: .jsonl, .ndjson and .json are jsonl, .tsv and .txt are tsv, .babi is babi. */
   format?: RowFormat;
 }
+
+const TSV_OPTIONS: Record<keyof TsvOptions, true> = { columns: true, defaultColumns: true, header: true };
+const ROW_OPTIONS = namesOf<RowOptions>({ ...TSV_OPTIONS, format: true, name: true });
+const FILE_OPTIONS = namesOf<RowFileOptions>({ ...TSV_OPTIONS, format: true, signal: true, onProgress: true });
 
 const ENDINGS: Readonly<Record<string, RowFormat>> = {
   jsonl: 'jsonl',
@@ -60,9 +65,10 @@ function requireRows(rows: Row[], name: string): Row[] {
 /**
  * The rows of a text. A byte order mark at its beginning and CR before LF are left out, empty lines are passed over; a lone surrogate (JSON can name one) is
  * kept, tokenizers read it as U+FFFD. Faulty rows are collected: the error tells the first as `name:line:column: rule, got value`, and how many more.
- * @throws INVALID_DATA, EMPTY_DATA without a row, INVALID_OPTION
+ * @throws INVALID_DATA, EMPTY_DATA without a row, INVALID_OPTION, UNKNOWN_OPTION
  */
 export function readRows(text: string, options: RowOptions): Row[] {
+  checkNames('readRows', options, ROW_OPTIONS);
   const { format, name = 'data', ...rest } = options;
   if (typeof text !== 'string') throw new FerroError('INVALID_OPTION', `readRows: the text must be a string, got ${show(text)}`);
   const reader = openReader(format, name, rest);
@@ -72,14 +78,16 @@ export function readRows(text: string, options: RowOptions): Row[] {
 
 /** The rows of a text in the bAbI tasks' format: { passage, question, answer, support }. @throws as readRows */
 export function readBabi(text: string, options: { name?: string } = {}): Row[] {
+  checkNames('readBabi', options, ['name']);
   return readRows(text, { ...options, format: 'babi' });
 }
 
 /**
  * The rows of one or many files, in order, read piece by piece: paths (Node) or File and Blob objects.
- * @throws INVALID_DATA, EMPTY_DATA (also for one file without a row), NOT_UTF8 naming file and offset, FILE_NOT_FOUND, FILE_ERROR, INVALID_OPTION, ABORTED
+ * @throws INVALID_DATA, EMPTY_DATA (also for one file without a row), NOT_UTF8 naming file and offset, FILE_NOT_FOUND, FILE_ERROR, INVALID_OPTION, UNKNOWN_OPTION, ABORTED
  */
 export async function readRowFiles(sources: TextSource | Iterable<TextSource>, options: RowFileOptions = {}): Promise<Row[]> {
+  checkNames('readRowFiles', options, FILE_OPTIONS);
   throwIfAborted(options.signal, 'readRowFiles');
   const rows: Row[] = [];
   let current: { index: number; name: string; reader: RowReader } | undefined;

@@ -1,6 +1,7 @@
 // Parting rows into a training and an evaluation part, by chance or by a key that must not stand on both sides.
 import { FerroError, show } from '../../errors';
 import { RandomStream } from '../../math';
+import { checkNames, namesOf } from '../../options';
 import { asRows, type Row, type RowInput } from './row';
 
 export interface SplitOptions {
@@ -11,6 +12,8 @@ export interface SplitOptions {
   /** Rows of one key go to one side: the name of a field, or a function of the row. By default each row is by itself. */
   key?: string | ((row: Row) => string);
 }
+
+const SPLIT_OPTIONS = namesOf<SplitOptions>({ evalFraction: true, seed: true, key: true });
 
 /** The key of each row. @throws INVALID_DATA where a row lacks the field */
 function keysOf(rows: readonly Row[], key: SplitOptions['key']): unknown[] {
@@ -27,9 +30,10 @@ function keysOf(rows: readonly Row[], key: SplitOptions['key']): unknown[] {
 /**
  * Rows for training and for evaluation, each in the order given. Keys are drawn in a seeded order until at least the asked share of the rows, rounded to whole
  * rows, is on the side of the evaluation: a key with many rows can make it more. The same rows, seed and key give the same parts.
- * @throws INVALID_OPTION, EMPTY_DATA without rows, INVALID_DATA where a row lacks the key's field
+ * @throws INVALID_OPTION, UNKNOWN_OPTION, EMPTY_DATA without rows, INVALID_DATA where a row lacks the key's field
  */
 export function splitExamples(rows: readonly RowInput[], options: SplitOptions = {}): { train: Row[]; validation: Row[] } {
+  checkNames('splitExamples', options, SPLIT_OPTIONS);
   const { evalFraction = 0.1, seed = 42, key } = options;
   if (!(typeof evalFraction === 'number' && evalFraction >= 0 && evalFraction < 1)) {
     throw new FerroError(

@@ -1,6 +1,7 @@
 // Templates: how a row becomes prompt and completion. Three named ones (the table at the end of this file) and templates of one's own with {fields}. A template
 // gives segments; segments.ts makes ids of them.
 import { FerroError, show } from '../../errors';
+import { checkNames, namesOf } from '../../options';
 import type { Tokenizer } from '../../tokenizers';
 import { asRows, type Row, type RowInput } from './row';
 import { type Segment, SegmentEncoder, specialTokens, withoutBorder } from './segments';
@@ -49,6 +50,8 @@ function parseTemplate(template: string): Part[] {
 }
 
 /** What a template of one's own consists of; without a completion the row's answer follows. */
+const TEMPLATE_OPTIONS = namesOf<TemplateOptions>({ taskPrefix: true, taskTokens: true });
+
 interface SplitTemplate {
   readonly prompt: Part[];
   readonly completion: Part[] | null;
@@ -104,6 +107,7 @@ export class Template {
       const names = Object.keys(NAMED).map(show).join(', ');
       throw new FerroError('INVALID_OPTION', `template: must be one of ${names} or a text with {fields}, got ${show(spec)}`);
     }
+    checkNames('template', options, TEMPLATE_OPTIONS);
     this.name = isName ? (spec as TemplateName) : 'own';
     this.#own = isName ? null : splitTemplate(spec);
     this.#prefix = options.taskPrefix ?? '';

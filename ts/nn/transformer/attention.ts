@@ -17,8 +17,9 @@ import {
   Variable,
   writeRows,
 } from '../../graph';
+import { checkNames } from '../../options';
 import { attendCached, type CachePlace, type KeyValueCache } from '../cache';
-import { checkDropout, checkHeads, checkNames, checkSize } from '../checks';
+import { checkDropout, checkHeads, checkSize } from '../checks';
 import { linearUniform, xavierUniform, zeros } from '../init';
 import { Module, pathOf } from '../module';
 import { Projection } from '../projection';

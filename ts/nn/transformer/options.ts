@@ -2,7 +2,8 @@
 
 import { FerroError, show } from '../../errors';
 import { gelu, type Init, relu, type Tensor } from '../../graph';
-import { checkDropout, checkHeads, checkNames, checkSize } from '../checks';
+import { checkNames } from '../../options';
+import { checkDropout, checkHeads, checkSize } from '../checks';
 import { linearUniform, xavierUniform } from '../init';
 import { LayerNorm } from '../layerNorm';
 import { Projection } from '../projection';
