@@ -25,3 +25,15 @@ test('attention.mjs finds fused attention, heads and positions equal to what the
   expect(Number(/with noise 0.01 by ([\d.]+)/.exec(stdout)![1])).toBeGreaterThan(0.01);
   expect(stdout).toMatch(/^1\.00$/m);
 });
+
+test('fine-tuning.mjs: tasks are learned by their tokens and by an adapter, which leaves the model as it was', async () => {
+  const { stdout } = await node(['examples/node/fine-tuning.mjs', '200']);
+  const shares = (when: string) =>
+    Array.from(stdout.matchAll(new RegExp(`^${when}[^:]*: (\\w+) right ([\\d.]+)$`, 'gm')), ([, task, right]) => [task, Number(right)]);
+  const after = shares('after');
+  for (const [task, share] of shares('before')) expect(share, `${task} before`).toBeLessThan(0.5);
+  for (const [task, share] of after) expect(share, `${task} after`).toBeGreaterThan(0.8);
+  expect(shares('with an adapter')[0][1]).toBeGreaterThan(0.8);
+  expect(shares('without it')).toEqual([['colour', 0], ...after]);
+  expect(after).toHaveLength(2);
+});
