@@ -160,6 +160,27 @@ describe('plan', () => {
     expect([kept, recomputed].map(({ options }) => options.gradient_checkpointing)).toEqual([false, true]);
   });
 
+  it('knows what an adapter costs, on weights of every kind', async () => {
+    const args = ['plan', '--preset', 'gpt-mini', '--json'];
+    const lora = [...args, '--lora-rank', '8', '--lora-target-modules', 'all-linear'];
+    const [full, ...plans] = [await run(...args), await run(...lora), await run(...lora, '--quantize', 'bf16')].map(({ stdout }) =>
+      JSON.parse(stdout),
+    );
+    for (const { parameters, memory } of plans) {
+      expect(parameters.trainable).toBe(parameters.adapter);
+      expect(parameters.total).toBe(full.parameters.total);
+      expect(memory.optimizer).toBe(8 * parameters.adapter);
+      expect(memory.peak).toBeLessThan(0.7 * full.memory.peak);
+    }
+    expect(plans[1].memory.parameters).toBeLessThan(0.6 * plans[0].memory.parameters);
+    expect(plans.map(({ options }) => options.lora_rank)).toEqual([8, 8]);
+    const refused = [await run(...args, '--lora-alpha', '8'), await run(...args, '--quantize', 'int8')];
+    for (const [i, text] of ['plan: "--lora-alpha" needs "--lora-rank", got none', '"quantize" must go with "adapter"'].entries()) {
+      expect(refused[i].code).toBe(2);
+      expect(refused[i].stderr).toContain(text);
+    }
+  });
+
   it('says what does not fit, and takes the vocabulary from the data', async () => {
     const large = await run('plan', '--preset', 'gpt2-large', '--batch-size', '1');
     expect(large.stdout).toContain('does not fit');

@@ -2,7 +2,7 @@
 import { FerroError, show } from '../errors';
 import type { Variable } from '../graph';
 import type { AdapterConfig, OpenedAdapter, TaskType } from '../io';
-import { isLoraLayer, type LoraLayer, loraLayers, type Module, matchPaths, Projection } from '../nn';
+import { adaptableLayers, isLoraLayer, type LoraLayer, type Module, matchPaths, targetPaths } from '../nn';
 import { type AdapterParts, plainShapeOf } from './adapter';
 
 /** Options of `addAdapter`. */
@@ -58,30 +58,16 @@ export interface ChosenAdapter {
   parts: AdapterParts;
 }
 
-/** PEFT's own choice of layers; it has none for torch.nn.Transformer, whose attention keeps its first projection as a bare parameter. */
-const DEFAULT_TARGETS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['gpt2', ['c_attn']],
-  ['llama', ['q_proj', 'v_proj']],
-  ['transformer', ['out_proj', 'linear1', 'linear2']],
-]);
-const ALL = 'all-linear';
 /** The head that PEFT trains whole for a classifier. */
 const CLASSIFIER_HEAD = 'score';
 
 /** The parts that options ask for. @throws INVALID_OPTION for a name that is no layer of the module, with the nearest ones */
 export function chooseParts(bound: AdaptedModule, values: AdapterValues, origin: AdapterOrigin): ChosenAdapter {
   const { rank, alpha = rank, dropout, useRslora } = values;
-  const op = 'addAdapter';
-  const layers = layersOf(bound);
+  const layers = adaptableLayers(bound.module, bound.parameters);
   const saved = savedParts(bound, values.modulesToSave ?? defaultSaved(bound, origin));
   const possible = [...layers.keys()].filter((path) => !isBelow(saved.paths, path));
-  const wanted = values.targetModules ?? DEFAULT_TARGETS.get(modelType(bound.module)) ?? [];
-  const names = typeof wanted === 'string' ? [wanted] : wanted;
-  if (names.length === 0) throw new FerroError('INVALID_OPTION', `${op}: "targetModules" must be given for a module of your own, got none`);
-  const named = names.filter((name) => name !== ALL);
-  const matched = matchPaths(op, 'targetModules', named, possible);
-  const targets = named.length < names.length ? possible : matched;
-  if (targets.length === 0) throw new FerroError('INVALID_OPTION', `${op}: the model must have linear layers, got none`);
+  const targets = targetPaths('addAdapter', bound.module, possible, values.targetModules);
   const ranks = { rank, alpha };
   return {
     config: { rank, alpha, dropout, useRslora, ...origin },
@@ -96,7 +82,7 @@ export function chooseParts(bound: AdaptedModule, values: AdapterValues, origin:
 
 /** The parts of an opened folder. @throws ADAPTER_MISMATCH listing every name and shape that is not the module's */
 export function partsOf(bound: AdaptedModule, opened: OpenedAdapter): ChosenAdapter {
-  const layers = layersOf(bound);
+  const layers = adaptableLayers(bound.module, bound.parameters);
   const problems: string[] = [];
   const chosen = new Map<string, { layer: LoraLayer; ranks: { rank: number; alpha: number } }>();
   for (const [path, { rank, alpha, a, b }] of opened.layers) {
@@ -183,22 +169,7 @@ function parametersOf(bound: AdaptedModule, names: readonly string[]): AdapterPa
 
 const parentOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf('.')));
 
-/**
- * Heads over a vocabulary (a language model's, a sequence-to-sequence model's) are multiplied with by blocks of rows, not by the layer's own forward; a weight that has its name
- * from another layer is that layer's.
- */
-function layersOf({ module, parameters }: AdaptedModule): Map<string, LoraLayer> {
-  const { lm_head, generator } = module as { lm_head?: unknown; generator?: unknown };
-  const layers = loraLayers(module, new Set([lm_head, generator].filter((head) => head instanceof Projection)));
-  return new Map([...layers].filter(([path]) => parameters.has(`${path}.weight`)));
-}
-
 const modulePaths = (module: Module): string[] => [...module.namedModules().keys()].filter((path) => path !== '');
-
-function modelType(module: Module): string {
-  const { config } = module as { config?: { modelType?: unknown } };
-  return typeof config?.modelType === 'string' ? config.modelType : '';
-}
 
 function defaultSaved(bound: AdaptedModule, { taskType }: AdapterOrigin): readonly string[] {
   return taskType === 'SEQ_CLS' && bound.module.namedModules().has(CLASSIFIER_HEAD) ? [CLASSIFIER_HEAD] : [];

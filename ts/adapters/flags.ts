@@ -11,10 +11,13 @@ export interface LoraFlags {
 }
 
 /** The options of `addAdapter` that flags ask for; null without `--lora-rank`. @throws INVALID_OPTION for the others without it */
-export function adapterFromFlags({ loraRank, loraAlpha, loraDropout, loraTargetModules }: LoraFlags): AdapterOptions | null {
+export function adapterFromFlags(
+  { loraRank, loraAlpha, loraDropout, loraTargetModules }: LoraFlags,
+  command = 'train',
+): AdapterOptions | null {
   if (loraRank !== undefined) return { rank: loraRank, alpha: loraAlpha, dropout: loraDropout, targetModules: loraTargetModules };
   const others = { 'lora-alpha': loraAlpha, 'lora-dropout': loraDropout || undefined, 'lora-target-modules': loraTargetModules };
   const [first] = Object.entries(others).filter(([, value]) => value !== undefined);
-  if (first !== undefined) throw new FerroError('INVALID_OPTION', `train: "--${first[0]}" needs "--lora-rank", got none`);
+  if (first !== undefined) throw new FerroError('INVALID_OPTION', `${command}: "--${first[0]}" needs "--lora-rank", got none`);
   return null;
 }

@@ -2,9 +2,11 @@
 // measured this machine.
 
 import type { Command } from 'commander';
+import { adapterFromFlags } from '../adapters';
 import {
   estimate,
   type ModelConfigOptions,
+  type PlannedAdapter,
   parameterNames,
   resolveModelConfig,
   resolveSeq2SeqConfig,
@@ -57,6 +59,14 @@ function planTransformer(given: Partial<Values>, vocabSize: number): Seq2SeqConf
   return resolveSeq2SeqConfig({ ...DEFAULT_SIZE, shareEmbeddings: true, ...flags, inputDim: vocabSize, outputDim: vocabSize }, 'plan');
 }
 
+/** The adapter that `train` with these flags would make. */
+function plannedAdapter(values: Values): PlannedAdapter | undefined {
+  const flags = adapterFromFlags(values, 'plan');
+  if (flags === null) return undefined;
+  const { rank, alpha, dropout, targetModules } = flags;
+  return { rank, alpha, dropout, targetModules };
+}
+
 async function plan(output: Output, values: Values, given: Partial<Values>): Promise<void> {
   const { batchSize, gradientAccumulationSteps, gradientCheckpointing } = values;
   const preset = values.preset ?? 'gpt-micro';
@@ -67,7 +77,15 @@ async function plan(output: Output, values: Values, given: Partial<Values>): Pro
       : resolveModelConfig({ ...pickGiven(given, GPT_CONFIG_OPTIONS), preset, vocabSize } as ModelConfigOptions, 'plan');
   const frozen = values.freeze === undefined ? [] : matchParameters('plan', 'freeze', values.freeze, parameterNames(config));
   const accumulation = { gradientAccumulationSteps, gradientCheckpointing };
-  const cost = estimate(config, { batchSize, ...accumulation, optimizerSlots: optimizerSlots(values), frozen });
+  const adapter = plannedAdapter(values);
+  const cost = estimate(config, {
+    batchSize,
+    ...accumulation,
+    optimizerSlots: optimizerSlots(values),
+    frozen,
+    adapter,
+    quantize: values.quantize,
+  });
   const tokensPerStep = batchSize * gradientAccumulationSteps * config.blockSize;
   const calibration = await readCalibration();
   const secondsPerStep = calibration === undefined ? undefined : cost.flops.perStep / calibration.flopsPerSecond;

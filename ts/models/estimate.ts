@@ -3,7 +3,9 @@
 
 import { FerroError } from '../errors';
 import { input, type Program, type Tensor, Variable } from '../graph';
-import { gradientProgram, type Loss, type Module, nameModules, quantizeModule } from '../nn';
+import { gradientProgram, type Loss, type Module, nameModules, type Quantization, quantizeModule } from '../nn';
+import { checkNames, namesOf } from '../options';
+import { type PlannedAdapter, withBranches } from './adapterPlan';
 import { causalLoss } from './causalLM';
 import { createModel, type ModelConfig } from './create';
 import { Seq2Seq, seq2seqLoss } from './seq2seq';
@@ -28,6 +30,8 @@ export interface ParameterCounts {
   head: number;
   /** Changed by training. */
   trainable: number;
+  /** Of the adapter, beside the total; absent without one. */
+  adapter?: number;
 }
 
 /** Floating-point operations (a multiply-add is two). */
@@ -60,7 +64,7 @@ export interface Estimate {
   modelBytes: number;
   /** Bytes of the parameters in an engine when it is loaded with `quantize: 'int8'` (for inference alone: no gradients, no optimizer); absent where it cannot be. */
   int8Bytes?: number;
-  /** Bytes of a checkpoint: model and optimizer state. */
+  /** Bytes of a checkpoint: model (or adapter) and optimizer state. */
   checkpointBytes: number;
 }
 
@@ -76,7 +80,21 @@ export interface EstimateOptions {
   optimizerSlots?: number;
   /** Names of parameters that are not trained (`parameter.trainable = false`). Default: none but a fixed position table. */
   frozen?: readonly string[];
+  /** A low-rank adapter: it is trained, and none of the model's own parameters. Default: none. */
+  adapter?: PlannedAdapter;
+  /** The weights below the adapter are kept in int8 blocks or as bf16. Default: f32. */
+  quantize?: Quantization;
 }
+
+const OPTIONS = namesOf<EstimateOptions>({
+  batchSize: true,
+  gradientAccumulationSteps: true,
+  gradientCheckpointing: true,
+  optimizerSlots: true,
+  frozen: true,
+  adapter: true,
+  quantize: true,
+});
 
 const F32_BYTES = 4;
 
@@ -112,26 +130,42 @@ function partOf(name: string): 'tokenEmbedding' | 'positionEmbedding' | 'attenti
 /**
  * Estimates a training run by building its training program, as the Trainer would, without running it.
  * Whether an engine can hold it is for the engine to say: it refuses before it allocates.
- * @throws INVALID_OPTION
+ * @throws INVALID_OPTION, UNKNOWN_OPTION
  */
 export function estimate(config: EstimatedConfig, options: EstimateOptions = {}): Estimate {
+  checkNames('estimate', options, OPTIONS);
   const { batchSize = 12, gradientAccumulationSteps = 1, gradientCheckpointing = false, optimizerSlots = 2, frozen = [] } = options;
   for (const [name, value] of Object.entries({ batchSize, gradientAccumulationSteps })) {
     if (!Number.isInteger(value) || value < 1)
       throw new FerroError('INVALID_OPTION', `estimate: "${name}" must be a positive integer, got ${value}`);
   }
+  const { adapter, quantize } = options;
+  if (quantize !== undefined && adapter === undefined)
+    throw new FerroError(
+      'INVALID_OPTION',
+      `estimate: "quantize" must go with "adapter" (such weights cannot be trained), got "${quantize}"`,
+    );
+  if (frozen.length > 0 && adapter !== undefined)
+    throw new FerroError('INVALID_OPTION', `estimate: "frozen" must not go with "adapter", which freezes all else, got "${frozen[0]}"`);
+  const kind = { frozen, adapter, quantize };
+  const { module, trained } = plannedModule(config, kind);
   const parameters = countParameters(config, frozen);
+  if (adapter !== undefined) {
+    parameters.adapter = [...trained.values()].reduce((sum, { size }) => sum + size, 0);
+    parameters.trainable = parameters.adapter;
+  }
+  const adapterBytes = (parameters.adapter ?? 0) * F32_BYTES;
   const modes = gradientAccumulationSteps > 1 ? (['first', 'accumulate'] as const) : (['first'] as const);
-  const programs = modes.map((mode) => trainingProgram(config, { batchSize, gradientCheckpointing, frozen, mode }));
+  const programs = modes.map((mode) => trainingProgram(config, { batchSize, gradientCheckpointing, mode, ...kind }));
   const memory = {
-    parameters: parameters.total * F32_BYTES,
+    parameters: bytesOf(module, { derived: false }) + adapterBytes,
     gradients: parameters.trainable * F32_BYTES,
     optimizer: parameters.trainable * F32_BYTES * optimizerSlots,
     activations: Math.max(...programs.map(({ plan }) => plan.arenaBytes)),
     io: programs.reduce((sum, { plan }) => sum + plan.ioBytes, 0),
     peak: 0,
   };
-  const tables = bytesOf(makeModule(config), { derived: true });
+  const tables = bytesOf(module, { derived: true });
   memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io + tables;
   return {
     parameters,
@@ -140,9 +174,9 @@ export function estimate(config: EstimatedConfig, options: EstimateOptions = {})
       perStep: programs[0].plan.flops * gradientAccumulationSteps,
     },
     memory,
-    modelBytes: memory.parameters,
+    modelBytes: parameters.total * F32_BYTES,
     ...(config.modelType === 'transformer' ? {} : { int8Bytes: int8Bytes(config) }),
-    checkpointBytes: memory.parameters + memory.optimizer,
+    checkpointBytes: (adapter === undefined ? memory.parameters : adapterBytes) + memory.optimizer,
   };
 }
 
@@ -158,22 +192,31 @@ function bytesOf(module: Module, { derived }: { derived: boolean }): number {
   return [...module.namedVariables().values()].reduce((sum, variable) => sum + (variable.derived === derived ? variable.bytes : 0), 0);
 }
 
-interface ProgramOptions {
+type TrainedParts = Required<Pick<EstimateOptions, 'frozen'>> & Pick<EstimateOptions, 'adapter' | 'quantize'>;
+
+interface ProgramOptions extends TrainedParts {
   batchSize: number;
   gradientCheckpointing: boolean;
-  frozen: readonly string[];
   mode: 'first' | 'accumulate';
 }
 
-function trainingProgram(config: EstimatedConfig, { batchSize, gradientCheckpointing, frozen, mode }: ProgramOptions): Program {
-  const module = makeModule(config).enableGradientCheckpointing(gradientCheckpointing);
+/** A module as the Trainer would have it, and what is trained of it, by name. */
+function plannedModule(config: EstimatedConfig, { frozen, adapter, quantize }: TrainedParts) {
+  const module = makeModule(config);
+  if (quantize !== undefined) quantizeModule(module, quantize);
   const variables = nameModules(module);
   const unknown = frozen.find((name) => !variables.has(name));
   if (unknown !== undefined) throw new FerroError('INVALID_OPTION', `estimate: "frozen" must name parameters, got "${unknown}"`);
-  const trained = [...variables].filter(([name, variable]) => variable.trainable && !frozen.includes(name));
+  const own = () => new Map([...variables].filter(([name, variable]) => variable.trainable && !frozen.includes(name)));
+  return { module, trained: adapter === undefined ? own() : withBranches(module, variables, adapter) };
+}
+
+function trainingProgram(config: EstimatedConfig, { batchSize, gradientCheckpointing, mode, ...parts }: ProgramOptions): Program {
+  const { module, trained } = plannedModule(config, parts);
+  module.enableGradientCheckpointing(gradientCheckpointing);
   const scratch = (name: string, shape: readonly number[]) => new Variable({ name, shape, trainable: false });
   const gradients = new Map(
-    trained.map(([name, parameter]) => [name, { parameter, gradient: scratch(`gradient.${name}`, parameter.shape) }]),
+    Array.from(trained, ([name, parameter]) => [name, { parameter, gradient: scratch(`gradient.${name}`, parameter.shape) }]),
   );
   const targets = { gradients, count: scratch('gradient.count', [1]), guard: scratch('gradient.guard', [1]) };
   module.train();

@@ -1,5 +1,6 @@
 // Pure architectures, their configurations and what they cost. Knows no engine.
 
+export type { PlannedAdapter } from './adapterPlan';
 export { type CausalCache, type CausalConfig, type CausalLM, cacheVariables, causalLoss, type ModelType, tokenTableName } from './causalLM';
 export {
   Classifier,

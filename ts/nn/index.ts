@@ -22,6 +22,7 @@ export {
   matchPaths,
   replaceVariables,
 } from './lora';
+export { adaptableLayers, targetPaths } from './loraTargets';
 export {
   asRowLoss,
   type Batch,
