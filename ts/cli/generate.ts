@@ -80,7 +80,7 @@ function answers(
     return { prompts: sources, options };
   }
   const ids = prompts.map((prompt) => template.promptIds(promptRow(description, template, prompt), model.tokenizer));
-  return { prompts: ids, options: { ...endOf(model, template, description), ...options } };
+  return { prompts: ids, options: { ...options, ...endOf(model, template, description, options) } };
 }
 
 /** The label of each prompt. Labels are no keys of the result: their spelling is the user's. */

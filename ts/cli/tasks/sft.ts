@@ -1,7 +1,7 @@
 // The task `sft`: completions of prompts, from rows of any shape that a template knows. The prompt is read, the completion is learned.
 import { type Row, SftDataset, type SftOptions, type Template } from '../../data';
 import { FerroError } from '../../errors';
-import { evaluateLoss } from '../../index';
+import { evaluateLoss, type GenerateOptions } from '../../index';
 import { TASK_FILE, type TaskDescription, taskToFile } from '../../io';
 import { CONTEXT_OPTIONS, OPTIONS, type OptionName, SCORED_TEXT_OPTIONS } from '../../options';
 import { pickGiven } from '../flags';
@@ -107,10 +107,12 @@ export function datasetOptions(
   return { tokenizer: model.tokenizer, blockSize: model.blockSize, template, endOfText };
 }
 
-/** What ends a text that the model writes, besides its own end-of-text token. */
-export function endOf({ tokenizer }: SavedGpt, template: Template, { endOfText }: TaskDescription): Record<string, unknown> {
-  const ids = [...template.stopTokenIds(tokenizer), ...(typeof endOfText === 'number' ? [endOfText] : [])];
-  const texts = typeof endOfText === 'string' && endOfText !== '' ? [endOfText] : [];
+type Ends = Pick<GenerateOptions, 'stopTokenIds' | 'stopStrings'>;
+
+/** What ends a text that the model writes, besides its own end-of-text token: what it learned as an end, and what options add to that. */
+export function endOf({ tokenizer }: SavedGpt, template: Template, { endOfText }: TaskDescription, more: Ends = {}): Ends {
+  const ids = [...template.stopTokenIds(tokenizer), ...(typeof endOfText === 'number' ? [endOfText] : []), ...(more.stopTokenIds ?? [])];
+  const texts = [...(typeof endOfText === 'string' && endOfText !== '' ? [endOfText] : []), ...(more.stopStrings ?? [])];
   return { ...(ids.length > 0 ? { stopTokenIds: ids } : {}), ...(texts.length > 0 ? { stopStrings: texts } : {}) };
 }
 
@@ -140,7 +142,8 @@ async function scoreSft(
     prompted.shown.push(template.promptText(row, tokenizer));
   }
   const texts = prompted.examples.map(({ references }) => references as string);
-  const generation = { maxNewTokens: answerLimit(texts, tokenizer, model.blockSize), ...endOf(model, template, description), ...given };
+  const ends = endOf(model, template, description, given);
+  const generation = { maxNewTokens: answerLimit(texts, tokenizer, model.blockSize), ...given, ...ends };
   return scoreTexts(model, prompted, metrics, generation);
 }
 
