@@ -16,7 +16,7 @@ const model =
     : await GPT.fromPretrained(engine, flags.model);
 const { tokenizer } = model;
 const options = { tokenizer, blockSize: Math.min(blockSize, model.blockSize), template: 'alpaca' };
-const dataset = new SftDataset(trainRows, { ...options, packing: flags.dump === '' });
+const dataset = new SftDataset(trainRows, { ...options, packing: true });
 const test = keptRows(validation, (some) => new SftDataset(some, options));
 const testDataset = new SftDataset(test, options);
 console.log(`${dataset.report.kept} of ${dataset.report.rows} rows fit`);

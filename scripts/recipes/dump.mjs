@@ -17,7 +17,9 @@ const counted = ({ data }) => data.findLastIndex((label) => label !== IGNORE) + 
 
 /** One row of a data set of examples without its padding, by the kind of task. */
 const ROWS = {
-  sft: ({ inputIds, labels }) => ({ inputIds: cut(inputIds, counted(labels)), labels: cut(labels, counted(labels)) }),
+  // Packed rows also say where each place's document begins and which place in it that is.
+  sft: ({ inputIds, labels, ...packed }) =>
+    Object.fromEntries(Object.entries({ inputIds, labels, ...packed }).map(([name, tensor]) => [name, cut(tensor, counted(labels))])),
   classify: ({ inputIds, lengths, labels }) => ({ inputIds: cut(inputIds, lengths.data[0]), label: labels.data[0] }),
   seq2seq: ({ inputIds, inputFeatures, inputMask, decoderInputIds, labels }) => {
     const length = inputMask.data.reduce((sum, keep) => sum + keep, 0);

@@ -5,7 +5,7 @@
 DUMP is the folder that `node examples/recipes/NAME.mjs ... --dump DUMP` writes:
   spec.json        task ('lm' | 'sft' | 'classify' | 'seq2seq'), model (sizes), optimizer (beta1 beta2 epsilon weightDecay maxGradNorm), labelSmoothing, seed, ids {bos, eos, pad},
                    pooling, rates [learning rate of each update], batches [row numbers of each update], maxNewTokens, choices [tokens that a target may begin with, where these are scored]
-  train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted), {inputIds, label} (classify), {inputIds | inputFeatures, decoderInputIds, labels} (seq2seq); nothing padded
+  train.jsonl      one row a line: {inputIds, labels} (lm, sft: labels already shifted; packed rows also {starts, positions}: place t sees starts[t] to t), {inputIds, label} (classify), {inputIds | inputFeatures, decoderInputIds, labels} (seq2seq); nothing padded
   test.jsonl       the same; of sft rows also `prompt`, the ids that an answer is written for
 It writes DUMP/torch.json: {loss: [of each update], evalLoss, predictions: [label or ids of each test row], choices: [of each test row the log-probabilities of the spec's, in place of predictions], seconds}. The score is computed from that by the recipe, with the same code as ours.
 Dropout, initialisation and the rest are PyTorch's and transformers' own. Not a benchmark: the seconds are those of padded batches without any tuning.
@@ -36,9 +36,9 @@ class Causal(nn.Module):
         if self.score is not None:
             nn.init.normal_(self.score.weight, 0, 0.02)
 
-    def logits(self, rows):
+    def logits(self, rows, **packed):
         ids = padded(rows, 0)
-        x = self.trunk(ids).last_hidden_state  # causal, so padding behind a row changes nothing before it
+        x = self.trunk(ids, **packed).last_hidden_state  # causal, so padding behind a row changes nothing before it
         if self.score is None:
             return x @ self.trunk.wte.weight.T
         lengths = torch.tensor([len(row) for row in rows])
@@ -48,10 +48,20 @@ class Causal(nn.Module):
         return self.score((x * mask).sum(1) / lengths[:, None])
 
     def loss(self, rows, spec):
-        logits = self.logits([row["inputIds"] for row in rows])
+        logits = self.logits([row["inputIds"] for row in rows], **self.documents(rows))
         if self.score is not None:
             return F.cross_entropy(logits, torch.tensor([row["label"] for row in rows]))
         return F.cross_entropy(logits.flatten(0, 1), padded([row["labels"] for row in rows], -100).flatten())
+
+    def documents(self, rows):
+        """Of packed rows: positions within the documents, and a mask that keeps these apart."""
+        if "starts" not in rows[0]:
+            return {}
+        starts = padded([row["starts"] for row in rows], 0)
+        place = torch.arange(starts.shape[1])
+        seen = (place[None, None, :] >= starts[:, :, None]) & (place[None, None, :] <= place[None, :, None])
+        mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+        return {"position_ids": padded([row["positions"] for row in rows], 0), "attention_mask": mask[:, None]}
 
     def predict(self, row, spec):
         if self.score is not None:
