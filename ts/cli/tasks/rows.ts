@@ -24,9 +24,18 @@ interface Names {
   renamed: ReadonlyMap<string, string>;
 }
 
+/** A single word with commas is a list (text,label), unless it is a name=field with a comma in the field's name. */
+function listed(columns: readonly string[]): readonly string[] {
+  if (columns.length !== 1) return columns;
+  const parts = columns[0].split(',').map((part) => part.trim());
+  const pairs = parts.filter((part) => part.includes('='));
+  return pairs.length === 0 || pairs.length === parts.length ? parts : columns;
+}
+
 /** Reads --columns: all of them names, or all of them name=field. @throws INVALID_OPTION */
-function readColumns(columns: readonly string[] | undefined): Names {
-  if (columns === undefined) return { renamed: new Map() };
+function readColumns(given: readonly string[] | undefined): Names {
+  if (given === undefined) return { renamed: new Map() };
+  const columns = listed(given);
   const pairs = columns.map((one) => one.split('='));
   if (pairs.every((pair) => pair.length === 1)) return { columns, renamed: new Map() };
   const fault = (got: unknown) =>
