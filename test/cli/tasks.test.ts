@@ -189,6 +189,15 @@ describe('adapters and preferences', () => {
     expect(await done(['eval', '--model', 'base', '--data', 'other.jsonl', ...metrics], folder)).toMatchObject({ exact_match: 0 });
     const named = await done(['eval', '--model', 'base', '--adapter', 'lora', '--data', 'other.jsonl', ...metrics], folder);
     expect(named.loss).toBe(after.loss);
+    for (const command of [
+      ['eval', '--model', 'base', '--data', 'other.jsonl'],
+      ['generate', '--model', 'base', '--prompt', 'x'],
+      [...tune, '--out', 'z'],
+    ]) {
+      const { code, stderr } = await ferroformer([...command, '--adapter', 'base', ...MACHINE], folder);
+      expect([code, stderr]).toEqual([1, expect.stringContaining('INVALID_CHECKPOINT')]);
+      expect(stderr).toContain('adapter_config.json');
+    }
     const written = await ferroformer(
       ['generate', '--model', 'lora', '--prompt', 'sound of a cat?', '--do-sample', 'false', ...MACHINE],
       folder,

@@ -42,6 +42,8 @@ export interface EvalContext {
 /** The end of a text in the vocabularies that are made here, as GPT-2 has it. */
 const END_OF_TEXT = '<|endoftext|>';
 
+const ADAPTER_CONFIG = 'adapter_config.json';
+
 /** What a new tokenizer must have. */
 interface TokenizerNeeds {
   vocabSize?: number;
@@ -173,16 +175,15 @@ async function smallFiles(path: string): Promise<ReadableFolder> {
 
 /** The model that an adapter's folder names as its base; null for a folder of a model. @throws INVALID_CHECKPOINT for an adapter without a base */
 export async function baseOf(path: string): Promise<string | null> {
-  const name = 'adapter_config.json';
   const folder = await smallFiles(path);
   if (await folder.has('config.json')) return null;
-  const text = await readFolderText(folder, name);
+  const text = await readFolderText(folder, ADAPTER_CONFIG);
   if (text === null) return null;
   let base: unknown;
   try {
     base = (parseJson(text) as { base_model_name_or_path?: unknown } | null)?.base_model_name_or_path;
   } catch (cause) {
-    throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${name}: must be JSON, got another text`, { cause });
+    throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${ADAPTER_CONFIG}: must be JSON, got another text`, { cause });
   }
   if (typeof base === 'string' && base !== '') return base;
   throw new FerroError(
@@ -191,10 +192,14 @@ export async function baseOf(path: string): Promise<string | null> {
   );
 }
 
-/** What the folders of an adapter and of its model say about the task: the adapter's word counts. */
+/** What the folders of an adapter and of its model say about the task: the adapter's word counts. @throws INVALID_CHECKPOINT where the adapter's is a model's */
 export async function taskOf({ adapter, source }: { adapter?: string; source?: string }): Promise<TaskDescription | null> {
-  for (const path of [adapter, source]) {
-    const task = path === undefined ? null : await readTask(await smallFiles(path));
+  const folders = await Promise.all([adapter, source].map((path) => (path === undefined ? null : smallFiles(path))));
+  const [first] = folders;
+  if (first !== null && !(await first.has(ADAPTER_CONFIG)))
+    throw new FerroError('INVALID_CHECKPOINT', `${first.label}: "--adapter" must be a folder with ${ADAPTER_CONFIG}, got one without`);
+  for (const folder of folders) {
+    const task = folder === null ? null : await readTask(folder);
     if (task !== null) return task;
   }
   return null;

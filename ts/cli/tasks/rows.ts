@@ -93,8 +93,8 @@ export function datasetsOf<D extends { readonly report: TaskReport }>(
   return { dataset, evalDataset };
 }
 
-/** "none" or the number of rows that are evaluated on. */
-export const heldCount = (held: { readonly report: TaskReport } | null): string => (held === null ? 'none' : formatCount(held.report.kept));
+/** The number of rows that are evaluated on. */
+export const heldCount = (held: { readonly report: TaskReport } | null): string => formatCount(held === null ? 0 : held.report.kept);
 
 /** Every text in rows, those in lists and objects too (messages): what a tokenizer is made from. */
 export function* textsOf(rows: readonly Row[]): Generator<string> {
