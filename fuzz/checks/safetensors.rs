@@ -9,8 +9,8 @@ fn bits(dtype: &str) -> u64 {
     match dtype {
         "BOOL" => 8,
         "BF16" => 16,
-        _ if dtype.starts_with("F8") => 8,
-        _ if dtype.starts_with("F6") => 6,
+        _ if dtype.starts_with("F8_") => 8,
+        _ if dtype.starts_with("F6_") => 6,
         _ => dtype[1..].parse().expect("a letter and the number of bits"),
     }
 }
