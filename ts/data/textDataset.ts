@@ -42,7 +42,7 @@ export class TextDataset implements TokenDataset {
   /**
    * Reads one or many UTF-8 files, in order, with nothing between them; memory is about 1, 2 or 4 bytes per token.
    * @param sources paths (Node) or File / Blob objects
-   * @throws FILE_NOT_FOUND, FILE_ERROR, EMPTY_DATA, NOT_UTF8, UNKNOWN_CHARACTER, ABORTED
+   * @throws FILE_NOT_FOUND, FILE_ERROR, EMPTY_DATA, NOT_UTF8, UNKNOWN_CHARACTER, UNKNOWN_OPTION, ABORTED
    */
   static async fromFiles(
     sources: TextSource | Iterable<TextSource>,
@@ -61,7 +61,7 @@ export class TextDataset implements TokenDataset {
   /**
    * A data set of ids that exist already; they are copied into compact storage.
    * @param options a tokenizer, or a vocabSize above every id
-   * @throws EMPTY_DATA, TOKEN_OUT_OF_RANGE naming the id and its position, INVALID_OPTION
+   * @throws EMPTY_DATA, TOKEN_OUT_OF_RANGE naming the id and its position, INVALID_OPTION, UNKNOWN_OPTION
    */
   static fromTokens(ids: ArrayLike<number>, options: { tokenizer: Tokenizer } | { vocabSize: number }): TextDataset {
     checkNames('fromTokens', options, ['tokenizer', 'vocabSize']);
@@ -86,6 +86,7 @@ export class TextDataset implements TokenDataset {
   /**
    * The training part and the validation part at the end, ⌊length · (1 − evalFraction)⌋ tokens and the rest.
    * @param options evalFraction in [0, 1), 0.1 by default; with 0 the validation part is empty
+   * @throws INVALID_OPTION, UNKNOWN_OPTION
    */
   split(options: { evalFraction?: number } = {}): { train: TextDataset; validation: TextDataset } {
     checkNames('split', options, ['evalFraction']);

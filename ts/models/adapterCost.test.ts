@@ -33,9 +33,9 @@ describe('an adapter of rank 8 at config M', () => {
   it.each([
     [{ quantize: 'int8' }, '"quantize" must go with "adapter"'],
     [{ adapter: {}, frozen: ['transformer.wte.weight'] }, '"frozen" must not go with "adapter"'],
-    [{ adapter: { rank: 0 } }, 'rank must be a positive integer, got 0'],
-    [{ adapter: { alpha: -1 } }, 'alpha must be a positive number, got -1'],
-    [{ adapter: { dropout: 1 } }, 'dropout must be a number from 0 to below 1, got 1'],
+    [{ adapter: { rank: 0 } }, '"rank" must be a positive integer (at most 2147483647), got 0'],
+    [{ adapter: { alpha: -1 } }, '"alpha" must be a positive number, got -1'],
+    [{ adapter: { dropout: 1 } }, '"dropout" must be a number from 0 to below 1, got 1'],
     [{ adapter: { targetModules: ['c_atn'] } }, 'the nearest is "c_attn"'],
     [{ adapter: { ranks: 8 } }, 'the nearest is "rank"'],
     [{ batchsize: 8 }, 'the nearest is "batchSize"'],

@@ -147,25 +147,24 @@ export function estimate(config: EstimatedConfig, options: EstimateOptions = {})
     );
   if (frozen.length > 0 && adapter !== undefined)
     throw new FerroError('INVALID_OPTION', `estimate: "frozen" must not go with "adapter", which freezes all else, got "${frozen[0]}"`);
-  const kind = { frozen, adapter, quantize };
-  const { module, trained } = plannedModule(config, kind);
+  const planned = plannedModule(config, { frozen, adapter, quantize });
   const parameters = countParameters(config, frozen);
   if (adapter !== undefined) {
-    parameters.adapter = [...trained.values()].reduce((sum, { size }) => sum + size, 0);
+    parameters.adapter = [...planned.trained.values()].reduce((sum, { size }) => sum + size, 0);
     parameters.trainable = parameters.adapter;
   }
   const adapterBytes = (parameters.adapter ?? 0) * F32_BYTES;
   const modes = gradientAccumulationSteps > 1 ? (['first', 'accumulate'] as const) : (['first'] as const);
-  const programs = modes.map((mode) => trainingProgram(config, { batchSize, gradientCheckpointing, mode, ...kind }));
+  const programs = modes.map((mode) => trainingProgram(config, planned, { batchSize, gradientCheckpointing, mode }));
   const memory = {
-    parameters: bytesOf(module, { derived: false }) + adapterBytes,
+    parameters: bytesOf(planned.module, { derived: false }) + adapterBytes,
     gradients: parameters.trainable * F32_BYTES,
     optimizer: parameters.trainable * F32_BYTES * optimizerSlots,
     activations: Math.max(...programs.map(({ plan }) => plan.arenaBytes)),
     io: programs.reduce((sum, { plan }) => sum + plan.ioBytes, 0),
     peak: 0,
   };
-  const tables = bytesOf(module, { derived: true });
+  const tables = bytesOf(planned.module, { derived: true });
   memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.io + tables;
   return {
     parameters,
@@ -192,27 +191,35 @@ function bytesOf(module: Module, { derived }: { derived: boolean }): number {
   return [...module.namedVariables().values()].reduce((sum, variable) => sum + (variable.derived === derived ? variable.bytes : 0), 0);
 }
 
-type TrainedParts = Required<Pick<EstimateOptions, 'frozen'>> & Pick<EstimateOptions, 'adapter' | 'quantize'>;
-
-interface ProgramOptions extends TrainedParts {
-  batchSize: number;
-  gradientCheckpointing: boolean;
-  mode: 'first' | 'accumulate';
+/** A module as the Trainer would have it, and what is trained of it, by name. */
+interface PlannedModule {
+  module: Module;
+  trained: ReadonlyMap<string, Variable>;
 }
 
-/** A module as the Trainer would have it, and what is trained of it, by name. */
-function plannedModule(config: EstimatedConfig, { frozen, adapter, quantize }: TrainedParts) {
+type TrainedParts = Required<Pick<EstimateOptions, 'frozen'>> & Pick<EstimateOptions, 'adapter' | 'quantize'>;
+
+function plannedModule(config: EstimatedConfig, { frozen, adapter, quantize }: TrainedParts): PlannedModule {
   const module = makeModule(config);
   if (quantize !== undefined) quantizeModule(module, quantize);
   const variables = nameModules(module);
   const unknown = frozen.find((name) => !variables.has(name));
   if (unknown !== undefined) throw new FerroError('INVALID_OPTION', `estimate: "frozen" must name parameters, got "${unknown}"`);
-  const own = () => new Map([...variables].filter(([name, variable]) => variable.trainable && !frozen.includes(name)));
-  return { module, trained: adapter === undefined ? own() : withBranches(module, variables, adapter) };
+  if (adapter !== undefined) return { module, trained: withBranches(module, variables, adapter) };
+  return { module, trained: new Map([...variables].filter(([name, variable]) => variable.trainable && !frozen.includes(name))) };
 }
 
-function trainingProgram(config: EstimatedConfig, { batchSize, gradientCheckpointing, mode, ...parts }: ProgramOptions): Program {
-  const { module, trained } = plannedModule(config, parts);
+interface ProgramOptions {
+  batchSize: number;
+  gradientCheckpointing: boolean;
+  mode: 'first' | 'accumulate';
+}
+
+function trainingProgram(
+  config: EstimatedConfig,
+  { module, trained }: PlannedModule,
+  { batchSize, gradientCheckpointing, mode }: ProgramOptions,
+): Program {
   module.enableGradientCheckpointing(gradientCheckpointing);
   const scratch = (name: string, shape: readonly number[]) => new Variable({ name, shape, trainable: false });
   const gradients = new Map(

@@ -10,12 +10,19 @@ export function namesOf<T extends object>(names: Readonly<Record<keyof T, true>>
 
 /** @throws UNKNOWN_OPTION naming the nearest option for a name that is not among the known ones; INVALID_OPTION for what is no object */
 export function checkNames(op: string, options: unknown, known: readonly string[]): void {
+  checkObject(op, options);
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownOption(op, unknown, nearest(unknown, known));
+}
+
+/** @throws INVALID_OPTION for options that are no plain object */
+export function checkObject(op: string, options: unknown): asserts options is object {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new FerroError('INVALID_OPTION', `${op}: options must be an object, got ${show(options)}`);
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined)
-    throw new FerroError(
-      'UNKNOWN_OPTION',
-      `${op}: options must be known ones, got ${show(unknown)} (the nearest is ${show(nearest(unknown, known))})`,
-    );
+}
+
+/** The error for an option that `op` does not know. `near`: how its users write the one that they may have meant. */
+export function unknownOption(op: string, name: string, near: string | undefined): FerroError {
+  const hint = near === undefined ? 'it takes none' : `the nearest is "${near}"`;
+  return new FerroError('UNKNOWN_OPTION', `${op}: options must be known ones, got ${show(name)} (${hint})`);
 }

@@ -1,6 +1,7 @@
 // Reads a user's options: every key known, every value checked, defaults filled in. Decides nothing about combinations of options.
 
 import { FerroError, show } from '../errors';
+import { checkObject, unknownOption } from './known';
 import { camelCase, nearest } from './names';
 import { OPTIONS, type Option, type OptionName } from './table';
 
@@ -44,9 +45,7 @@ export function readOptions<const N extends readonly OptionName[], I extends obj
   names: N,
   style: ReadStyle = {},
 ): OptionValues<N[number], I> {
-  if (input !== undefined && (typeof input !== 'object' || input === null || Array.isArray(input))) {
-    throw new FerroError('INVALID_OPTION', `${op}: options must be an object, got ${show(input)}`);
-  }
+  if (input !== undefined) checkObject(op, input);
   const label = style.label ?? ((option: Option) => option.name);
   const accepted = new Map<string, Option>();
   for (const name of names) {
@@ -57,7 +56,7 @@ export function readOptions<const N extends readonly OptionName[], I extends obj
   const values = new Map<string, unknown>();
   for (const [key, value] of Object.entries(input ?? {})) {
     const option = accepted.get(camelCase(key));
-    if (option === undefined) throw unknownOption(op, key, names, label);
+    if (option === undefined) throw unknownOption(op, key, nearestLabel(key, names, label));
     if (value === undefined) continue;
     if (values.has(option.name))
       throw new FerroError('INVALID_OPTION', `${op}: "${label(option)}" must be given once, got it again as "${key}"`);
@@ -73,8 +72,7 @@ export function readOptions<const N extends readonly OptionName[], I extends obj
   return result as OptionValues<N[number], I>;
 }
 
-function unknownOption(op: string, key: string, names: readonly OptionName[], label: (option: Option) => string): FerroError {
+function nearestLabel(key: string, names: readonly OptionName[], label: (option: Option) => string): string | undefined {
   const near = nearest(key, names) as OptionName | undefined;
-  const hint = near === undefined ? 'it takes none' : `the nearest is "${label(OPTIONS[near])}"`;
-  return new FerroError('UNKNOWN_OPTION', `${op}: options must be known ones, got ${show(key)} (${hint})`);
+  return near === undefined ? undefined : label(OPTIONS[near]);
 }

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { adaptersOf } from '../adapters';
+import { type AdapterOptions, adaptersOf } from '../adapters';
 import { type BoundModule, bind } from '../bind';
 import { EngineHost } from '../engine';
 import { constant, countLabels, crossEntropy, embedding, mean, mul, sqrt, square, sub, type Tensor, tanh, Variable } from '../graph';
 import { optimizerStateFromFile, sourceOf } from '../io';
-import { causalLoss, createModel, estimate, GPT, resolveConfig, resolveModelConfig } from '../models';
+import { causalLoss, createModel, type Estimate, estimate, GPT, resolveConfig, resolveModelConfig } from '../models';
 import { type Batch, Dropout, type HostTensor, Linear, type Loss, Module, quantizeModule } from '../nn';
 import { AdamW, SGD } from '../optim';
 import { TrainStep } from './step';
@@ -491,12 +491,18 @@ describe('memory', () => {
 });
 
 describe('GPT', () => {
-  it.each([false, true])('takes exactly the memory that estimate() says (gradientCheckpointing: %s)', async (gradientCheckpointing) => {
-    const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 });
-    const { memory } = estimate(config, { batchSize: 3, gradientAccumulationSteps: 2, gradientCheckpointing });
+  const SMALL = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 });
+
+  /** A step of two micro-batches holds what estimate() said, to the byte. */
+  async function expectPlanned(
+    module: GPT,
+    { memory }: Estimate,
+    { adapter, gradientCheckpointing }: { adapter?: AdapterOptions; gradientCheckpointing?: boolean },
+  ): Promise<void> {
     const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
     try {
-      const model = await bind(fresh, new GPT(config));
+      const model = await bind(fresh, module, { empty: true });
+      if (adapter !== undefined) await adaptersOf(model).add(adapter);
       const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW(), gradientCheckpointing });
       const batch = { inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) };
       await step.run([batch, batch]);
@@ -507,28 +513,19 @@ describe('GPT', () => {
     } finally {
       await fresh.close();
     }
+  }
+
+  it.each([false, true])('takes exactly the memory that estimate() says (gradientCheckpointing: %s)', async (gradientCheckpointing) => {
+    const plan = estimate(SMALL, { batchSize: 3, gradientAccumulationSteps: 2, gradientCheckpointing });
+    await expectPlanned(new GPT(SMALL), plan, { gradientCheckpointing });
   });
 
   it.each([undefined, 'bf16', 'int8'] as const)('takes exactly what estimate() says with an adapter (base: %s)', async (quantize) => {
-    const config = resolveConfig({ nLayer: 2, nHead: 2, nEmbd: 32, blockSize: 16, vocabSize: 23 });
     const adapter = { rank: 4, alpha: 8, dropout: 0.1, targetModules: ['c_attn', 'mlp.c_fc'] };
-    const { memory } = estimate(config, { batchSize: 3, gradientAccumulationSteps: 2, adapter, quantize });
-    const fresh = await EngineHost.start({ worker: false, simd: 'portable' });
-    try {
-      const module = new GPT(config);
-      if (quantize !== undefined) quantizeModule(module, quantize);
-      const model = await bind(fresh, module, { empty: true });
-      await adaptersOf(model).add(adapter);
-      const step = new TrainStep(model, { loss: causalLoss, optimizer: new AdamW() });
-      const batch = { inputIds: i32(new Array(48).fill(1), [3, 16]), labels: i32(new Array(48).fill(2), [3, 16]) };
-      await step.run([batch, batch]);
-      const bytes = await fresh.bytes();
-      const counters = 8; // count and guard
-      expect(bytes.regions).toBe(memory.parameters + memory.gradients + memory.optimizer + counters);
-      expect(bytes.arena).toBe(memory.activations);
-    } finally {
-      await fresh.close();
-    }
+    const plan = estimate(SMALL, { batchSize: 3, gradientAccumulationSteps: 2, adapter, quantize });
+    const module = new GPT(SMALL);
+    if (quantize !== undefined) quantizeModule(module, quantize);
+    await expectPlanned(module, plan, { adapter });
   });
 
   it("takes what estimate() says with a Llama's table of positions, which is no parameter", async () => {

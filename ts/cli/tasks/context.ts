@@ -2,7 +2,7 @@
 import { adapterFromFlags } from '../../adapters';
 import { FerroError } from '../../errors';
 import { type ContextOptions, type Engine, GPT, type PretrainedOptions } from '../../index';
-import { type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
+import { ADAPTER_CONFIG_FILE, type ReadableFolder, readFolderText, readTask, type TaskDescription } from '../../io';
 import { nodeFolder, resolveModelFolder } from '../../io/node';
 import { parseJson } from '../../json';
 import { addSpecialTokens, BpeTokenizer, ByteTokenizer, CharVocabulary, type Tokenizer, type TokenRoles } from '../../tokenizers';
@@ -41,8 +41,6 @@ export interface EvalContext {
 
 /** The end of a text in the vocabularies that are made here, as GPT-2 has it. */
 const END_OF_TEXT = '<|endoftext|>';
-
-const ADAPTER_CONFIG = 'adapter_config.json';
 
 /** What a new tokenizer must have. */
 interface TokenizerNeeds {
@@ -177,13 +175,13 @@ async function smallFiles(path: string): Promise<ReadableFolder> {
 export async function baseOf(path: string): Promise<string | null> {
   const folder = await smallFiles(path);
   if (await folder.has('config.json')) return null;
-  const text = await readFolderText(folder, ADAPTER_CONFIG);
+  const text = await readFolderText(folder, ADAPTER_CONFIG_FILE);
   if (text === null) return null;
   let base: unknown;
   try {
     base = (parseJson(text) as { base_model_name_or_path?: unknown } | null)?.base_model_name_or_path;
   } catch (cause) {
-    throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${ADAPTER_CONFIG}: must be JSON, got another text`, { cause });
+    throw new FerroError('INVALID_CHECKPOINT', `${folder.label}/${ADAPTER_CONFIG_FILE}: must be JSON, got another text`, { cause });
   }
   if (typeof base === 'string' && base !== '') return base;
   throw new FerroError(
@@ -196,8 +194,8 @@ export async function baseOf(path: string): Promise<string | null> {
 export async function taskOf({ adapter, source }: { adapter?: string; source?: string }): Promise<TaskDescription | null> {
   const folders = await Promise.all([adapter, source].map((path) => (path === undefined ? null : smallFiles(path))));
   const [first] = folders;
-  if (first !== null && !(await first.has(ADAPTER_CONFIG)))
-    throw new FerroError('INVALID_CHECKPOINT', `${first.label}: "--adapter" must be a folder with ${ADAPTER_CONFIG}, got one without`);
+  if (first !== null && !(await first.has(ADAPTER_CONFIG_FILE)))
+    throw new FerroError('INVALID_CHECKPOINT', `${first.label}: "--adapter" must be a folder with ${ADAPTER_CONFIG_FILE}, got one without`);
   for (const folder of folders) {
     const task = folder === null ? null : await readTask(folder);
     if (task !== null) return task;

@@ -49,9 +49,9 @@ function parseTemplate(template: string): Part[] {
   return parts.filter((part) => !('text' in part) || part.text !== '');
 }
 
-/** What a template of one's own consists of; without a completion the row's answer follows. */
 const TEMPLATE_OPTIONS = namesOf<TemplateOptions>({ taskPrefix: true, taskTokens: true });
 
+/** What a template of one's own consists of; without a completion the row's answer follows. */
 interface SplitTemplate {
   readonly prompt: Part[];
   readonly completion: Part[] | null;
